@@ -1,0 +1,58 @@
+"""Every error the package raises for something a person can put right.
+
+RiseError
+├── ConfigError        a recipe, a setting or a command-line value
+├── DataError          a file of problems, records or replies
+├── ModelError         a model directory, its tokenizer or its chat template
+├── PolicyError        a policy that cannot reply: wrong spec, dead server, full context
+├── ResumeError        a run directory that another recipe or data set made
+└── EmptyStageError    a stage that has nothing to hand on
+
+A wrong answer by the model is data, never an error. The command line prints these without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RiseError(Exception):
+    """Base of everything a user can put right. The text names the value, the trouble and the way out."""
+
+
+class ConfigError(RiseError):
+    """A recipe, a setting or a command-line value is impossible."""
+
+
+class DataError(RiseError):
+    """A file of problems, records or replies cannot be read as what it should be."""
+
+
+class ModelError(RiseError):
+    """A model directory, its tokenizer or its chat template will not do."""
+
+
+class PolicyError(RiseError):
+    """A policy cannot reply."""
+
+
+class ResumeError(RiseError):
+    """A run directory was made by another recipe, data set or model."""
+
+
+class EmptyStageError(RiseError):
+    """A stage has nothing to hand to the next one."""
+
+
+def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
+    """The tail of an error about an unknown name: the nearest valid ones, else all of them.
+
+    >>> did_you_mean("windw", ["window", "turns"])
+    'Did you mean "window"?'
+    >>> did_you_mean("zzz", ["window", "turns"])
+    'Valid: turns, window.'
+    """
+    names = sorted(valid)
+    near = difflib.get_close_matches(wrong, names, n=1)
+    return f'Did you mean "{near[0]}"?' if near else f"Valid: {', '.join(names)}."

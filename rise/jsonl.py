@@ -1,0 +1,63 @@
+"""JSON lines and whole files on disk: a file that exists is a file that is complete."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rise.errors import DataError
+
+
+def dumps(data: Any) -> str:
+    """One line of compact JSON; NaN is refused because most readers refuse it."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, object) for each line that is not blank. Raises `DataError` naming file and line."""
+    try:
+        file = path.open(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    with file:
+        number = 0
+        try:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                data = json.loads(line)
+                if not isinstance(data, dict):
+                    raise DataError(f"{path}, line {number}: expected a JSON object, got {line.strip()[:60]!r}.")
+                yield number, data
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number}: not JSON ({error.msg} at column {error.colno}).") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}, after line {number}: not UTF-8 text ({error.reason}).") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the target, flush to disk, then rename, so a crash leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """`write_whole`, one JSON object a line, streamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

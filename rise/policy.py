@@ -1,0 +1,79 @@
+"""A policy is anything that replies: conversations in, replies out, asynchronously."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rise.trajectory import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How replies are drawn. The defaults are the reference code's: temperature 1, no truncation of the distribution."""
+
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    max_new_tokens: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One state, and how many replies are wanted at it."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    seeds: tuple[int, ...]
+    """One per wanted reply: each (problem, turn, sample) has its own random stream."""
+    prompt_ids: tuple[int, ...] | None = None
+    """The same state as token ids, for policies that take ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a policy wrote."""
+
+    text: str
+    ids: tuple[int, ...] | None
+    """Token ids as sampled, the end-of-turn token included when `finish` is `stop`; None where unknown."""
+    finish: str
+    """`stop` or `length`."""
+    n_prompt_tokens: int | None
+    n_reply_tokens: int | None
+
+
+class Policy(Protocol):
+    """Anything that replies."""
+
+    name: str
+    """Content hash or served name: part of every ledger key, so a new model never reuses an old reply."""
+    takes_ids: bool
+    """Whether `Request.prompt_ids` must be given."""
+    max_in_flight: int
+    """How many problems may be under way at once."""
+
+    async def reply(self, request: Request) -> list[Reply]:
+        """`len(request.seeds)` replies, in the order of the seeds. Raises `PolicyError` when it cannot."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def stream_seed(*parts: object) -> int:
+    """A 63-bit seed for one random stream, from what the stream is for.
+
+    >>> stream_seed(0, "p1", 2, 0) == stream_seed(0, "p1", 2, 0) != stream_seed(0, "p1", 2, 1)
+    True
+    """
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def request_key(policy_name: str, request: Request, seed: int) -> str:
+    """Content hash of (model, prompt, sampling, seed): what the ledger files a reply under."""
+    prompt: Sequence[object] = request.prompt_ids or [f"{m.role}\x1e{m.content}" for m in request.messages]
+    parts = [policy_name, *prompt, request.sampling, seed]
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:24]
