@@ -1,0 +1,86 @@
+"""What the model is shown at each turn: instructions, the attempts so far, and the feedback between them.
+
+The state of the multi-turn decision process (RISE §3, §4.1): s' = concat(s, reply, feedback), cut to the last `window` attempts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rise.errors import ConfigError
+from rise.task import Problem
+from rise.trajectory import Message, Trajectory, Turn, Verdict
+
+FEEDBACK_TEXTS = {
+    "always-wrong": "That answer is incorrect. Please try once more. The question was: {question}",
+    "neutral": "Check your answer above step by step. If it is right, give it again; if it is not, correct it.",
+    "truthful": "That answer is correct.",
+}
+"""What is said after an attempt. `truthful` says this only after right replies, and the always-wrong text after others."""
+
+FeedbackFunction = Callable[[Problem, Trajectory, Verdict | None], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How a problem and its attempts become the messages a policy is shown."""
+
+    instructions: str | None = None
+    """System text; None for none."""
+    feedback: str = "always-wrong"
+    """`always-wrong` (as published), `neutral`, `truthful` (an oracle), or `module:function`."""
+    feedback_text: str | None = None
+    """Own wording for the mode; `{question}` stands for the question."""
+    window: int | None = None
+    """How many of the most recent attempts are shown; None shows all, 0 none."""
+
+    @property
+    def uses_oracle(self) -> bool:
+        """Whether the feedback may know the truth, which decides what an evaluation under it measures."""
+        return self.feedback not in ("always-wrong", "neutral")
+
+    def feedback_for(self, problem: Problem, turns: Sequence[Turn]) -> str:
+        """The text that follows the last of `turns`."""
+        if ":" in self.feedback:
+            trajectory = Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields)
+            return load_function(self.feedback)(problem, trajectory, turns[-1].verdict)
+        if self.feedback == "truthful":
+            if turns[-1].right:
+                return FEEDBACK_TEXTS["truthful"]
+            text = self.feedback_text or FEEDBACK_TEXTS["always-wrong"]
+        else:
+            text = self.feedback_text or FEEDBACK_TEXTS[self.feedback]
+        return text.replace("{question}", problem.question)
+
+    def messages(self, problem: Problem, turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """The state after `turns`. Each of them needs its `feedback`.
+
+        >>> p = Problem("id", "2*3", "6")
+        >>> t = [Turn("5", feedback="?"), Turn("7", feedback="?")]
+        >>> [m.content for m in Prompt(window=1).messages(p, t)]
+        ['2*3', '7', '?']
+        >>> [m.content for m in Prompt(window=0).messages(p, t)]
+        ['2*3']
+        """
+        shown = turns if self.window is None else turns[max(0, len(turns) - self.window) :]
+        messages = [Message("system", self.instructions)] if self.instructions else []
+        messages.append(Message("user", problem.question))
+        for turn in shown:
+            assert turn.feedback is not None, "feedback is set when a turn is recorded"
+            messages += [Message("assistant", turn.reply), Message("user", turn.feedback)]
+        return tuple(messages)
+
+
+def load_function(path: str) -> Any:
+    """The object behind `module:name`. Raises `ConfigError` where it cannot be imported."""
+    module_name, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f'"{path}" cannot be loaded ({error}). Write "module:function", with the module importable from here '
+            f"(the folder you start `rise` in is not searched unless PYTHONPATH names it)."
+        ) from error
