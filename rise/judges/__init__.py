@@ -1,0 +1,5 @@
+"""Kinds of judges: `math` reads a final answer and compares it with gold."""
+
+from rise.judges.math import MathJudge
+
+__all__ = ["MathJudge"]

@@ -1,0 +1,40 @@
+"""Tasks by name. `make_task("arithmetic", kinds={"product": 1})` is what a recipe's `[task]` table becomes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any, cast
+
+from rise.errors import ConfigError, did_you_mean
+from rise.task import Task
+
+KINDS = {
+    "arithmetic": "rise.tasks.arithmetic:Arithmetic",
+    "word-problems": "rise.tasks.word_problems:WordProblems",
+    "gsm8k": "rise.tasks.gsm8k:GSM8K",
+    "math": "rise.tasks.competition_math:CompetitionMath",
+    "svamp": "rise.tasks.svamp:SVAMP",
+    "jsonl": "rise.tasks.jsonl:JsonLines",
+}
+"""Name in recipes → where it is defined. Imported on use, so that naming a task costs nothing."""
+
+
+def make_task(name: str, **settings: Any) -> Task:
+    """The task of that name. An unknown name or setting raises `ConfigError` with the nearest valid one.
+
+    >>> make_task("arithmetic", kinds={"product": 1}, product_digits=(2, 1)).problems("test", 1)[0].question
+    '68*5'
+    """
+    if name not in KINDS:
+        raise ConfigError(f"unknown task {name!r}. {did_you_mean(name, KINDS)}")
+    module, attribute = KINDS[name].split(":")
+    kind = getattr(importlib.import_module(module), attribute)
+    valid = inspect.signature(kind).parameters
+    for setting in settings:
+        if setting not in valid:
+            raise ConfigError(f"task {name} has no setting {setting!r}. {did_you_mean(setting, valid)}")
+    missing = [p.name for p in valid.values() if p.default is p.empty and p.name not in settings]
+    if missing:
+        raise ConfigError(f"task {name} needs the setting {missing[0]!r}.")
+    return cast(Task, kind(**settings))

@@ -1,0 +1,84 @@
+"""The other end of `MathJudge`: compares two LaTeX answers with math-verify, in a process that may be killed at any moment.
+
+Run as a script with the parent's `sys.path` and its limits as arguments. Speaks lines on standard input and output:
+first "ready"; then for each request (a JSON list of two answers and a time limit in seconds) "right", "wrong" or "gave-up".
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import sys
+from typing import Any
+
+_REFUSED = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "shutil.")
+_REFUSED_IDLE = ("os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink", "os.kill", "ctypes.dlopen")
+
+
+def main() -> None:
+    sys.path[:] = json.loads(sys.argv[1])
+    memory_bytes = int(sys.argv[2])
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # whatever a library prints must not be read as a verdict
+    _lock_down(memory_bytes)
+    equal = _load()
+    sys.addaudithook(_refuse)
+    answers.write("ready\n")
+    for line in sys.stdin:
+        left, right, limit_s = json.loads(line)
+        _die_after(limit_s)
+        try:
+            verdict = "right" if equal(left, right) else "wrong"
+        except (MemoryError, RecursionError):
+            verdict = "gave-up"
+        except Exception:  # math-verify raises of all kinds on odd input; none of them makes an answer right
+            verdict = "wrong"
+        answers.write(verdict + "\n")
+
+
+def _load() -> Any:
+    import logging
+
+    logging.disable(logging.CRITICAL)
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    # The LaTeX extractor only: the other one hands text to sympy's parse_expr, which evaluates it as Python.
+    latex = [LatexExtractionConfig(boxed_match_priority=0)]
+
+    def equal(left: str, right: str) -> bool:
+        # No time limit of theirs: it rests on SIGALRM, which C code ignores. The parent kills us instead.
+        a, b = (parse(f"\\boxed{{{text}}}", latex, parsing_timeout=None) for text in (left, right))
+        return bool(verify(a, b, timeout_seconds=None))
+
+    equal(r"\frac{1}{2}+\sqrt{2}", r"0.5+\sqrt{2}")  # compiles their grammars now rather than in the first request's time
+    return equal
+
+
+def _lock_down(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file can be written
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_user, new_network = 0x10000000, 0x40000000
+    # A network namespace without interfaces, where the kernel lets us have one; the audit hook covers the rest.
+    if hasattr(libc, "unshare") and libc.unshare(new_network) != 0:
+        libc.unshare(new_user | new_network)
+
+
+def _die_after(limit_s: float) -> None:
+    """The parent kills us at its limit; should it be gone by then, the kernel does."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime + limit_s) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _refuse(event: str, args: tuple[Any, ...]) -> None:
+    if event.startswith(_REFUSED) or event in _REFUSED_IDLE:
+        raise PermissionError(f"{event} is refused here")
+
+
+if __name__ == "__main__":
+    main()
