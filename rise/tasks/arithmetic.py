@@ -5,57 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from rise.tasks.generated import GeneratedTask, span, whole, with_digits
+from rise.tasks.generated import GeneratedTask, span, whole, with_digits, words
 
-_NAMES = [
-    "ann",
-    "ben",
-    "cleo",
-    "dan",
-    "eva",
-    "finn",
-    "gus",
-    "hana",
-    "ivan",
-    "jo",
-    "kim",
-    "leo",
-    "mia",
-    "ned",
-    "ola",
-    "pam",
-    "quin",
-    "rosa",
-    "sam",
-    "tess",
-    "uma",
-    "vic",
-    "wes",
-    "yara",
-    "zoe",
-]
-_THINGS = [
-    "apples",
-    "books",
-    "cards",
-    "coins",
-    "cups",
-    "eggs",
-    "figs",
-    "hats",
-    "jars",
-    "kites",
-    "lamps",
-    "maps",
-    "nuts",
-    "pens",
-    "pies",
-    "rings",
-    "shells",
-    "socks",
-    "toys",
-    "vases",
-]
+_NAMES = words("ann ben cleo dan eva finn gus hana ivan jo kim leo mia ned ola pam quin rosa sam tess uma vic wes yara zoe")
+_THINGS = words("apples books cards coins cups eggs figs hats jars kites lamps maps nuts pens pies rings shells socks toys vases")
 
 
 class Arithmetic(GeneratedTask):

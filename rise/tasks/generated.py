@@ -130,3 +130,8 @@ def with_digits(digits: tuple[int, int], rng: random.Random) -> int:
     """A number whose count of digits is uniform in the range; one-digit numbers start at 2, since 1 makes steps trivial."""
     n = rng.randint(*digits)
     return rng.randint(2, 9) if n == 1 else rng.randrange(10 ** (n - 1), 10**n)
+
+
+def words(text: str) -> list[str]:
+    """Words written in a row, which reads better than a list of forty quoted strings."""
+    return text.split()

@@ -5,22 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from rise.tasks.generated import GeneratedTask, span, whole
+from rise.tasks.generated import GeneratedTask, span, whole, words
 
 INSTRUCTIONS = (
     "Solve the problem step by step, writing each calculation on its own line. "
     'Then end with a last line of "#### " followed by the answer as a single number.'
 )
 
-_NAMES = (
+_NAMES = words(
     "Ada Ahmed Akira Amara Anders Bela Bianca Carlos Chloe Dalia Dmitri Elena Emil Farah Felix Grace Hugo Imani Ingrid Jamal "
     "Jonas Kavya Lars Leila Lucas Maya Mei Nadia Noah Olga Omar Paula Priya Rafael Rosa Samir Sofia Tariq Tessa Victor Yuki Zara"
-).split()  # noqa: SIM905
-_THINGS = (
+)
+_THINGS = words(
     "apples badges balloons beads books bottles buttons cards coins cookies cups eggs flowers keys lemons marbles "
     "muffins notebooks oranges pencils plums postcards ribbons rocks seeds shells stamps stickers tickets toys"
-).split()  # noqa: SIM905
-_HOLDERS = "bags baskets boxes crates drawers jars packs shelves trays".split()  # noqa: SIM905
+)
+_HOLDERS = words("bags baskets boxes crates drawers jars packs shelves trays")
 
 # (question, operators, one sentence a step). The first operator takes a and b to c; the second takes c and d to e, or a and c
 # where it is written "a+". A sentence holds its whole calculation, so that a reader, and a model, sees every operand.
