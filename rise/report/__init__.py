@@ -1,0 +1,23 @@
+"""Run directories → pages. Reads what stages wrote; nothing but the command line imports it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+
+def write_report(run_path: Path) -> tuple[Path, Path]:
+    """Write `report.html` and `report.md` into a run directory and return their paths."""
+    from rise.report.page import write_report as write  # matplotlib is only for those who draw
+
+    return write(run_path)
+
+
+def console_table(run_path: Path) -> Group:
+    """The table of a run for a rich console."""
+    from rise.report.console import console_table as table
+
+    return table(run_path)

@@ -1,0 +1,251 @@
+"""A run directory, read once, as plain data. Whatever is not there yet is None or empty, and prints as a dash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rise.errors import DataError
+from rise.evaluate.metrics import HeldOut, read_held_out
+from rise.evaluate.uncertainty import NOTHING, Estimate
+from rise.report.outcomes import OUTCOMES, Outcome, outcome
+from rise.run_dir import RunDir, StageDir
+
+SHOWN: tuple[Outcome, ...] = ("fixed", "broken", "never")
+"""The outcomes of which a report prints trajectories in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartCost:
+    """What one part of a stage took: rollout, relabel, train, evaluate, …"""
+
+    part: str
+    seconds: float | None
+    n_replies: int | None
+    n_prompt_tokens: int | None
+    n_reply_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One row of the table."""
+
+    name: str
+    metrics: Mapping[str, Any] | None
+    dataset: Mapping[str, Any] | None
+    parts: tuple[PartCost, ...]
+    training: tuple[Mapping[str, Any], ...]
+    """One line a step, the latest where a step was done again after a kill."""
+    held_out: Path | None
+
+    @property
+    def title(self) -> str:
+        """
+        >>> Stage("round-2", None, None, (), (), None).title
+        'round 2'
+        """
+        return {"boost-one-turn": "boost, one-turn only"}.get(self.name, self.name.replace("-", " "))
+
+    @property
+    def n_turns(self) -> int:
+        return len((self.metrics or {}).get("accuracy_by_turn") or ())
+
+    @property
+    def n_samples(self) -> int:
+        return len((self.metrics or {}).get("parallel_vote") or ())
+
+    def estimate(self, *path: str | int) -> Estimate:
+        """The number at `path` in metrics.json; `NOTHING` where it, or anything on the way, is missing."""
+        return estimate_at(self.metrics, *path)
+
+    def series(self, *path: str | int) -> list[Estimate]:
+        """The list of numbers at `path`; empty where there is none."""
+        found = _at(self.metrics, path)
+        return [estimate_at(item) for item in found] if isinstance(found, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A trajectory the report prints in full."""
+
+    outcome: Outcome
+    record: HeldOut
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything a report says, before it is laid out."""
+
+    name: str
+    directory: str
+    stages: tuple[Stage, ...]
+    """Those that ran and those the recipe still owes, in order."""
+    config: Mapping[str, Any]
+    config_text: str
+    provenance: Mapping[str, Any]
+    outcomes: Mapping[Outcome, int]
+    """Problems by what became of them over the last measured stage's turns."""
+    chosen: tuple[Chosen, ...]
+
+    @property
+    def measured(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in self.stages if stage.metrics)
+
+    @property
+    def last(self) -> Stage | None:
+        """The latest stage with numbers: what headline, controls and trajectories speak of."""
+        return self.measured[-1] if self.measured else None
+
+    @property
+    def owed(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in self.stages if not stage.metrics)
+
+    @property
+    def n_turns(self) -> int:
+        return self.last.n_turns if self.last else int(_at(self.config, ("evaluate", "turns")) or 5)
+
+    @property
+    def n_samples(self) -> int:
+        return self.last.n_samples if self.last else int(_at(self.config, ("evaluate", "samples")) or 5)
+
+    @property
+    def truthful(self) -> bool:
+        """Whether the feedback may know the truth, so that a run stops when it is right."""
+        feedback = _at(self.config, ("state", "feedback")) or "always-wrong"
+        return feedback not in ("always-wrong", "neutral")
+
+
+def collect(path: Path, *, n_each: int = 2) -> ReportData:
+    """Read a run directory, finished or not; `n_each` trajectories of each outcome in `SHOWN`.
+
+    Raises `DataError` where `path` is no run or one of its files is damaged.
+    """
+    run = RunDir(path)
+    if not path.is_dir():
+        raise DataError(f"{path}: no such run directory.")
+    if not (run.config.exists() or run.stages()):
+        raise DataError(
+            f"{path} holds neither config.toml nor a stage with metrics.json, so it is no run directory of `rise run`."
+        )
+    config_text = run.config.read_text(encoding="utf-8") if run.config.exists() else ""
+    try:
+        config = tomllib.loads(config_text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{run.config}: not TOML: {error}.") from error
+    log = run.read_log()
+    stages = tuple(_stage(run.stage(name), log) for name in stage_names(path, config))
+    with_records = [stage for stage in stages if stage.metrics and stage.held_out]
+    last_records = with_records[-1].held_out if with_records else None
+    outcomes, chosen = choose(read_held_out(last_records), n_each) if last_records else ({}, ())
+    return ReportData(
+        name=str(config.get("name") or path.resolve().name),
+        directory=path.resolve().name,
+        stages=stages,
+        config=config,
+        config_text=config_text,
+        provenance=_read_json(run.provenance) or {},
+        outcomes=outcomes,
+        chosen=chosen,
+    )
+
+
+def stage_names(path: Path, config: Mapping[str, Any]) -> list[str]:
+    """Stages on disk and stages the recipe will still make, in the order they run."""
+    owed: set[str] = set()
+    if config:
+        owed.add("base")
+        boost = config.get("boost", {})
+        if boost.get("enabled"):
+            owed |= {"boost", "boost-one-turn"} if boost.get("also_one_turn", True) else {"boost"}
+        owed |= {f"round-{k}" for k in range(1, int(_at(config, ("iterate", "rounds")) or 0) + 1)}
+    on_disk = {p.name for p in path.iterdir() if p.is_dir() and (p.name in _FIRST or _round(p.name))}
+    return sorted(owed | on_disk, key=lambda name: (_FIRST.index(name), 0) if name in _FIRST else (len(_FIRST), _round(name)))
+
+
+def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int], tuple[Chosen, ...]]:
+    """How many problems had each outcome, and the first `n_each` of each outcome in `SHOWN`.
+
+    First in the order of a hash of the problem's id: the same at every call, and nobody's choice.
+    """
+    counts: Counter[Outcome] = Counter()
+    best: dict[Outcome, list[tuple[str, HeldOut]]] = {name: [] for name in SHOWN}
+    for record in records:
+        found = outcome(record.run)
+        if found is None:
+            continue
+        counts[found] += 1
+        if found in best:
+            rank = hashlib.sha256(record.problem_id.encode()).hexdigest()
+            best[found] = sorted([*best[found], (rank, record)], key=lambda item: item[0])[:n_each]
+    chosen = tuple(Chosen(name, record) for name in SHOWN for _, record in best[name])
+    return {name: counts[name] for name in OUTCOMES} if counts else {}, chosen
+
+
+def estimate_at(data: Any, *path: str | int) -> Estimate:
+    """The estimate stored at `path` of nested plain data; `NOTHING` where there is none."""
+    found = _at(data, path)
+    if not isinstance(found, Mapping) or found.get("value") is None:
+        return NOTHING
+    return Estimate(found["value"], found.get("low"), found.get("high"), int(found.get("n") or 0))
+
+
+_FIRST = ("base", "boost-one-turn", "boost")
+
+
+def _round(name: str) -> int:
+    head, _, number = name.partition("-")
+    return int(number) if head == "round" and number.isdigit() else 0
+
+
+def _at(data: Any, path: Iterable[str | int]) -> Any:
+    for key in path:
+        if isinstance(data, Mapping) and isinstance(key, str):
+            data = data.get(key)
+        elif isinstance(data, list) and isinstance(key, int) and -len(data) <= key < len(data):
+            data = data[key]
+        else:
+            return None
+    return data
+
+
+def _stage(stage: StageDir, log: list[dict[str, Any]]) -> Stage:
+    events = [event for event in log if event.get("stage") == stage.name]
+    steps = {event["step"]: event for event in events if "step" in event}
+    return Stage(
+        name=stage.name,
+        metrics=_read_json(stage.metrics),
+        dataset=_read_json(stage.dataset),
+        parts=_costs([event for event in events if "part" in event and "step" not in event]),
+        training=tuple(steps[step] for step in sorted(steps)),
+        held_out=stage.held_out if stage.held_out.exists() else None,
+    )
+
+
+def _costs(events: list[dict[str, Any]]) -> tuple[PartCost, ...]:
+    """One line a part; a part that ended more than once (stopped and continued) is added up."""
+    names = list(dict.fromkeys(str(event["part"]) for event in events))
+
+    def total(name: str, field: str) -> Any:
+        known = [event[field] for event in events if event["part"] == name and event.get(field) is not None]
+        return sum(known) if known else None
+
+    fields = ("seconds", "n_replies", "n_prompt_tokens", "n_reply_tokens")
+    return tuple(PartCost(name, *(total(name, field) for field in fields)) for name in names)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}).") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: expected a JSON object.")
+    return data

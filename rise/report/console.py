@@ -1,0 +1,54 @@
+"""The table of a run for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from rise.report.collect import ReportData, collect
+from rise.report.headline import headline
+from rise.report.tables import Cell, Table, Tone, main_table, paired_table
+
+STYLES: dict[Tone, str] = {"": "", "above": "green", "below": "red", "unsure": "dim"}
+
+
+def console_table(run_path: Path) -> Group:
+    """What a rich console prints of a run, finished or not: the table, the paired differences, the headline."""
+    data = collect(Path(run_path))
+    return Group(rich_table(_short(main_table(data))), rich_table(_short_paired(data)), Text(headline(data)))
+
+
+def rich_table(table: Table) -> RichTable:
+    """Any table of the report for a terminal. Cells are plain text: square brackets in them are no markup."""
+    out = RichTable(box=None, pad_edge=False, header_style="bold", title=Text(table.title), title_justify="left", title_style="bold")
+    for i, column in enumerate(table.columns):
+        out.add_column(Text(column), justify="left" if i == 0 else "right")
+    for row in table.rows:
+        out.add_row(*(_text(cell) for cell in row))
+    return out
+
+
+def _text(cell: Cell) -> Text:
+    text = Text(cell.text, style=STYLES[cell.tone])
+    if cell.bracket:
+        text.append(f" ({cell.bracket})", style="dim")
+    if cell.small:
+        text.append(f"\n{cell.small}", style="dim")
+    return text
+
+
+def _short(table: Table) -> Table:
+    """Seven columns fit 80 characters; tokens and n stand in the report."""
+    keep = len(table.columns) - 3
+    return Table(table.key, "Percent right (change from m1@t1), 95 % intervals", table.columns[:keep], tuple(r[:keep] for r in table.rows))
+
+
+def _short_paired(data: ReportData) -> Table:
+    table = paired_table(data)
+    K, S = data.n_turns, data.n_samples
+    columns = ("stage", f"t{K}−t1", f"t{K}−nothing", f"t{K}−other", f"m1@t{K}−m{S}@t1", f"p1@t{K}−p{S}@t1", "n")
+    rows = tuple(row for row in table.rows if any(cell.tone for cell in row))
+    return Table(table.key, "Paired differences, points; only an interval without zero is a finding", columns, rows)

@@ -1,0 +1,100 @@
+"""The first sentence of a report, computed from the numbers; it never says more than the intervals do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rise.evaluate.uncertainty import Estimate
+from rise.report.collect import ReportData, Stage
+from rise.report.numbers import DASH, count, percent, points, points_interval, sign
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One thing a run may show, and whether it did."""
+
+    question: str
+    answer: str
+    """yes, no, not shown (the interval includes zero), or not measured."""
+    detail: str
+    difference: Estimate
+
+
+def headline(data: ReportData) -> str:
+    """One or two sentences on the last measured stage."""
+    stage = data.last
+    if stage is None:
+        return "No stage has been measured yet."
+    K, S = data.n_turns, data.n_samples
+    gain = stage.estimate("paired", f"t{K}-t1")
+    if K < 2 or gain.value is None:
+        return f"At {stage.title}, {percent(stage.estimate('m1@t1').value)} % of problems are right at turn 1."
+    return f"{_revision(stage, gain, K)} {_vote(stage, K, S)}".strip()
+
+
+def claims(data: ReportData) -> tuple[Claim, ...]:
+    """What the last measured stage shows, does not show, or was not asked."""
+    stage = data.last
+    if stage is None or data.n_turns < 2:
+        return ()
+    K, S = data.n_turns, data.n_samples
+    questions = (
+        (f"Is the last reply better than the first? (t{K} − t1, no vote)", f"t{K}-t1"),
+        ("… better than a fresh sample, with nothing shown?", f"t{K}-nothing"),
+        ("… better than when another problem's attempt is shown?", f"t{K}-other"),
+        (f"Does a vote over {K} turns beat a vote over {S} parallel samples? (m1@t{K} − m{S}@t1)", f"m1@t{K}-m{S}@t1"),
+        (f"With an oracle to stop: do {K} turns find more than {S} samples? (p1@t{K} − p{S}@t1)", f"p1@t{K}-p{S}@t1"),
+    )
+    found = []
+    for question, key in questions:
+        difference = stage.estimate("paired", key)
+        answer = {"above": "yes", "below": "no, worse", "includes zero": "not shown", None: "not measured"}[sign(difference)]
+        detail = DASH if difference.value is None else f"{points(difference.value)} points ({points_interval(difference)})"
+        found.append(Claim(question, answer, detail, difference))
+    return tuple(found)
+
+
+def _revision(stage: Stage, gain: Estimate, K: int) -> str:
+    first, last = stage.estimate("accuracy_by_turn", 0), stage.estimate("accuracy_by_turn", -1)
+    numbers = (
+        f"{percent(last.value)} % of last replies (turn {K}) are right against {percent(first.value)} % of first replies, "
+        f"a difference of {points(gain.value)} points (95 % interval {points_interval(gain)}, n = {count(gain.n)})"
+    )
+    side = sign(gain)
+    if side == "below":
+        return f"At {stage.title}, asking again makes the answers worse: {numbers}."
+    if side != "above":
+        return (
+            f"At {stage.title}, this run does not show that the model corrects itself: {numbers}, and the interval includes zero."
+        )
+    controls = {
+        "a fresh sample with nothing shown": stage.estimate("paired", f"t{K}-nothing"),
+        "replies shown another problem's attempt": stage.estimate("paired", f"t{K}-other"),
+    }
+    doubtful = [name for name, difference in controls.items() if sign(difference) in ("below", "includes zero")]
+    missing = [name for name, difference in controls.items() if sign(difference) is None]
+    if doubtful:
+        return (
+            f"At {stage.title}, last replies are better than first ones, but not surely better than {' or '.join(doubtful)}, "
+            f"so this is not shown to be self-correction: {numbers}."
+        )
+    if missing:
+        return f"At {stage.title}, last replies are better than first ones: {numbers}. Not compared with {' or '.join(missing)}."
+    return f"At {stage.title}, the model corrects itself: {numbers}, and both controls stay below."
+
+
+def _vote(stage: Stage, K: int, S: int) -> str:
+    gain = stage.estimate("paired", f"m1@t{K}-m{S}@t1")
+    sequential, parallel = stage.estimate(f"m1@t{K}"), stage.estimate(f"m{S}@t1")
+    side = sign(gain)
+    if side is None:
+        return ""
+    cost = "At equal numbers of samples" if K == S else f"With {K} turns against {S} samples"
+    says = {
+        "above": "a vote over the turns beats a vote over parallel samples",
+        "below": "a vote over the turns loses to a vote over parallel samples",
+        "includes zero": "neither vote, over turns or over parallel samples, is surely better",
+    }[side]
+    zero = "; the interval includes zero" if side == "includes zero" else ""
+    numbers = f"{percent(sequential.value)} % against {percent(parallel.value)} %"
+    return f"{cost}, {says}: {numbers}, {points(gain.value)} points ({points_interval(gain)}{zero})."

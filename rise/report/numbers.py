@@ -1,0 +1,125 @@
+"""How a number is printed: one hand for shares, differences, counts, durations; a missing one is a dash, never 0."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from rise.evaluate.uncertainty import Estimate
+
+DASH = "–"
+
+Sign = Literal["above", "below", "includes zero"]
+
+
+def percent(share: float | None) -> str:
+    """A share of one, in percent.
+
+    >>> percent(0.5694), percent(0.0), percent(None)
+    ('56.9', '0.0', '–')
+    """
+    return DASH if share is None else f"{100 * share:.1f}"
+
+
+def points(difference: float | None) -> str:
+    """A difference of two shares, in percentage points, with its sign.
+
+    >>> points(0.079), points(-0.004), points(0.0001), points(None)
+    ('+7.9', '−0.4', '0.0', '–')
+    """
+    return DASH if difference is None else signed(100 * difference)
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number that shows its sign, unless it rounds to nothing.
+
+    >>> signed(2.0), signed(-0.04)
+    ('+2.0', '0.0')
+    """
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("+" if value > 0 else "−") + text
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """The ends of an interval, without the value.
+
+    >>> percent_interval(Estimate(0.5, 0.237, 0.763, 10))
+    '23.7–76.3'
+    """
+    if estimate.low is None or estimate.high is None:
+        return DASH
+    return f"{percent(estimate.low)}–{percent(estimate.high)}"
+
+
+def points_interval(estimate: Estimate) -> str:
+    """The ends of a difference's interval. The word "to" keeps a minus sign from looking like a dash.
+
+    >>> points_interval(Estimate(0.01, -0.012, 0.031, 10))
+    '−1.2 to +3.1'
+    """
+    if estimate.low is None or estimate.high is None:
+        return DASH
+    return f"{points(estimate.low)} to {points(estimate.high)}"
+
+
+def sign(difference: Estimate) -> Sign | None:
+    """On which side of zero a difference surely lies; None if it was not measured. An end at zero includes zero.
+
+    >>> sign(Estimate(0.02, 0.001, 0.04, 100)), sign(Estimate(0.02, 0.0, 0.04, 100))
+    ('above', 'includes zero')
+    """
+    if difference.low is None or difference.high is None:
+        return None
+    if difference.low > 0:
+        return "above"
+    return "below" if difference.high < 0 else "includes zero"
+
+
+def count(n: float | None) -> str:
+    """
+    >>> count(2000), count(None), count(0)
+    ('2,000', '–', '0')
+    """
+    return DASH if n is None else f"{n:,.0f}"
+
+
+def amount(n: float | None) -> str:
+    """A large count, in three digits.
+
+    >>> amount(950), amount(41_230), amount(1_234_567), amount(None)
+    ('950', '41.2 k', '1.23 M', '–')
+    """
+    if n is None:
+        return DASH
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(n) >= size:
+            scaled = n / size
+            return f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}{unit}"
+    return f"{n:.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """
+    >>> duration(3.21), duration(75), duration(3900), duration(None)
+    ('3.2 s', '1 min 15 s', '1 h 05 min', '–')
+    """
+    if seconds is None:
+        return DASH
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, for what is neither a share nor a count.
+
+    >>> number(12.1825), number(0.0821), number(1.0), number(0.00001), number(None)
+    ('12.2', '0.0821', '1', '1e-05', '–')
+    """
+    return DASH if value is None or math.isnan(value) else f"{value:.3g}"
