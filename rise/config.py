@@ -147,11 +147,15 @@ class BoostConfig(Settings):
     n_problems: int = Field(20000, ge=1)
     multi_turn_share: float = Field(0.3, ge=0, lt=1)
     """Share of examples that show a wrong (or right) attempt and the improver's reply after it."""
-    attempts: Literal["self", "corrupt"] = "self"
-    """Attempts of multi-turn examples: sampled from the one-turn boost, or the worked solution of another draw."""
+    disjoint: bool = True
+    """The rounds use other training problems than the boost. Turn it off where problems are few."""
     right_share: float = Field(0.3, ge=0, le=1)
     """At most this share of the multi-turn examples shows an attempt that was right already."""
+    start: Literal["base", "one-turn"] = "one-turn"
+    """What the boost with multi-turn examples is trained from."""
     train: TrainConfig = TrainConfig()
+    train_multi_turn: TrainConfig | None = None
+    """Training of the boost with multi-turn examples; None uses `train`."""
 
 
 class RolloutConfig(Settings):

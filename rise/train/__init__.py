@@ -1,0 +1,34 @@
+"""Weighted fine-tuning: `train(...)` is the door; torch is imported when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rise.config import ModelConfig, TrainConfig
+from rise.dataset import Example
+
+
+def train(
+    examples: Sequence[Example],
+    start: Path | str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    model: ModelConfig | None = None,
+    seed: int = 0,
+    card: dict[str, Any] | None = None,
+    work: Path | None = None,
+    on_log: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Fine-tune the model at `start` on weighted examples and write a plain transformers checkpoint to `out`.
+
+    Returns counts of the training (rows, steps, tokens). `card` becomes `rise.json` in the checkpoint. `work` holds
+    unfinished training where `config.save_steps` asks for it.
+    """
+    from rise.train.trainer import run_training
+
+    return run_training(
+        examples, start, out, config, model=model, seed=seed, card=card, work=work or out.with_name("training"), on_log=on_log
+    )

@@ -1,0 +1,226 @@
+"""Trajectories and improved replies → weighted examples, with a count of everything that was left out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rise.errors import DataError, EmptyStageError
+from rise.jsonl import read_jsonl
+from rise.keep import KeepRule, keep
+from rise.trajectory import Message, Relabelled, Trajectory, Turn
+from rise.weigh import effective_sample_size, mean_one, reward_weight
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What we train on: a state, a reply, and how strongly to imitate it."""
+
+    problem_id: str
+    turn: int
+    """Number of attempts in the state."""
+    prompt: tuple[Message, ...]
+    reply: str
+    source: str
+    """Who wrote the reply: student, self, teacher, gold, restate, solution."""
+    reward: float
+    weight: float
+    prompt_ids: tuple[int, ...]
+    reply_ids: tuple[int, ...]
+    """Token ids as sampled, or rendered where somebody else wrote the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetReport:
+    """What a data set holds and what it does not; written as dataset.json."""
+
+    n_examples: int
+    dropped: dict[str, int]
+    by_source: dict[str, int]
+    rewards: list[tuple[float, int]]
+    weights: list[tuple[float, int]]
+    effective_sample_size: float
+    n_trained_tokens: int
+    counts: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "n_examples": self.n_examples,
+            "n_trained_tokens": self.n_trained_tokens,
+            "dropped": self.dropped,
+            "by_source": self.by_source,
+            "rewards": [list(pair) for pair in self.rewards],
+            "weights": {
+                "n": self.n_examples,
+                "effective_sample_size": self.effective_sample_size,
+                "values": [list(pair) for pair in self.weights],
+            },
+            "counts": self.counts,
+        }
+
+
+State = Callable[[Trajectory, int], tuple[Message, ...]]
+"""(trajectory, number of attempts) → the messages of that state."""
+
+
+def build_examples(
+    trajectories: Sequence[Trajectory],
+    relabelled: Sequence[Relabelled],
+    state: State,
+    *,
+    rule: KeepRule = "all",
+    trained_turns: str = "all",
+    temperature: float = 0.4,
+    centre: bool = False,
+    clip: float | None = None,
+    right_reward: float = 1.0,
+    drop_truncated: bool = True,
+    deduplicate: bool = True,
+    per_problem: int | None = None,
+) -> tuple[list[Example], Counter[str], Counter[str]]:
+    """(examples with raw weights, what was dropped by reason, other counts).
+
+    Each improved reply closes a branch: the student's turns up to its state, then the reply. The keep rule looks at
+    one branch at a time; a turn shared by several branches becomes one example if any of them keeps it.
+    """
+    dropped: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    by_problem: dict[str, list[Relabelled]] = defaultdict(list)
+    for item in relabelled:
+        by_problem[item.problem_id].append(item)
+
+    examples: list[Example] = []
+    for trajectory in trajectories:
+        improved = by_problem.get(trajectory.problem_id, [])
+        baseline = 0.0
+        if centre:
+            judged = trajectory.rewards + [c.reward for item in improved for c in item.candidates if c.reward is not None]
+            baseline = sum(judged) / len(judged) if len(judged) > 1 else trajectory.rewards[0]
+            counts["problems with one judged reply"] += len(judged) == 1
+        branches = [(*trajectory.turns[: item.turn], item.reply) for item in improved] or [trajectory.turns]
+        reached = max(len(branch) for branch in branches)
+        if reached < len(trajectory.turns):
+            branches.append(trajectory.turns)
+
+        kept: dict[tuple[int, bool], Turn] = {}
+        seen: dict[tuple[int, int], Turn] = {}
+        for number, branch in enumerate(branches):
+            flags = keep([reward_of(turn) for turn in branch], rule, right_reward=right_reward)
+            for k, (turn, flag) in enumerate(zip(branch, flags, strict=True)):
+                improver = bool(improved) and number < len(improved) and k == len(branch) - 1
+                place = (k, number if improver else -1)
+                seen[place] = turn
+                if flag and (improver or trained_turns == "all"):
+                    kept[place] = turn  # type: ignore[index]
+        counts["judged replies"] += len(seen)
+        dropped["keep rule"] += sum(place not in kept for place in seen)
+
+        own: list[Example] = []
+        for (k, _), turn in sorted(kept.items()):
+            if drop_truncated and turn.finish != "stop":
+                dropped["cut at the token limit"] += 1
+                continue
+            weight = reward_weight(reward_of(turn), temperature, baseline=baseline, clip=clip)
+            own.append(
+                Example(
+                    trajectory.problem_id, k, state(trajectory, k), turn.reply, turn.source, reward_of(turn), weight,
+                    turn.prompt_ids or (), turn.reply_ids or (),
+                )
+            )  # fmt: skip
+        if deduplicate:
+            own = _without_repeats(own, dropped)
+        if per_problem is not None and len(own) > per_problem:
+            dropped["more than per_problem"] += len(own) - per_problem
+            own = sorted(sorted(own, key=lambda e: -e.weight)[:per_problem], key=lambda e: e.turn)
+        examples += own
+    dropped["weight 0"] += sum(example.weight == 0 for example in examples)
+    examples = [example for example in examples if example.weight > 0]
+    return examples, dropped, counts
+
+
+def reward_of(turn: Turn) -> float:
+    if turn.reward is None:
+        raise DataError("an unjudged reply cannot become an example; run the judge on it first.")
+    return turn.reward
+
+
+def _without_repeats(examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:
+    seen: set[tuple[Any, ...]] = set()
+    out = []
+    for example in examples:
+        key = (example.prompt, example.reply.strip())
+        if key in seen:
+            dropped["repeat of the same reply"] += 1
+            continue
+        seen.add(key)
+        out.append(example)
+    return out
+
+
+def with_ids(examples: Iterable[Example], renderer: Any, *, max_length: int, dropped: Counter[str]) -> list[Example]:
+    """Examples with token ids, rendered where the reply came as text. Too long ones are dropped and counted."""
+    out = []
+    for example in examples:
+        prompt_ids = example.prompt_ids or renderer.prompt_ids(example.prompt)
+        reply_ids = example.reply_ids or renderer.reply_ids(example.prompt, example.reply)
+        if not reply_ids:
+            raise DataError(
+                f"problem {example.problem_id}, turn {example.turn}: the reply {example.reply!r} has no token to train on."
+            )
+        if len(prompt_ids) + len(reply_ids) > max_length:
+            dropped["longer than train.max_length"] += 1
+            continue
+        out.append(replace(example, prompt_ids=prompt_ids, reply_ids=reply_ids))
+    return out
+
+
+def scaled(examples: Sequence[Example], scale: str) -> list[Example]:
+    """Weights scaled once over the data set (`mean-one`), or left as they are (`raw`)."""
+    if scale == "raw":
+        return list(examples)
+    weights = mean_one([example.weight for example in examples])
+    return [replace(example, weight=weight) for example, weight in zip(examples, weights, strict=True)]
+
+
+def report(examples: Sequence[Example], dropped: Counter[str], counts: Counter[str]) -> DatasetReport:
+    """Counts for dataset.json. Raises `EmptyStageError` if nothing is left to train on."""
+    if not examples:
+        reasons = ", ".join(f"{n} by {name}" for name, n in dropped.items() if n) or "none was offered"
+        raise EmptyStageError(
+            f"no example is left to train on ({reasons}). Loosen keep.rule, raise rollout.n_problems or relabel.n_samples, "
+            "or raise sampling.max_new_tokens if replies were cut."
+        )
+    weights = [example.weight for example in examples]
+    return DatasetReport(
+        n_examples=len(examples),
+        dropped={name: n for name, n in sorted(dropped.items()) if n},
+        by_source=dict(sorted(Counter(f"{e.source}, {'right' if e.reward >= 1 else 'not right'}" for e in examples).items())),
+        rewards=sorted(Counter(example.reward for example in examples).items()),
+        weights=sorted(Counter(round(weight, 6) for weight in weights).items()),
+        effective_sample_size=round(effective_sample_size(weights), 2),
+        n_trained_tokens=sum(len(example.reply_ids) for example in examples),
+        counts={name: n for name, n in sorted(counts.items()) if n},
+    )
+
+
+def example_from_json(data: dict[str, Any]) -> Example:
+    return Example(
+        **{
+            **data,
+            "prompt": tuple(Message(**m) for m in data["prompt"]),
+            "prompt_ids": tuple(data["prompt_ids"]),
+            "reply_ids": tuple(data["reply_ids"]),
+        }
+    )
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """Examples of a file; a line that is not one raises `DataError` with file and line number."""
+    for number, data in read_jsonl(path):
+        try:
+            yield example_from_json(data)
+        except (TypeError, KeyError) as error:
+            raise DataError(f"{path}, line {number}: not an example ({error}). Was the file written by `rise`?") from error

@@ -1,0 +1,448 @@
+"""THE METHOD: boost, then rollout → relabel → dataset → train → evaluate, round after round. Resumes wherever it was stopped.
+
+RISE, arXiv 2407.18219, §4. Each part reads the files of the part before it and is skipped when its own last file is in
+place, so a run that was killed continues by being started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from rise.config import RunConfig, TrainConfig
+from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids
+from rise.errors import ConfigError, DataError, EmptyStageError
+from rise.evaluate.metrics import by_field, measure, paired_stages, read_held_out
+from rise.evaluate.protocol import evaluate
+from rise.jsonl import write_jsonl, write_whole
+from rise.judge import Judge
+from rise.ledger import Ledger
+from rise.policies import make_policy
+from rise.policy import Policy, Sampling
+from rise.prompt import Prompt
+from rise.relabel import relabel
+from rise.rollout import Player, Usage, rollout
+from rise.run_dir import RunDir, StageDir
+from rise.task import Problem, Task
+from rise.tasks import make_task
+from rise.trajectory import Message, Trajectory, read_relabelled, read_trajectories, to_json
+
+
+class Progress(Protocol):
+    """Who is told how it goes: the command line draws bars, tests listen."""
+
+    def begin(self, stage: str, part: str, total: int) -> None: ...
+    def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None: ...
+    def end(self) -> None: ...
+    def stage_done(self, stage: StageDir) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def begin(self, stage: str, part: str, total: int) -> None: ...
+    def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None: ...
+    def end(self) -> None: ...
+    def stage_done(self, stage: StageDir) -> None: ...
+
+
+@dataclass
+class Run:
+    """Everything the stages share."""
+
+    config: RunConfig
+    dir: RunDir
+    task: Task
+    judge: Judge
+    prompt: Prompt
+    ledger: Ledger
+    progress: Progress
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(**self.config.sampling.model_dump())
+
+    def player(self, policy: Policy, stage: str, part: str) -> Player:
+        renderer = getattr(policy, "renderer", None)
+        return Player(
+            policy, self.prompt, self.judge, self.sampling, self.ledger, purpose=f"{stage}/{part}", seed=self.config.seed,
+            rewards=self.config.reward, renderer=renderer, deterministic=self.config.deterministic,
+            on_done=lambda done, usage: self.progress.advance(done, usage),
+        )  # fmt: skip
+
+    def state(self, problem_by_id: dict[str, Problem]) -> Callable[[Trajectory, int], tuple[Message, ...]]:
+        """The state function that `build_examples` asks for."""
+        return lambda trajectory, k: self.prompt.messages(problem_by_id[trajectory.problem_id], trajectory.turns[:k])
+
+
+def run(config: RunConfig, directory: Path, *, progress: Progress | None = None, command: list[str] | None = None) -> RunDir:
+    """Run a recipe to its end, or continue it. Returns the run directory.
+
+    Raises `RiseError` for whatever the user can put right; a bad reply never raises.
+    """
+    if config.deterministic or config.threads:
+        _fix_threads(config)
+    task = make_task(config.task.name, **config.task.settings)
+    _check(config, task)
+    run_dir = RunDir(directory)
+    run_dir.open(config, command=command)
+    ledger = Ledger(run_dir.ledger)
+    try:
+        it = Run(config, run_dir, task, task.judge(), make_prompt(config, task), ledger, progress or Silent())
+        base = _base(it)
+        start = base
+        if config.boost.enabled:
+            start = _boost(it, base)
+        previous = start
+        for k in range(1, config.iterate.rounds + 1):
+            previous = _round(it, k, {"base": base, "boost": start, "previous": previous}[config.iterate.start])
+    finally:
+        ledger.close()
+    return run_dir
+
+
+def make_prompt(config: RunConfig, task: Task) -> Prompt:
+    """What is shown at each turn, as the recipe and the task say."""
+    state = config.state
+    instructions = task.instructions if state.instructions is None else (state.instructions or None)
+    return Prompt(instructions, state.feedback, state.feedback_text, None if state.window == "all" else state.window)
+
+
+def _check(config: RunConfig, task: Task) -> None:
+    """Find impossible settings before hours are spent."""
+    if config.model.nano and not hasattr(task, "alphabet"):
+        raise ConfigError(
+            f"model.nano needs a task with a fixed alphabet, which {config.task.name} has not. Use task.name = "
+            '"arithmetic", or give a pretrained model: model.path.'
+        )
+    if ":" in config.state.feedback:
+        from rise.prompt import load_function
+
+        load_function(config.state.feedback)
+    problems = [*_problems(config, task, "rollout", 1), *_held_out(config, task)]
+    if not problems:
+        raise EmptyStageError(f"task {config.task.name} has no problem.")
+
+
+def _problems(config: RunConfig, task: Task, use: str, number: int = 1) -> Sequence[Problem]:
+    """Training problems: the first `boost.n_problems` are the boost's, the rounds take theirs behind them."""
+    if use == "boost":
+        return task.problems("train", config.boost.n_problems)
+    n = config.rollout.n_problems or config.task.n_train
+    start = config.boost.n_problems if config.boost.enabled and config.boost.disjoint else 0
+    if config.rollout.problems == "fresh":
+        start += (number - 1) * n
+    return task.problems("train", n, start=start)
+
+
+def _held_out(config: RunConfig, task: Task) -> Sequence[Problem]:
+    split = config.evaluate.split
+    return task.problems(split, config.task.n_test if split == "test" else config.task.n_validation)
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+def _base(it: Run) -> Path:
+    """The untouched model: made, converted or found; then measured."""
+    stage = it.dir.stage("base")
+    model = it.config.model
+    if model.nano:
+        if not stage.checkpoint.exists():
+            from rise.train.nano import make_nano
+
+            make_nano(model.nano, it.task.alphabet + _feedback_characters(it), it.config.seed, stage.checkpoint)  # type: ignore[attr-defined]
+        path = stage.checkpoint
+    elif model.gguf_file:
+        if not stage.checkpoint.exists():
+            from rise.train.model import convert_gguf
+
+            convert_gguf(Path(model.path or ""), model.gguf_file, stage.checkpoint)
+        path = stage.checkpoint
+    else:
+        path = Path(model.path or "")
+    _evaluate(it, stage, path, n=it.config.evaluate.n_base)
+    return path
+
+
+def _boost(it: Run, base: Path) -> Path:
+    """Supervised training on worked solutions; then again with turns in which an attempt is shown and improved."""
+    config = it.config.boost
+    problems = _problems(it.config, it.task, "boost")
+    one_turn = it.dir.stage("boost-one-turn")
+    if not one_turn.examples.exists():
+        _write_examples(it, one_turn, _solutions(it, problems), Counter(), Counter())
+    _train(it, one_turn, base, config.train)
+    if config.also_one_turn or config.multi_turn_share == 0:
+        _evaluate(it, one_turn, one_turn.checkpoint)
+    if config.multi_turn_share == 0:
+        return one_turn.checkpoint
+
+    stage = it.dir.stage("boost")
+    if not stage.examples.exists():
+        # As many multi-turn examples as the share asks for, at most one per problem.
+        n_multi = round(len(problems) * config.multi_turn_share)
+        chosen = list(problems)[:n_multi]
+        policy = _policy(it, one_turn.checkpoint)
+        with _Timed(it, stage, "rollout", len(chosen)) as timer:
+            player = it.player(policy, "boost", "rollout")
+            trajectories = asyncio.run(rollout(player, chosen, n_turns=1, stop_when_right=False))
+            timer.usage = player.usage
+        right = [t for t in trajectories if t.turns[0].right]
+        n_wrong = len(trajectories) - len(right)
+        most = round(n_wrong * config.right_share / max(1e-9, 1 - config.right_share))
+        shown = {t.problem_id for t in right[:most]} | {t.problem_id for t in trajectories if not t.turns[0].right}
+        kept = [t for t in trajectories if t.problem_id in shown]
+        relabelled = asyncio.run(
+            relabel(player, [p for p in chosen if p.id in shown], kept, improver="gold", relabel_right="keep")
+        )
+        state = it.state({p.id: p for p in chosen})
+        multi, dropped, counts = build_examples(kept, relabelled, state, trained_turns="last", temperature=1e9)
+        counts["multi-turn examples"] = len(multi)
+        n_one = round(len(multi) * (1 - config.multi_turn_share) / config.multi_turn_share)
+        singles = _solutions(it, problems)
+        singles = random.Random(it.config.seed).sample(singles, min(len(singles), n_one))
+        _write_examples(it, stage, [*singles, *multi], dropped, counts)
+    _train(it, stage, one_turn.checkpoint if config.start == "one-turn" else base, config.train_multi_turn or config.train)
+    _evaluate(it, stage, stage.checkpoint)
+    return stage.checkpoint
+
+
+def _round(it: Run, k: int, start: Path) -> Path:
+    """Round k of the method, from the model at `start`. Returns its checkpoint."""
+    config = it.config
+    stage = it.dir.stage(f"round-{k}")
+    if not stage.examples.exists():
+        problems = _problems(config, it.task, "rollout", k)
+        trajectories = _collect(it, stage, problems, start, k)
+        relabelled = _improve(it, stage, problems, trajectories, start)
+        if config.relabel.improver == "gold":  # an upper reference: its solutions are in the right format by definition
+            relabelled = [replace(r, candidates=tuple(replace(c, finish="stop") for c in r.candidates)) for r in relabelled]
+        _build(it, stage, k, problems, trajectories, relabelled)
+    _train(it, stage, start, config.train)
+    _evaluate(it, stage, stage.checkpoint)
+    return stage.checkpoint
+
+
+def _collect(it: Run, stage: StageDir, problems: Sequence[Problem], start: Path, k: int) -> list[Trajectory]:
+    if not stage.trajectories.exists():
+        config = it.config.rollout
+        n_turns = max(1, (k if config.turns == "round" else config.turns) + config.turns_offset)
+        with _Timed(it, stage, "rollout", len(problems)) as timer:
+            player = it.player(_policy(it, start), stage.name, "rollout")
+            trajectories = asyncio.run(rollout(player, problems, n_turns=n_turns, stop_when_right=config.stop_when_right))
+            timer.usage = player.usage
+        write_jsonl(stage.trajectories, (to_json(t) for t in sorted(trajectories, key=lambda t: t.problem_id)))
+    return list(read_trajectories(stage.trajectories))
+
+
+def _improve(it: Run, stage: StageDir, problems: Sequence[Problem], trajectories: Sequence[Trajectory], start: Path) -> list[Any]:
+    if not stage.relabelled.exists():
+        config = it.config.relabel
+        with _Timed(it, stage, "relabel", len(problems)) as timer:
+            improver = config.teacher if config.improver == "teacher" else str(start)
+            player = it.player(_policy(it, improver or "", gold=config.improver == "gold"), stage.name, "relabel")
+            relabelled = asyncio.run(
+                relabel(
+                    player, problems, trajectories, improver=config.improver, n_samples=config.n_samples,
+                    states=config.states, relabel_right=config.relabel_right,
+                )
+            )  # fmt: skip
+            timer.usage = player.usage
+        write_jsonl(stage.relabelled, (to_json(r) for r in sorted(relabelled, key=lambda r: (r.problem_id, r.turn))))
+    return list(read_relabelled(stage.relabelled))
+
+
+def _build(
+    it: Run, stage: StageDir, k: int, problems: Sequence[Problem], trajectories: Sequence[Trajectory], relabelled: Sequence[Any]
+) -> None:
+    """Keep, weigh, mix in what the recipe asks for, and write examples.jsonl."""
+    config = it.config
+    examples, dropped, counts = build_examples(
+        trajectories, relabelled, it.state({p.id: p for p in problems}), rule=config.keep.rule,
+        trained_turns=config.keep.trained_turns, temperature=config.weigh.temperature, centre=config.weigh.centre,
+        clip=config.weigh.clip, right_reward=config.reward.right, drop_truncated=config.dataset.drop_truncated,
+        deduplicate=config.dataset.deduplicate, per_problem=config.dataset.per_problem,
+    )  # fmt: skip
+    improved = [r for r in relabelled if (r.reply.reward or 0) >= config.reward.right]
+    counts["states improved"] = len(relabelled)
+    counts["states with a right improved reply"] = len(improved)
+    examples = scaled(examples, config.weigh.scale) if examples else examples
+    if config.dataset.data == "aggregate" and k > 1:
+        earlier = [e for e in read_examples(it.dir.stage(f"round-{k - 1}").examples) if e.source != "solution"]
+        counts["examples of earlier rounds"] = len(earlier)
+        examples = [*earlier, *examples]
+    if config.dataset.replay_share > 0:
+        solutions = list(read_examples(it.dir.stage("boost-one-turn").examples))
+        n = round(len(examples) * config.dataset.replay_share / (1 - config.dataset.replay_share))
+        replayed = random.Random(f"{config.seed}-{k}").sample(solutions, min(n, len(solutions)))
+        counts["boost examples replayed"] = len(replayed)
+        examples = [*examples, *(replace(e, weight=1.0) for e in replayed)]
+    _write_examples(it, stage, examples, dropped, counts)
+
+
+def _solutions(it: Run, problems: Sequence[Problem]) -> list[Example]:
+    """One-turn examples: the task's worked solutions."""
+    out = []
+    for problem in problems:
+        if problem.solution is None:
+            raise DataError(
+                f"boost trains on worked solutions, but problem {problem.id} of {it.config.task.name} has none. "
+                "Set boost.enabled = false, or give problems a solution field."
+            )
+        messages = it.prompt.messages(problem, [])
+        out.append(Example(problem.id, 0, messages, problem.solution, "solution", it.config.reward.right, 1.0, (), ()))
+    return out
+
+
+def _write_examples(it: Run, stage: StageDir, examples: Sequence[Example], dropped: Counter[str], counts: Counter[str]) -> None:
+    from rise.render import Renderer
+
+    renderer = Renderer.load(_tokenizer_path(it))
+    complete = with_ids(examples, renderer, max_length=it.config.train.max_length, dropped=dropped)
+    summary = report(complete, dropped, counts)
+    write_whole(stage.dataset, json.dumps(summary.to_json(), indent=2) + "\n")
+    write_jsonl(stage.examples, (to_json(e) for e in complete))
+
+
+def _train(it: Run, stage: StageDir, start: Path, config: TrainConfig) -> None:
+    if stage.checkpoint.exists():
+        return
+    from rise.train import train
+
+    examples = list(read_examples(stage.examples))
+    with _Timed(it, stage, "train", 1) as timer:
+
+        def tell(logs: dict[str, Any]) -> None:
+            it.dir.write_log(stage=stage.name, **{k: round(v, 6) if isinstance(v, float) else v for k, v in logs.items()})
+            if logs["step"] == logs["steps"] or timer.total == 1:
+                timer.restart(logs["steps"])
+            it.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
+
+        timer.facts = train(
+            examples, start, stage.checkpoint, config, model=it.config.model, seed=it.config.seed,
+            card=_card(it, stage), work=stage.training, on_log=tell,
+        )  # fmt: skip
+
+
+def _evaluate(it: Run, stage: StageDir, path: Path, n: int | None = None) -> None:
+    """Held-out records and metrics of one stage."""
+    if stage.metrics.exists():
+        return
+    config = it.config
+    problems = list(_held_out(config, it.task))[: n or None]
+    if not stage.held_out.exists():
+        last = config.iterate.rounds
+        control = config.evaluate.controls == "all" or (config.evaluate.controls == "last" and stage.name == f"round-{last}")
+        with _Timed(it, stage, "evaluate", len(problems)) as timer:
+            player = it.player(_policy(it, str(path)), stage.name, "evaluate")
+            records = asyncio.run(
+                evaluate(player, problems, n_turns=config.evaluate.turns, n_samples=config.evaluate.samples, control=control)
+            )
+            timer.usage = player.usage
+        write_jsonl(stage.held_out, (_without_ids(to_json(r)) for r in sorted(records, key=lambda r: r.problem_id)))
+    records = list(read_held_out(stage.held_out))
+    metrics = summarise(it, stage, records)
+    write_whole(stage.metrics, json.dumps(metrics, indent=1) + "\n")
+    it.progress.stage_done(stage)
+
+
+def summarise(it: Run, stage: StageDir, records: Sequence[Any]) -> dict[str, Any]:
+    """Everything in metrics.json."""
+    truthful = it.prompt.feedback == "truthful"
+    turns = it.config.evaluate.turns
+    metrics = measure(records, it.judge.same, truthful=truthful, turns=turns)
+    metrics["stage"] = stage.name
+    if any("kind" in record.fields for record in records):
+        metrics["by_kind"] = by_field(records, it.judge.same, "kind", truthful=truthful, turns=turns)
+    before = [s for s in it.dir.stages() if s.name != stage.name]
+    if before:
+        previous = list(read_held_out(before[-1].held_out))
+        metrics["paired"]["previous"] = paired_stages(previous, records, it.judge.same, truthful=truthful, turns=turns)
+        metrics["previous"] = before[-1].name
+    return metrics
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class _Timed:
+    """A part of a stage: a bar while it runs, a line in metrics.jsonl when it ends."""
+
+    def __init__(self, it: Run, stage: StageDir, part: str, total: int) -> None:
+        self.it, self.stage, self.part, self.total = it, stage, part, total
+        self.usage = Usage()
+        self.facts: dict[str, Any] = {}
+
+    def __enter__(self) -> _Timed:
+        self.began = time.perf_counter()
+        self.it.progress.begin(self.stage.name, self.part, self.total)
+        return self
+
+    def restart(self, total: int) -> None:
+        self.total = total
+        self.it.progress.begin(self.stage.name, self.part, total)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.it.progress.end()
+        if error is None:
+            usage = {name: getattr(self.usage, name) for name in ("n_replies", "n_prompt_tokens", "n_reply_tokens", "n_reused")}
+            seconds = round(time.perf_counter() - self.began, 3)
+            self.it.dir.write_log(stage=self.stage.name, part=self.part, seconds=seconds, **usage, **self.facts)
+
+
+def _policy(it: Run, spec: str | Path, *, gold: bool = False) -> Policy:
+    if gold:
+        from rise.policies.scripted import ScriptedPolicy
+
+        return ScriptedPolicy.from_table({}, name="gold")  # asked for nothing: the worked solutions are at hand
+    return make_policy(str(spec), batch_size=it.config.batch_size, dtype=it.config.model.dtype)
+
+
+def _card(it: Run, stage: StageDir) -> dict[str, Any]:
+    """rise.json: what a checkpoint must know to be evaluated and served as it was trained."""
+    config = it.config
+    return {
+        "task": config.task.name,
+        "task_settings": config.task.settings,
+        "instructions": it.prompt.instructions,
+        "feedback": it.prompt.feedback,
+        "feedback_text": it.prompt.feedback_text,
+        "window": config.state.window,
+        "sampling": config.sampling.model_dump(),
+        "turns": config.evaluate.turns,
+        "stage": stage.name,
+        "round": int(stage.name.split("-")[1]) if stage.name.startswith("round-") else 0,
+    }
+
+
+def _tokenizer_path(it: Run) -> Path:
+    base = it.dir.stage("base").checkpoint
+    return base if base.exists() else Path(it.config.model.path or "")
+
+
+def _feedback_characters(it: Run) -> str:
+    return (it.prompt.feedback_text or "") + (it.prompt.instructions or "") + "?"
+
+
+def _without_ids(record: dict[str, Any]) -> dict[str, Any]:
+    """Held-out replies never train, so their ids are left out of the file (the ledger has them)."""
+    for name in ("run", "samples", "other"):
+        for turn in record.get(name, []):
+            turn.pop("prompt_ids", None)
+            turn.pop("reply_ids", None)
+    return record
+
+
+def _fix_threads(config: RunConfig) -> None:
+    import torch
+
+    torch.set_num_threads(config.threads or 2)
+    torch.use_deterministic_algorithms(True, warn_only=True)

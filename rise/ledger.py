@@ -1,0 +1,110 @@
+"""Every reply ever drawn in a run, one JSON line each, written the moment it is judged.
+
+Append-only and in order of arrival. A line is safe from kill -9 once written and from power loss within a second; a torn
+last line is owed again. Stage files are built from it; nothing else remembers what was sampled.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rise.errors import DataError, RiseError
+from rise.jsonl import dumps
+
+FSYNC_EVERY_S = 1.0
+
+
+class Ledger:
+    """Lines by content key. Only offsets are held in memory, so a million replies cost about 100 MB, not gigabytes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.n_written = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._places: dict[str, tuple[int, int]] = {}
+        self._end = self._scan()
+        self._synced = time.monotonic()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, key: str) -> dict[str, Any]:
+        offset, length = self._places[key]
+        return json.loads(os.pread(self._file, length, offset))
+
+    def append(self, lines: Iterable[tuple[str, dict[str, Any]]]) -> int:
+        """Write those whose key is new; returns how many. Raises `RiseError` on a full disk, with the file intact."""
+        fresh: list[tuple[str, bytes]] = []
+        taken: set[str] = set()
+        for key, data in lines:
+            if key not in self._places and key not in taken:
+                taken.add(key)
+                fresh.append((key, dumps({"key": key, **data}).encode() + b"\n"))
+        if not fresh:
+            return 0
+        block = b"".join(line for _, line in fresh)
+        try:
+            written = 0
+            while written < len(block):
+                written += os.write(self._file, block[written:])
+            if time.monotonic() - self._synced > FSYNC_EVERY_S:
+                self.sync()
+        except OSError as error:
+            os.ftruncate(self._file, self._end)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise RiseError(
+                    f"{self.path}: the disk is full. {len(fresh)} finished replies could not be written and will be asked for "
+                    "again; everything before them is intact. Free some space and run the same command to continue."
+                ) from error
+            raise
+        for key, line in fresh:
+            self._places[key] = (self._end, len(line))
+            self._end += len(line)
+        self.n_written += len(fresh)
+        return len(fresh)
+
+    def sync(self) -> None:
+        os.fsync(self._file)
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        if self._file >= 0:
+            self.sync()
+            os.close(self._file)
+            self._file = -1
+
+    def _scan(self) -> int:
+        """Learn where each line is; cut off a torn last one. Returns the offset of the end."""
+        offset = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    os.ftruncate(self._file, offset)
+                    break
+                try:
+                    key = _key_of(line)
+                except (ValueError, KeyError) as error:
+                    raise DataError(
+                        f"{self.path}, line {number}: not a ledger line ({error}). Was the file edited? Restore it, or delete "
+                        "from this line on: those replies will be asked for again."
+                    ) from error
+                self._places[key] = (offset, len(line))
+                offset += len(line)
+        return offset
+
+
+def _key_of(line: bytes) -> str:
+    # Lines begin {"key":"…": reading only that keeps the scan of a million lines to seconds.
+    if line.startswith(b'{"key":"') and line.endswith(b"}\n"):
+        return line[8 : line.index(b'"', 8)].decode()
+    return json.loads(line)["key"]

@@ -1,0 +1,199 @@
+"""A transformers model in this process. Requests that wait together are generated together.
+
+Each reply is drawn from its own random stream, so a reply depends on its seed and on the batch it shares only
+through floating-point rounding; with fixed batches it is reproducible to the bit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rise.errors import PolicyError
+from rise.policy import Reply, Request, Sampling
+from rise.render import Renderer
+
+
+@dataclass(slots=True)
+class _Row:
+    """One reply to be drawn."""
+
+    prompt_ids: tuple[int, ...]
+    seed: int
+    request: int
+    """Index of its request in the batch being served."""
+
+
+class LocalPolicy:
+    """Batched sampling with `transformers`.
+
+    `reply` waits until every problem in flight is waiting for a reply (or the batch is full) and then generates for
+    all of them: `enter` and `leave` say how many are in flight.
+    """
+
+    takes_ids = True
+
+    def __init__(self, model: Any, renderer: Renderer, *, name: str, batch_size: int = 128, device: str | None = None) -> None:
+        import torch
+
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model.to(self.device).eval()
+        self.renderer = renderer
+        self.name = name
+        self.batch_size = batch_size
+        self.max_in_flight = batch_size
+        self.max_length = getattr(model.config, "max_position_embeddings", None)
+        eos = model.generation_config.eos_token_id if model.generation_config is not None else None
+        self.eos_ids = sorted(set(renderer.eos_ids) | set([eos] if isinstance(eos, int) else eos or []))
+        self._waiting: list[tuple[Request, asyncio.Future[list[Reply]]]] = []
+        self._in_flight = 0
+        self._busy = False
+
+    @classmethod
+    def load(cls, path: str | Path, *, name: str | None = None, batch_size: int = 128, dtype: str = "float32") -> LocalPolicy:
+        """A policy from a model directory or hub name. Raises `ModelError` naming what is missing."""
+        from rise.train.model import load_model, weights_hash
+
+        model, renderer = load_model(path, dtype=dtype)
+        return cls(model, renderer, name=name or f"local-{weights_hash(path)}", batch_size=batch_size)
+
+    def enter(self) -> None:
+        self._in_flight += 1
+
+    def leave(self) -> None:
+        self._in_flight -= 1
+        self._serve_if_ready()
+
+    async def reply(self, request: Request) -> list[Reply]:
+        self._check(request)
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        self._serve_if_ready()
+        return await future
+
+    async def close(self) -> None:
+        self.model = None
+
+    def _check(self, request: Request) -> None:
+        if request.prompt_ids is None:
+            raise PolicyError(f"{self.name} takes token ids, but the request carries none. Render the state first.")
+        need = len(request.prompt_ids) + 1
+        if self.max_length is not None and need > self.max_length:
+            raise PolicyError(
+                f"the state has {len(request.prompt_ids)} tokens, but {self.name} was built for {self.max_length}: there is no "
+                "room for another reply. Lower state.window or evaluate.turns, or sampling.max_new_tokens."
+            )
+
+    def _serve_if_ready(self) -> None:
+        if self._busy or not self._waiting or len(self._waiting) < self._in_flight:
+            return
+        self._busy = True
+        batch, self._waiting = self._waiting, []
+        task = asyncio.get_running_loop().create_task(self._serve(batch))
+        task.add_done_callback(lambda _: None)
+
+    async def _serve(self, batch: list[tuple[Request, asyncio.Future[list[Reply]]]]) -> None:
+        try:
+            replies = await asyncio.to_thread(self.generate, [request for request, _ in batch])
+        except BaseException as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), result in zip(batch, replies, strict=True):
+                if not future.done():
+                    future.set_result(result)
+        finally:
+            self._busy = False
+            self._serve_if_ready()
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Reply]]:
+        """Replies to all requests, in batches of at most `batch_size` rows of similar length. Blocking."""
+        out: list[list[Reply | None]] = [[None] * len(r.seeds) for r in requests]
+        rows = [
+            (index, sample, _Row(request.prompt_ids or (), seed, index))
+            for index, request in enumerate(requests)
+            for sample, seed in enumerate(request.seeds)
+        ]
+        # Sampling settings differ between requests only in tests; grouping keeps one batch one setting.
+        rows.sort(key=lambda r: (repr(requests[r[0]].sampling), len(r[2].prompt_ids), r[2].prompt_ids, r[2].seed))
+        start = 0
+        while start < len(rows):
+            sampling = requests[rows[start][0]].sampling
+            end = start
+            while end < len(rows) and end - start < self.batch_size and requests[rows[end][0]].sampling == sampling:
+                end += 1
+            chunk = rows[start:end]
+            for (index, sample, _), reply in zip(chunk, self._generate([row for _, _, row in chunk], sampling), strict=True):
+                out[index][sample] = reply
+            start = end
+        return [[reply for reply in replies if reply is not None] for replies in out]
+
+    def _generate(self, rows: list[_Row], sampling: Sampling) -> list[Reply]:
+        import torch
+
+        pad = self.renderer.tokenizer.pad_token_id
+        pad = self.eos_ids[0] if pad is None else pad
+        longest = max(len(row.prompt_ids) for row in rows)
+        room = sampling.max_new_tokens if self.max_length is None else min(sampling.max_new_tokens, self.max_length - longest)
+        ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+        mask = torch.zeros((len(rows), longest), dtype=torch.long)
+        for i, row in enumerate(rows):
+            ids[i, longest - len(row.prompt_ids) :] = torch.tensor(row.prompt_ids)
+            mask[i, longest - len(row.prompt_ids) :] = 1
+        draws = np.stack([np.random.Generator(np.random.Philox(row.seed)).random(room, dtype=np.float64) for row in rows])
+        sampler = _StreamSampler(torch.from_numpy(draws).to(self.device), longest, sampling)
+        with torch.inference_mode():
+            out = self.model.generate(
+                input_ids=ids.to(self.device), attention_mask=mask.to(self.device), do_sample=False, num_beams=1,
+                max_new_tokens=room, eos_token_id=self.eos_ids, pad_token_id=pad, logits_processor=[sampler],
+                temperature=None, top_p=None, top_k=None, repetition_penalty=1.0, use_cache=True,
+            )  # fmt: skip
+        replies = []
+        for row, full in zip(rows, out[:, longest:].tolist(), strict=True):
+            end = next((i for i, token in enumerate(full) if token in self.eos_ids), None)
+            sampled = tuple(full if end is None else full[: end + 1])
+            replies.append(
+                Reply(
+                    text=self.renderer.text(sampled), ids=sampled, finish="length" if end is None else "stop",
+                    n_prompt_tokens=len(row.prompt_ids), n_reply_tokens=len(sampled),
+                )
+            )  # fmt: skip
+        return replies
+
+
+class _StreamSampler:
+    """A logits processor that leaves one token standing per row: the one its own uniform draw falls on.
+
+    `generate` then runs greedily. This is inverse-CDF sampling with one stream per row, which `do_sample=True`
+    cannot give: there, one generator serves the whole batch.
+    """
+
+    def __init__(self, draws_BT: Any, prompt_length: int, sampling: Sampling) -> None:
+        self.draws_BT = draws_BT
+        self.prompt_length = prompt_length
+        self.sampling = sampling
+
+    def __call__(self, input_ids: Any, scores_BV: Any) -> Any:
+        import torch
+
+        if self.sampling.temperature == 0:
+            return scores_BV
+        step = input_ids.shape[1] - self.prompt_length
+        probabilities = torch.softmax(scores_BV.double() / self.sampling.temperature, dim=-1)
+        order = None
+        if self.sampling.top_p < 1:
+            probabilities, order = probabilities.sort(dim=-1, descending=True)
+            before = probabilities.cumsum(-1) - probabilities
+            probabilities = probabilities.masked_fill(before >= self.sampling.top_p, 0.0)
+        cumulative = probabilities.cumsum(-1)
+        target = self.draws_BT[:, step : step + 1] * cumulative[:, -1:]
+        chosen = torch.searchsorted(cumulative, target, right=True).clamp(max=scores_BV.shape[-1] - 1)
+        if order is not None:
+            chosen = order.gather(-1, chosen)
+        return torch.full_like(scores_BV, float("-inf")).scatter(-1, chosen, 0.0)

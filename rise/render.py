@@ -1,0 +1,80 @@
+"""Messages → token ids, for collection, training, evaluation and serving alike: the chat template is applied here only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rise.errors import ModelError
+from rise.trajectory import Message
+
+
+class Renderer:
+    """One tokenizer and its chat template.
+
+    Raises `ModelError` at once if the tokenizer has no template or no end-of-turn token.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        name = getattr(tokenizer, "name_or_path", "") or "the tokenizer"
+        if not getattr(tokenizer, "chat_template", None):
+            raise ModelError(
+                f"{name} has no chat template, so its turns cannot be rendered. Take the -instruct variant, or set "
+                "`tokenizer.chat_template` and save the tokenizer with the model."
+            )
+        if tokenizer.eos_token_id is None:
+            raise ModelError(f"{name} has no end-of-sequence token, so a reply could never end. Set `eos_token` and save it.")
+        self.eos_ids = frozenset([tokenizer.eos_token_id])
+
+    @classmethod
+    def load(cls, path: str | Path, **kwargs: Any) -> Renderer:
+        from transformers import AutoTokenizer
+
+        try:
+            return cls(AutoTokenizer.from_pretrained(str(path), **kwargs))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: no tokenizer can be loaded from there ({str(error).splitlines()[0]}).") from error
+
+    def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """The state with the opening of the assistant's turn. Raises `ModelError` if the template refuses a message."""
+        return tuple(self._apply(messages, add_generation_prompt=True))
+
+    def reply_ids(self, messages: Sequence[Message], reply: str) -> tuple[int, ...]:
+        """The ids of a reply somebody else wrote, end-of-turn token included.
+
+        Taken from the whole rendered conversation where that extends the prompt exactly; templates that rewrite
+        replies (dropping thinking, say) fall back to the reply's own tokens and the end-of-sequence token.
+        """
+        prompt = self.prompt_ids(messages)
+        whole = tuple(self._apply([*messages, Message("assistant", reply)], add_generation_prompt=False))
+        if whole[: len(prompt)] == prompt:
+            for end in range(len(prompt), len(whole)):
+                if whole[end] in self.eos_ids:
+                    ids = whole[len(prompt) : end + 1]
+                    if self.text(ids) == reply.strip():
+                        return ids
+                    break
+        return (*self.tokenizer(reply, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What a sampled reply says: special tokens left out, outer white space stripped."""
+        return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+
+    def _apply(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
+        plain = [{"role": m.role, "content": m.content} for m in messages]
+        try:
+            return self.tokenizer.apply_chat_template(
+                plain, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
+            )
+        except Exception as error:  # jinja raises whatever the template raises
+            if plain and plain[0]["role"] == "system":
+                try:
+                    merged = [{"role": "user", "content": f"{plain[0]['content']}\n\n{plain[1]['content']}"}, *plain[2:]]
+                    return self.tokenizer.apply_chat_template(
+                        merged, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
+                    )
+                except Exception:
+                    pass
+            raise ModelError(f"the chat template of {self.tokenizer.name_or_path} refuses the conversation: {error}") from error

@@ -1,0 +1,160 @@
+"""Play a policy on problems, turn after turn. One loop serves collection, improvement and evaluation.
+
+One task per problem, no barrier between turns, at most `policy.max_in_flight` problems at once; every judged reply is in
+the ledger before the next turn is asked for. With `deterministic`, problems are played in fixed groups instead, and a
+group that was interrupted is played again whole, so that every batch holds the same rows as in an uninterrupted run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from rise.config import RewardConfig
+from rise.judge import Judge
+from rise.ledger import Ledger
+from rise.policy import Policy, Request, Sampling, request_key, stream_seed
+from rise.prompt import Prompt
+from rise.task import Problem
+from rise.trajectory import Trajectory, Turn, to_json, turn_from_json
+
+Record = TypeVar("Record")
+
+
+@dataclass(slots=True)
+class Usage:
+    """What was generated in this process; replies read back from the ledger are counted apart."""
+
+    n_replies: int = 0
+    n_prompt_tokens: int = 0
+    n_reply_tokens: int = 0
+    n_reused: int = 0
+
+
+@dataclass(slots=True)
+class Player:
+    """A policy at work: states in, judged turns out, everything in the ledger."""
+
+    policy: Policy
+    prompt: Prompt
+    judge: Judge
+    sampling: Sampling
+    ledger: Ledger
+    purpose: str
+    """Name of the stage and its part; part of each random stream's seed."""
+    seed: int = 0
+    rewards: RewardConfig = field(default_factory=RewardConfig)
+    renderer: Any = None
+    """Needed where the policy takes ids."""
+    deterministic: bool = False
+    on_done: Callable[[int, Usage], None] | None = None
+    """Called with the number of problems done and the usage so far."""
+    usage: Usage = field(default_factory=Usage)
+
+    async def turns(
+        self, problem: Problem, shown: Sequence[Turn], *, n: int = 1, source: str = "student", trust_ledger: bool = True
+    ) -> list[Turn]:
+        """`n` judged replies at the state after `shown`, those in the ledger not asked for again."""
+        messages = self.prompt.messages(problem, shown)
+        prompt_ids = self.renderer.prompt_ids(messages) if self.policy.takes_ids else None
+        seeds = [stream_seed(self.seed, self.purpose, problem.id, len(shown), sample) for sample in range(n)]
+        whole = Request(messages, self.sampling, tuple(seeds), prompt_ids)
+        keys = [request_key(self.policy.name, whole, seed) for seed in seeds]
+        found: dict[str, Turn] = {}
+        if trust_ledger:
+            for key in keys:
+                if key in self.ledger:
+                    found[key] = replace(turn_from_json(self.ledger.get(key)["turn"]), prompt_ids=prompt_ids)
+            self.usage.n_reused += len(found)
+        missing = [(key, seed) for key, seed in zip(keys, seeds, strict=True) if key not in found]
+        if missing:
+            replies = await self.policy.reply(replace(whole, seeds=tuple(seed for _, seed in missing)))
+            lines = []
+            for (key, _), reply in zip(missing, replies, strict=True):
+                turn = self.judged(
+                    problem,
+                    Turn(
+                        reply=reply.text, source=source, prompt_ids=prompt_ids, reply_ids=reply.ids, finish=reply.finish,
+                        n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens,
+                    ),
+                )  # fmt: skip
+                found[key] = turn
+                line = {"purpose": self.purpose, "problem": problem.id, "attempts": len(shown)}
+                lines.append((key, {**line, "turn": to_json(replace(turn, prompt_ids=None))}))
+                self.usage.n_replies += 1
+                self.usage.n_prompt_tokens += reply.n_prompt_tokens or 0
+                self.usage.n_reply_tokens += reply.n_reply_tokens or 0
+            self.ledger.append(lines)
+        return [found[key] for key in keys]
+
+    def judged(self, problem: Problem, turn: Turn) -> Turn:
+        """The turn with verdict, answer and reward."""
+        judgement = self.judge.judge(problem, turn.reply)
+        reward = getattr(self.rewards, judgement.verdict.value)
+        return replace(turn, verdict=judgement.verdict, answer=judgement.answer, reward=reward)
+
+    def answered(self, problem: Problem, turns: Sequence[Turn], turn: Turn) -> Turn:
+        """The turn with the feedback that will follow it."""
+        return replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
+
+    async def play(
+        self, problems: Sequence[Problem], one: Callable[[Problem, bool], Awaitable[Record]]
+    ) -> list[Record]:
+        """`one(problem, trust_ledger)` for every problem, in bounded concurrency. Results in the order of the problems."""
+        enter = getattr(self.policy, "enter", lambda: None)
+        leave = getattr(self.policy, "leave", lambda: None)
+        results: list[Record | None] = [None] * len(problems)
+        n_done = 0
+
+        async def play_one(index: int, trust: bool) -> None:
+            nonlocal n_done
+            try:
+                results[index] = await one(problems[index], trust)
+            finally:
+                leave()
+            n_done += 1
+            if self.on_done:
+                self.on_done(n_done, self.usage)
+
+        if self.deterministic:
+            size = self.policy.max_in_flight
+            for start in range(0, len(problems), size):
+                group = range(start, min(start + size, len(problems)))
+                names = "\x1f".join(problems[i].id for i in group)
+                marker = hashlib.sha256(f"{self.policy.name}\x1f{self.purpose}\x1f{names}".encode()).hexdigest()[:24]
+                for _ in group:
+                    enter()
+                async with asyncio.TaskGroup() as tasks:
+                    for index in group:
+                        tasks.create_task(play_one(index, marker in self.ledger))
+                self.ledger.append([(marker, {"purpose": self.purpose, "group": start})])
+        else:
+            waiting = iter(range(len(problems)))
+
+            async def worker() -> None:
+                for index in waiting:
+                    enter()
+                    await play_one(index, True)
+
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(self.policy.max_in_flight, len(problems))):
+                    tasks.create_task(worker())
+        return [result for result in results if result is not None]
+
+
+async def rollout(player: Player, problems: Sequence[Problem], *, n_turns: int, stop_when_right: bool) -> list[Trajectory]:
+    """The student's own turns on each problem: the states that the improver will work on."""
+
+    async def one(problem: Problem, trust: bool) -> Trajectory:
+        turns: list[Turn] = []
+        for _ in range(n_turns):
+            [turn] = await player.turns(problem, turns, trust_ledger=trust)
+            turns.append(player.answered(problem, turns, turn))
+            if stop_when_right and turn.right:
+                break
+        return Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields)
+
+    return await player.play(problems, one)

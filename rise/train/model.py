@@ -1,0 +1,80 @@
+"""Load a base model and its tokenizer, save a checkpoint, name its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rise.errors import ModelError
+from rise.render import Renderer
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def load_model(path: str | Path, *, dtype: str = "float32", gguf_file: str | None = None) -> tuple[Any, Renderer]:
+    """(causal language model, renderer) from a directory or hub name. Raises `ModelError` naming what is missing."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    where = Path(path)
+    if where.is_dir() and gguf_file is None and not (where / "config.json").exists():
+        raise ModelError(f"{path} holds no config.json, so it is no model directory. Give the folder with the weights.")
+    extra = {"gguf_file": gguf_file} if gguf_file else {}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=getattr(torch, dtype), **extra)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path}: no model can be loaded from there ({str(error).splitlines()[0]}). "
+            "Give a directory with config.json and safetensors, or a hub name while online."
+        ) from error
+    return model, Renderer.load(path, **extra)
+
+
+def convert_gguf(directory: Path, gguf_file: str, out: Path) -> None:
+    """A GGUF file as plain safetensors with its tokenizer (the quantised values, de-quantised)."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model, renderer = load_model(directory, gguf_file=gguf_file)
+    config = model.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config  # a model that claims to be quantised cannot be saved plainly
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(model.state_dict())
+    save_checkpoint(plain, renderer.tokenizer, out)
+
+
+def save_checkpoint(model: Any, tokenizer: Any, path: Path, card: dict[str, Any] | None = None) -> None:
+    """Write beside the target, then rename: a `checkpoint/` that exists is complete."""
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    if card is not None:
+        card = {**card, "weights": weights_hash(partial)}
+        (partial / "rise.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    for file in partial.iterdir():
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    if path.exists():
+        shutil.rmtree(path)
+    os.replace(partial, path)
+
+
+def weights_hash(path: str | Path) -> str:
+    """Content hash of a checkpoint's weights, 12 hexadecimal digits; of the name where it is no directory."""
+    where = Path(path)
+    digest = hashlib.sha256()
+    if not where.is_dir():
+        return hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    for file in sorted([*where.glob("*.safetensors"), *where.glob("*.bin"), *where.glob("*.gguf")]):
+        digest.update(file.name.encode())
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,258 @@
+"""The training loop: `transformers.Trainer`, fed with planned batches and divided by our normaliser."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from rise.config import ModelConfig, TrainConfig
+from rise.dataset import Example
+from rise.errors import ConfigError, EmptyStageError, RiseError, did_you_mean
+from rise.train.loss import tensors, weighted_nll
+from rise.train.model import load_model, save_checkpoint
+from rise.train.rows import Plan, Row, make_rows, plan_batches
+
+REFUSED = {
+    "per_device_train_batch_size": "the recipe sets the global batch: train.batch_size",
+    "gradient_accumulation_steps": "it follows from train.batch_size and train.micro_batch_tokens",
+    "num_train_epochs": "set train.epochs",
+    "max_steps": "set train.max_steps",
+    "group_by_length": "batches are planned before training, by length",
+    "train_sampling_strategy": "batches are planned before training",
+    "remove_unused_columns": "batches hold weights, which it would remove",
+    "average_tokens_across_devices": "the normaliser is already summed over devices",
+    "dataloader_drop_last": "every example trains exactly once an epoch",
+    "label_smoothing_factor": "the loss is the paper's weighted log-likelihood",
+    "output_dir": "the run directory decides where files go",
+    "resume_from_checkpoint": "unfinished training is continued by itself",
+    "use_cpu": "the device follows from the machine",
+    "learning_rate": "set train.learning_rate",
+    "weight_decay": "set train.weight_decay",
+    "max_grad_norm": "set train.max_grad_norm",
+    "lr_scheduler_type": "set train.schedule",
+    "warmup_steps": "set train.warmup_ratio",
+    "warmup_ratio": "set train.warmup_ratio",
+    "seed": "set seed",
+    "data_seed": "set seed",
+}
+"""Fields of `TrainingArguments` that would break the contract, with the reason."""
+
+
+class _Batches(Dataset):
+    """The planned batches as tensors."""
+
+    def __init__(self, rows: Sequence[Row], plan: Plan, pad_id: int, per: str) -> None:
+        self.rows, self.plan, self.pad_id, self.per = rows, plan, pad_id, per
+
+    def __len__(self) -> int:
+        return len(self.plan.batches)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        lines = [[self.rows[i] for i in line] for line in self.plan.batches[index].lines]
+        inputs = tensors(lines, self.pad_id)
+        flat = [row for line in lines for row in line]
+        inputs["n"] = torch.tensor(float(sum(r.n_examples if self.per == "sequence" else r.n_trained for r in flat)))
+        inputs["n_tokens"] = torch.tensor(float(sum(r.n_trained for r in flat)))
+        return inputs
+
+
+class WeightedTrainer(Trainer):
+    """Σ wᵢ·nllᵢ ÷ N, N counted over the whole accumulation window and all ranks, whatever the weights."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Two names for one thing across transformers 5.17 to 5.23: the loss already covers the accumulation window.
+        self.model_accepts_loss_kwargs = True
+        self.loss_is_scaled_for_ga = True
+        self.plain = [0.0, 0.0]
+        """Σ unweighted nll and trained tokens since the last log line."""
+        self._window = (0, time.perf_counter())
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)  # type: ignore[arg-type]
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
+        batches = []
+        for _ in range(num_batches):
+            try:
+                batches.append(next(epoch_iterator))
+            except StopIteration:
+                break
+        if not batches:
+            return batches, None
+        n = torch.stack([batch["n"] for batch in batches]).sum().to(device)
+        return batches, self.accelerator.gather(n).sum()
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        weighted, plain = weighted_nll(model, inputs)
+        self.plain[0] += float(plain)
+        self.plain[1] += float(inputs["n_tokens"])
+        # DDP averages gradients over ranks, our sum wants them added.
+        return weighted * self.accelerator.num_processes / num_items_in_batch
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs and self.plain[1]:
+            logs["loss_plain"] = self.plain[0] / self.plain[1]
+            now = time.perf_counter()
+            logs["tokens_per_s"] = self.plain[1] / max(now - self._window[1], 1e-9)
+            self._window = (self.state.global_step, now)
+            self.plain = [0.0, 0.0]
+        super().log(logs, start_time)
+
+
+class _Tell(TrainerCallback):
+    """Log lines to whoever wants them."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None] | None) -> None:
+        self.tell = tell
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if self.tell and logs and "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise RiseError(
+                    f"the training loss became {logs['loss']} at step {state.global_step}. Lower train.learning_rate "
+                    "or set train.max_grad_norm = 1.0."
+                )
+            self.tell({"step": state.global_step, "steps": state.max_steps, **logs})
+
+
+def run_training(
+    examples: Sequence[Example], start: Path | str, out: Path, config: TrainConfig, *, model: ModelConfig | None,
+    seed: int, card: dict[str, Any] | None, work: Path, on_log: Callable[[dict[str, Any]], None] | None,
+) -> dict[str, Any]:  # fmt: skip
+    """See `rise.train.train`."""
+    if not examples:
+        raise EmptyStageError("no example to train on.")
+    torch.manual_seed(seed)
+    dtype = "bfloat16" if config.masters else "float32"
+    net, renderer = load_model(start, dtype=dtype)
+    net.config.use_cache = False
+    tokenizer = renderer.tokenizer
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    lora = model.lora if model else None
+    if lora:
+        from peft import LoraConfig as PeftLora
+        from peft import get_peft_model
+
+        net = get_peft_model(
+            net,
+            PeftLora(
+                r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.target_modules,
+                task_type="CAUSAL_LM",
+            ),
+        )  # fmt: skip
+
+    rows = make_rows([e for e in examples if e.weight > 0], per=config.per, merge=config.merge)
+    arguments = _arguments(config, work, seed, 1)
+    world = arguments.world_size
+    if arguments.n_gpu > 1:
+        raise ConfigError(
+            f"{arguments.n_gpu} GPUs are visible but no launcher started this process. Use `torchrun --nproc-per-node "
+            f"{arguments.n_gpu} -m rise.cli.main …`, or show one GPU: CUDA_VISIBLE_DEVICES=0."
+        )
+    plan = plan_batches(
+        rows, batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps,
+        line_length=config.line_length, micro_batch_tokens=config.micro_batch_tokens, world=world, seed=seed,
+    )  # fmt: skip
+    arguments = _arguments(config, work, seed, plan.accumulation)
+    _check_first_packed_line(net, rows, plan, pad_id)
+    optimizer = None
+    if config.masters:
+        from rise.train.masters import MasterAdamW
+
+        optimizer = MasterAdamW(
+            [p for p in net.parameters() if p.requires_grad], lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+    trainer = WeightedTrainer(
+        model=net,
+        args=arguments,
+        train_dataset=_Batches(rows, plan, pad_id, config.per),
+        data_collator=lambda items: items[0],
+        callbacks=[_Tell(on_log)],
+        optimizers=(optimizer, None),
+    )
+    trainer.remove_callback(PrinterCallback)
+    last = get_last_checkpoint(str(work)) if config.save_steps and work.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+
+    net = trainer.accelerator.unwrap_model(trainer.model)
+    if lora:
+        net = net.merge_and_unload()
+    net.config.use_cache = True
+    if trainer.is_world_process_zero():
+        save_checkpoint(net, tokenizer, out, card)
+        shutil.rmtree(work, ignore_errors=True)
+    return {
+        "n_rows": len(rows),
+        "n_steps": plan.n_steps,
+        "accumulation": plan.accumulation,
+        "n_tokens_per_epoch": sum(len(row.ids) for row in rows),
+        "n_trained_tokens_per_epoch": sum(row.n_trained for row in rows),
+    }
+
+
+def _arguments(config: TrainConfig, work: Path, seed: int, accumulation: int) -> TrainingArguments:
+    for name in config.arguments:
+        if name in REFUSED:
+            raise ConfigError(f"train.arguments.{name} is refused: {REFUSED[name]}.")
+        if name not in TrainingArguments.__dataclass_fields__:
+            raise ConfigError(
+                f"train.arguments.{name} is no field of transformers.TrainingArguments. "
+                f"{did_you_mean(name, TrainingArguments.__dataclass_fields__)}"
+            )
+    settings: dict[str, Any] = {
+        "output_dir": str(work),
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": accumulation,
+        "num_train_epochs": 1,  # the plan already holds every epoch
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "lr_scheduler_type": config.schedule,
+        "warmup_steps": config.warmup_ratio,  # below 1 it is a share of all steps
+        "seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_steps": 10,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps" if config.save_steps else "no",
+        "save_steps": config.save_steps or 500,
+        "save_total_limit": 2,
+        **config.arguments,
+    }
+    return TrainingArguments(**settings)
+
+
+def _check_first_packed_line(net: Any, rows: Sequence[Row], plan: Plan, pad_id: int) -> None:
+    """Compare the first line that holds several rows with the same rows alone. Raises if packing is not exact."""
+    line = next((line for batch in plan.batches for line in batch.lines if len(line) > 1), None)
+    if line is None:
+        return
+    members = [rows[i] for i in line]
+    training = net.training
+    net.eval()
+    with torch.no_grad():
+        packed = float(weighted_nll(net, tensors([members], pad_id))[0])
+        alone = sum(float(weighted_nll(net, tensors([[row]], pad_id))[0]) for row in members)
+    net.train(training)
+    tolerance = 1e-4 if next(net.parameters()).dtype == torch.float32 else 2e-2
+    if abs(packed - alone) > tolerance * max(1.0, abs(alone)):
+        raise RiseError(
+            f"packing is not exact for this model: {len(members)} rows in one line have loss {packed:.6f}, alone "
+            f"{alone:.6f}. Its attention lets rows see each other. Set train.line_length = 8, so that every row has a "
+            "line of its own."
+        )
