@@ -1,0 +1,185 @@
+"""What tasks read from files share: where data is looked for, splits by content hash, one message for a missing file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rise.answers import Mode
+from rise.errors import ConfigError, DataError, did_you_mean
+from rise.jsonl import read_jsonl
+from rise.judge import Judge
+from rise.judges.math import MathJudge
+from rise.task import Problem, Split, problem_id
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+VALIDATION_SHARE = 0.1
+"""Of a published train split that comes without a validation split."""
+
+BOXED_INSTRUCTIONS = (
+    "You are a careful solver of mathematics problems. Reason step by step, then give the final answer inside \\boxed{}."
+)
+
+
+def data_directory() -> Path:
+    """Where benchmarks lie: `$RISE_DATA`, else `../shared/data`."""
+    return Path(os.environ.get("RISE_DATA") or "../shared/data")
+
+
+def position(question: str) -> float:
+    """Where a question falls in [0, 1), by its text alone: rows may be reordered, added or removed, and none moves.
+
+    >>> 0 <= position("What is 1 + 1?") < 1 and position("a") != position("b")
+    True
+    """
+    return int.from_bytes(hashlib.sha256(question.encode()).digest()[:7], "big") / 2**56
+
+
+class FileTask(ABC):
+    """Problems from files, read on first use, in file order; exact duplicates are dropped with a warning that counts them."""
+
+    name: str
+    splits: tuple[Split, ...] = SPLITS
+    missing_split = "it is not in the data."
+    """Why a split that is not in `splits` is absent, and what to do."""
+
+    def __init__(self, instructions: str | None, mode: Mode, path: str | os.PathLike[str] | None = None) -> None:
+        """`path` of a published benchmark: its directory, or one file, which then is the test split and nothing else."""
+        self.instructions = instructions
+        self.path = Path(path) if path is not None else None
+        if self.path is not None and self.path.is_file():
+            self.splits = ("test",)
+            self.missing_split = f"{self.path} is one file, taken as the test split. Give the directory of both files instead."
+        self._judge: Judge = MathJudge(mode)
+        self._read: dict[str, list[Problem]] = {}
+
+    @abstractmethod
+    def read(self, split: Split) -> Iterable[Problem]:
+        """All problems of one of `splits`."""
+
+    def problems(self, split: Split, n: int | None = None, *, start: int = 0) -> Sequence[Problem]:
+        if split not in SPLITS:
+            raise DataError(f"task {self.name} has no split {split!r}. {did_you_mean(split, SPLITS)}")
+        if split not in self.splits:
+            raise DataError(f"task {self.name} has no {split} split: {self.missing_split}")
+        if split not in self._read:
+            self._read[split] = self._without_duplicates(split)
+        every = self._read[split]
+        if start < 0 or (n is not None and n < 0):
+            raise DataError(f"task {self.name}: n = {n} and start = {start} must not be negative.")
+        if start + (n or 0) > len(every):
+            raise DataError(
+                f"task {self.name} has {len(every)} {split} problems, but {start} … {start + (n or 0)} were asked for. "
+                f"Ask for fewer."
+            )
+        return every[start:] if n is None else every[start : start + n]
+
+    def judge(self) -> Judge:
+        return self._judge
+
+    def _without_duplicates(self, split: Split) -> list[Problem]:
+        every = list(self.read(split))
+        kept = list({problem.id: problem for problem in reversed(every)}.values())[::-1]  # the first of each
+        if len(kept) < len(every):
+            warnings.warn(f"task {self.name}, {split}: {len(every) - len(kept)} exact duplicates dropped.", stacklevel=3)
+        if not kept:
+            raise DataError(f"task {self.name}: no {split} problems were found. {self._empty_hint(split)}")
+        return kept
+
+    def _empty_hint(self, split: Split) -> str:
+        return "Check its path and filters."
+
+
+def validation_of(problems: Iterable[Problem], split: Split) -> Iterator[Problem]:
+    """Those of a published train split that are `train`, or `validation` (10 % by content hash), here."""
+    for problem in problems:
+        if (position(problem.question) < VALIDATION_SHARE) == (split == "validation"):
+            yield problem
+
+
+def locate(task: str, path: str | os.PathLike[str] | None, file: str, how: str) -> Path:
+    """The file of a benchmark: `path` itself, `path/file`, `path/task/file`, or the same under the data directory.
+
+    Raises `DataError` with the command `how` that gets it, where `{}` stands for the place it should go to.
+    """
+    root = Path(path) if path is not None else data_directory()
+    if path is not None and root.is_file():
+        return root
+    for candidate in (root / task / file, root / file) if path is not None else (root / task / file,):
+        if candidate.is_file():
+            return candidate
+    wanted = root / task / file
+    hint = "" if path is not None else " (set $RISE_DATA, or task.path, to where your data lies)"
+    raise DataError(
+        f"task {task}: {wanted} not found{hint}. "
+        f"With a network, this gets it:\n  mkdir -p {wanted.parent} && {how.replace('{}', str(wanted.parent))}"
+    )
+
+
+def hub_command(dataset: str, config: str | None, split: str, file: str) -> str:
+    """A shell command that saves one split of a `datasets` hub data set as `{}/file`."""
+    name = f'"{dataset}", "{config}"' if config else f'"{dataset}"'
+    return f'python -c \'from datasets import load_dataset; load_dataset({name}, split="{split}").to_json("{{}}/{file}")\''
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place for messages, row) of a .jsonl file, or of a .json file that holds one list."""
+    if path.suffix != ".json":
+        for line, row in read_jsonl(path):
+            yield f"{path}, line {line}", row
+        return
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: not a readable JSON file ({error}).") from error
+    if not isinstance(rows, list):
+        raise DataError(f"{path}: expected a list of rows, got {type(rows).__name__}.")
+    for index, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, row {index}: expected an object, got {str(row)[:60]!r}.")
+        yield f"{path}, row {index}", row
+
+
+def text_of(row: dict[str, Any], names: Sequence[str], place: str) -> str:
+    """The first of these fields, as text. Numbers are taken; anything else, or nothing, raises with the place."""
+    for name in names:
+        if name in row:
+            value = row[name]
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise DataError(f"{place}: field {name!r} is {value!r}; expected text or a number.")
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)
+            if not str(value).strip():
+                raise DataError(f"{place}: field {name!r} is empty.")
+            return str(value)
+    raise DataError(f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}.")
+
+
+def make_problem(question: str, gold: str, solution: str | None = None, **fields: Any) -> Problem:
+    return Problem(problem_id(question, gold), question, gold, solution, fields)
+
+
+def checked_subset(task: str, setting: str, wanted: Iterable[Any] | int | None, valid: Sequence[Any]) -> frozenset[Any] | None:
+    """A filter setting whose every value exists; None means no filter."""
+    if wanted is None:
+        return None
+    values = [wanted] if isinstance(wanted, str | int) else list(wanted)
+    for value in values:
+        if value not in valid:
+            raise ConfigError(f"task {task}: {setting} has {value!r}. {did_you_mean(str(value), map(str, valid))}")
+    return frozenset(values)
+
+
+_ANNOTATION = re.compile(r"<<[^<>]*>>")
+
+
+def without_annotations(solution: str) -> str:
+    """GSM8K's calculator annotations taken out: `48/2 = <<48/2=24>>24` reads `48/2 = 24`."""
+    return _ANNOTATION.sub("", solution)

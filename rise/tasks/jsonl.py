@@ -1,0 +1,142 @@
+"""Your own problems, one JSON object a line, with your own judge if you have one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from rise.answers import Mode
+from rise.errors import ConfigError, DataError, did_you_mean
+from rise.judge import Judge
+from rise.task import Problem, Split
+from rise.tasks.files import BOXED_INSTRUCTIONS, SPLITS, FileTask, make_problem, position, read_rows, text_of
+
+_QUESTION = ("question", "problem")
+_GOLD = ("gold", "answer")
+
+
+class JsonLines(FileTask):
+    """Each line has `question` (or `problem`) and `gold` (or `answer`); `solution` and any other field are kept.
+
+    One file (`path`) is split by the content hash of the question into train, validation and test. A row added later
+    moves no other, and the same question is never on two sides, whatever its gold.
+    """
+
+    name = "jsonl"
+
+    def __init__(
+        self,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        train_path: str | os.PathLike[str] | None = None,
+        validation_path: str | os.PathLike[str] | None = None,
+        test_path: str | os.PathLike[str] | None = None,
+        shares: Mapping[str, float] | Sequence[float] = (0.8, 0.1, 0.1),
+        question_field: str | None = None,
+        gold_field: str | None = None,
+        judge_path: str | None = None,
+        mode: Mode = "strict",
+        instructions: str | None = BOXED_INSTRUCTIONS,
+    ) -> None:
+        r"""Either `path`, or one file a split. `shares` are those of train, validation and test in one file.
+
+        `judge_path = "module:attribute"` names a judge, or something that returns one when called; by default answers are
+        judged as mathematics, extracted in `mode`. `instructions` ask for the answer format, by default `\boxed{}`.
+        """
+        super().__init__(instructions, mode)
+        self.path = Path(path) if path is not None else None
+        given: dict[Split, str | os.PathLike[str] | None] = {
+            "train": train_path,
+            "validation": validation_path,
+            "test": test_path,
+        }
+        self.paths = {split: Path(file) for split, file in given.items() if file is not None}
+        if self.path is None and not self.paths:
+            raise ConfigError("task jsonl needs a file: set task.path, or task.train_path, task.validation_path, task.test_path.")
+        if self.path is not None and self.paths:
+            raise ConfigError("task jsonl: give either path, which is split for you, or one path a split, not both.")
+        for file in [self.path] if self.path else self.paths.values():
+            if not file.is_file():
+                raise DataError(f"task jsonl: {file}: no such file.")
+        self.bounds = _bounds(shares)
+        self.splits = tuple(split for split in SPLITS if self.path or split in self.paths)
+        self.missing_split = "only " + ", ".join(f"{split}_path" for split in self.splits) + " was given."
+        self._fields = ([question_field] if question_field else _QUESTION, [gold_field] if gold_field else _GOLD)
+        if judge_path is not None:
+            self._judge = load_judge(judge_path)
+
+    def read(self, split: Split) -> Iterator[Problem]:
+        if self.path is None:
+            yield from self._rows(self.paths[split])
+            return
+        low, high = self.bounds[split]
+        empty = True
+        for problem in self._rows(self.path):
+            empty = False
+            if low <= position(problem.question) < high:
+                yield problem
+        if empty:
+            raise DataError(f'{self.path}: no problems in it. Each line should read like {{"question": "1 + 1?", "gold": "2"}}.')
+
+    def _rows(self, path: Path) -> Iterator[Problem]:
+        question_names, gold_names = self._fields
+        for place, row in read_rows(path):
+            question, gold = text_of(row, question_names, place), text_of(row, gold_names, place)
+            solution = text_of(row, ["solution"], place) if row.get("solution") is not None else None
+            used = {*question_names, *gold_names, "solution"}
+            yield make_problem(question, gold, solution, **{str(key): value for key, value in row.items() if key not in used})
+
+    def _empty_hint(self, split: Split) -> str:
+        if self.path is None:
+            return f'{self.paths[split]} holds none. Each line should read like {{"question": "1 + 1?", "gold": "2"}}.'
+        low, high = self.bounds[split]
+        return (
+            f"{self.path} is split by content hash, {high - low:.0%} of it being {split}: "
+            f"add problems, change task.shares, or give each split its own file."
+        )
+
+
+def load_judge(path: str) -> Judge:
+    """The judge at `module:attribute`; modules of the working directory are found too. It has `judge` and `same`."""
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise ConfigError(f'judge_path = {path!r}; expected "module:attribute", e.g. "my_judge:judge".')
+    here = os.getcwd()
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"judge_path = {path!r}: module {module_name!r} cannot be imported ({error}).") from error
+    finally:
+        if added:
+            sys.path.remove(here)
+    if not hasattr(module, attribute):
+        raise ConfigError(f"judge_path = {path!r}: {module_name} has no {attribute!r}. {did_you_mean(attribute, dir(module))}")
+    found: Any = getattr(module, attribute)
+    if isinstance(found, type) or (callable(found) and not _is_judge(found)):
+        found = found()
+    if not _is_judge(found):
+        raise ConfigError(f"judge_path = {path!r} is no judge: it needs judge(problem, reply) and same(left, right).")
+    return cast(Judge, found)
+
+
+def _is_judge(thing: Any) -> bool:
+    return callable(getattr(thing, "judge", None)) and callable(getattr(thing, "same", None))
+
+
+def _bounds(shares: Mapping[str, float] | Sequence[float]) -> dict[str, tuple[float, float]]:
+    if isinstance(shares, Mapping):
+        for split in shares:
+            if split not in SPLITS:
+                raise ConfigError(f"task jsonl: shares has {split!r}. {did_you_mean(split, SPLITS)}")
+        shares = [shares.get(split, 0.0) for split in SPLITS]
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ConfigError(f"task jsonl: shares = {list(shares)}; expected train, validation and test, adding up to 1.")
+    train, validation, _ = shares
+    return {"train": (0.0, train), "validation": (train, train + validation), "test": (train + validation, 1.0)}
