@@ -122,15 +122,18 @@ def write_run(
     }
     run.provenance.write_text(json.dumps(provenance), encoding="utf-8")
     previous: list[HeldOut] = []
+    before = ""
     for name, patterns in (stages or {"boost": BOOST, "round-1": ROUND_1}).items():
         stage = run.stage(name)
         stage.path.mkdir()
         records = [held_out(i, pattern, HOSTILE if hostile else "6*7=?") for i, pattern in enumerate(patterns)]
         stage.held_out.write_text("".join(dumps(to_json(r)) + "\n" for r in records), encoding="utf-8")
         metrics = measure(records, same) | {"stage": name, "by_kind": by_field(records, same, "kind")}
-        metrics["previous"] = paired_stages(previous, records, same) if previous else None
+        if previous:
+            metrics["paired"]["previous"] = paired_stages(previous, records, same)
+            metrics["previous"] = before
         stage.metrics.write_text(json.dumps(metrics), encoding="utf-8")
-        previous = records
+        previous, before = records, name
         if name != "base":
             stage.dataset.write_text(json.dumps(DATASET), encoding="utf-8")
         if with_log:

@@ -43,6 +43,8 @@ class Stage:
     training: tuple[Mapping[str, Any], ...]
     """One line a step, the latest where a step was done again after a kill."""
     held_out: Path | None
+    awaited: bool = True
+    """Whether the recipe measures it at all; a boost that only feeds the next one is trained but not measured."""
 
     @property
     def title(self) -> str:
@@ -85,7 +87,7 @@ class ReportData:
     name: str
     directory: str
     stages: tuple[Stage, ...]
-    """Those that ran and those the recipe still owes, in order."""
+    """Those that ran and those the recipe will still run, in order."""
     config: Mapping[str, Any]
     config_text: str
     provenance: Mapping[str, Any]
@@ -103,8 +105,13 @@ class ReportData:
         return self.measured[-1] if self.measured else None
 
     @property
+    def rows(self) -> tuple[Stage, ...]:
+        """Stages that have numbers or will: the rows of a table of results."""
+        return tuple(stage for stage in self.stages if stage.metrics or stage.awaited)
+
+    @property
     def owed(self) -> tuple[Stage, ...]:
-        return tuple(stage for stage in self.stages if not stage.metrics)
+        return tuple(stage for stage in self.rows if not stage.metrics)
 
     @property
     def n_turns(self) -> int:
@@ -139,7 +146,8 @@ def collect(path: Path, *, n_each: int = 2) -> ReportData:
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{run.config}: not TOML: {error}.") from error
     log = run.read_log()
-    stages = tuple(_stage(run.stage(name), log) for name in stage_names(path, config))
+    awaited = _awaited(config)
+    stages = tuple(_stage(run.stage(name), log, name in awaited or not config) for name in _stage_names(path, awaited))
     with_records = [stage for stage in stages if stage.metrics and stage.held_out]
     last_records = with_records[-1].held_out if with_records else None
     outcomes, chosen = choose(read_held_out(last_records), n_each) if last_records else ({}, ())
@@ -153,19 +161,6 @@ def collect(path: Path, *, n_each: int = 2) -> ReportData:
         outcomes=outcomes,
         chosen=chosen,
     )
-
-
-def stage_names(path: Path, config: Mapping[str, Any]) -> list[str]:
-    """Stages on disk and stages the recipe will still make, in the order they run."""
-    owed: set[str] = set()
-    if config:
-        owed.add("base")
-        boost = config.get("boost", {})
-        if boost.get("enabled"):
-            owed |= {"boost", "boost-one-turn"} if boost.get("also_one_turn", True) else {"boost"}
-        owed |= {f"round-{k}" for k in range(1, int(_at(config, ("iterate", "rounds")) or 0) + 1)}
-    on_disk = {p.name for p in path.iterdir() if p.is_dir() and (p.name in _FIRST or _round(p.name))}
-    return sorted(owed | on_disk, key=lambda name: (_FIRST.index(name), 0) if name in _FIRST else (len(_FIRST), _round(name)))
 
 
 def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int], tuple[Chosen, ...]]:
@@ -203,6 +198,25 @@ def _round(name: str) -> int:
     return int(number) if head == "round" and number.isdigit() else 0
 
 
+def _awaited(config: Mapping[str, Any]) -> set[str]:
+    """Names of the stages that a recipe measures."""
+    if not config:
+        return set()
+    names = {"base"} | {f"round-{k}" for k in range(1, int(_at(config, ("iterate", "rounds")) or 0) + 1)}
+    boost = config.get("boost", {})
+    if boost.get("enabled"):
+        multi_turn = boost.get("multi_turn_share", 1) > 0
+        names |= {"boost"} if multi_turn else set()
+        names |= {"boost-one-turn"} if boost.get("also_one_turn", True) or not multi_turn else set()
+    return names
+
+
+def _stage_names(path: Path, awaited: set[str]) -> list[str]:
+    """Stages on disk and stages still awaited, in the order they run."""
+    on_disk = {p.name for p in path.iterdir() if p.is_dir() and (p.name in _FIRST or _round(p.name))}
+    return sorted(awaited | on_disk, key=lambda name: (_FIRST.index(name), 0) if name in _FIRST else (len(_FIRST), _round(name)))
+
+
 def _at(data: Any, path: Iterable[str | int]) -> Any:
     for key in path:
         if isinstance(data, Mapping) and isinstance(key, str):
@@ -214,7 +228,7 @@ def _at(data: Any, path: Iterable[str | int]) -> Any:
     return data
 
 
-def _stage(stage: StageDir, log: list[dict[str, Any]]) -> Stage:
+def _stage(stage: StageDir, log: list[dict[str, Any]], awaited: bool) -> Stage:
     events = [event for event in log if event.get("stage") == stage.name]
     steps = {event["step"]: event for event in events if "step" in event}
     return Stage(
@@ -224,6 +238,7 @@ def _stage(stage: StageDir, log: list[dict[str, Any]]) -> Stage:
         parts=_costs([event for event in events if "part" in event and "step" not in event]),
         training=tuple(steps[step] for step in sorted(steps)),
         held_out=stage.held_out if stage.held_out.exists() else None,
+        awaited=awaited,
     )
 
 

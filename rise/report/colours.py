@@ -1,6 +1,6 @@
 """Colours by role, for light and for dark, and how a figure takes either without being drawn twice.
 
-matplotlib draws with one placeholder per role; in a page the placeholder becomes a CSS variable, in a file of its own a light colour.
+matplotlib draws with one placeholder per role; in a page the placeholder becomes a CSS variable, in a lone file a light colour.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ def console_table(run_path: Path) -> Group:
 
 def rich_table(table: Table) -> RichTable:
     """Any table of the report for a terminal. Cells are plain text: square brackets in them are no markup."""
-    out = RichTable(box=None, pad_edge=False, header_style="bold", title=Text(table.title), title_justify="left", title_style="bold")
+    out = RichTable(
+        box=None, pad_edge=False, header_style="bold", title=Text(table.title), title_justify="left", title_style="bold"
+    )
     for i, column in enumerate(table.columns):
         out.add_column(Text(column), justify="left" if i == 0 else "right")
     for row in table.rows:
@@ -43,7 +45,9 @@ def _text(cell: Cell) -> Text:
 def _short(table: Table) -> Table:
     """Seven columns fit 80 characters; tokens and n stand in the report."""
     keep = len(table.columns) - 3
-    return Table(table.key, "Percent right (change from m1@t1), 95 % intervals", table.columns[:keep], tuple(r[:keep] for r in table.rows))
+    return Table(
+        table.key, "Percent right (change from m1@t1), 95 % intervals", table.columns[:keep], tuple(r[:keep] for r in table.rows)
+    )
 
 
 def _short_paired(data: ReportData) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,12 @@ import matplotlib
 
 matplotlib.use("agg")  # no display is needed, and none must be looked for
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from rise.evaluate.uncertainty import Estimate
-from rise.report.colours import placeholder, stage_role, to_light, to_variables
 from rise.report.collect import ReportData, Stage, estimate_at
-from rise.report.numbers import count, number, percent
+from rise.report.colours import placeholder, stage_role, to_light, to_variables
+from rise.report.numbers import count, duration, number, percent
 from rise.report.tables import CONTROLS, paired_names
 
 # 4.6 inches are 331 points: at the width of a phone a 9 point label is still 9 pixels high.
@@ -88,7 +88,9 @@ class Figure:
 
 def turns_figure(data: ReportData) -> Figure | None:
     """Accuracy of the last reply by turn, every stage."""
-    return _lines_over_turns(data, "accuracy_by_turn", "turns", "Accuracy of the last reply", "No vote. Percent right at each turn.")
+    return _lines_over_turns(
+        data, "accuracy_by_turn", "turns", "Accuracy of the last reply", "No vote. Percent right at each turn."
+    )
 
 
 def votes_figure(data: ReportData) -> Figure | None:
@@ -105,7 +107,9 @@ def controls_figure(data: ReportData) -> Figure | None:
     def draw(canvas: Canvas) -> None:
         _draw_controls(canvas.subplots(), stage)
 
-    caption = "From turn 2 on the model sees its own attempt, nothing, or another problem's attempt. No vote. Bands are 95 % intervals."
+    caption = (
+        "From turn 2 on the model sees its own attempt, nothing, or another problem's attempt. No vote. Bands are 95 % intervals."
+    )
     return _figure("controls", f"Shown its own attempt, and controls ({stage.title})", caption, draw)
 
 
@@ -193,7 +197,11 @@ def ends_figure(data: ReportData) -> Figure | None:
     )
 
 
-COSTS = {"samples": "samples per problem", "generated_tokens": "generated tokens per problem", "all_tokens": "all tokens per problem"}
+COSTS = {
+    "samples": "samples per problem",
+    "generated_tokens": "generated tokens per problem",
+    "all_tokens": "all tokens per problem",
+}
 
 
 def compute_figures(data: ReportData) -> list[Figure]:
@@ -229,9 +237,20 @@ def _compute_figure(data: ReportData, field: str) -> Figure | None:
     return _figure(f"compute-{field.replace('_', '-')}", title, caption, draw, height=3.2)
 
 
-def paired_figure(data: ReportData) -> Figure | None:
-    """Paired differences of every stage around zero."""
+def paired_figures(data: ReportData) -> list[Figure]:
+    """Paired differences of every stage around zero; the control with another's attempt apart, as it dwarfs the rest."""
     names = paired_names(data)
+    other = f"t{data.n_turns}-other"
+    near = {key: label for key, label in names.items() if key != other}
+    title = "Own attempt shown, against another problem's"
+    found = (
+        _paired_figure(data, near, "paired", "Paired differences"),
+        _paired_figure(data, {other: names[other]}, "paired-other", title),
+    )
+    return [figure for figure in found if figure]
+
+
+def _paired_figure(data: ReportData, names: Mapping[str, str], key: str, title: str) -> Figure | None:
     groups = [
         (label, [(stage, e) for stage in data.measured if (e := stage.estimate("paired", key)).value is not None])
         for key, label in names.items()
@@ -247,7 +266,9 @@ def paired_figure(data: ReportData) -> Figure | None:
         y = 0.0
         ticks: list[tuple[float, str]] = []
         for label, found in groups:
-            axes.annotate(label, (0, y), (2, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center")
+            box = {"boxstyle": "square,pad=0.15", "facecolor": placeholder("paper"), "linewidth": 0}
+            place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            axes.annotate(label, (0, y), (2, 0), va="center", bbox=box, fontweight="bold", fontsize=8.5, **place)
             y -= 1
             for stage, e in found:
                 colour = placeholder(stage_role(stage.name, stage_names))
@@ -265,7 +286,7 @@ def paired_figure(data: ReportData) -> Figure | None:
         axes.set_xlabel("percentage points")
 
     caption = "On the same problems; lines are 95 % intervals. One that crosses zero is no finding."
-    return _figure("paired", "Paired differences", caption, draw, height=0.6 + 0.19 * n_lines)
+    return _figure(key, title, caption, draw, height=0.6 + 0.19 * n_lines)
 
 
 def data_figures(data: ReportData) -> list[Figure]:
@@ -289,7 +310,8 @@ def _data_figure(stage: Stage, names: Sequence[str]) -> Figure | None:
         canvas.supylabel("examples", fontsize=9, color=placeholder("quiet"))
 
     n, effective = weights.get("n"), weights.get("effective_sample_size")
-    caption = f"Effective sample size {count(effective)} of {count(n)} examples."
+    size = number(effective) if effective and effective < 100 else count(effective)
+    caption = f"Effective sample size {size} of {count(n)} examples."
     return _figure(f"data-{stage.name}", f"Rewards and weights, {stage.title}", caption, draw, height=2.2)
 
 
@@ -310,10 +332,13 @@ def training_figure(data: ReportData) -> Figure | None:
             axes.plot([step for step, _ in pairs], smooth, color=colour, label=stage.title)
         if all(line["loss"] > 0 for stage in stages for line in stage.training if line.get("loss") is not None):
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(lambda value, _: number(value))
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("step")
         canvas.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
 
-    return _figure("training", "Training loss", "Thin: each step. Thick: mean of the last 20.", draw)
+    return _figure("training", "Training loss", "Thin: as logged. Thick: mean of the last ten logged.", draw)
 
 
 PARTS = {
@@ -332,6 +357,7 @@ def time_figure(data: ReportData) -> Figure | None:
     if not stages:
         return None
     longest = max(sum(part.seconds or 0 for part in stage.parts) for stage in stages)
+    total = sum(part.seconds or 0 for stage in stages for part in stage.parts)
     unit, name = (60.0, "minutes") if longest >= 120 else (1.0, "seconds")
     shown = [part for part in PARTS if any(p.part == part for stage in stages for p in stage.parts)]
 
@@ -350,7 +376,13 @@ def time_figure(data: ReportData) -> Figure | None:
         labels = [part.replace("-", " ") for part in shown]
         canvas.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.2)
 
-    return _figure("time", "Where the time went", "Wall clock of the parts that have ended.", draw, height=1.1 + 0.34 * len(stages))
+    return _figure(
+        "time",
+        "Where the time went",
+        f"All together {duration(total)}. Parts that have ended, by the wall clock.",
+        draw,
+        height=1.1 + 0.34 * len(stages),
+    )
 
 
 def _lines_over_turns(data: ReportData, field: str, key: str, title: str, caption: str) -> Figure | None:
@@ -358,8 +390,9 @@ def _lines_over_turns(data: ReportData, field: str, key: str, title: str, captio
         return None
     missing = [stage for stage in data.measured if stage not in _drawn(data, field)]
     for stage in missing:
-        low, high = _range(stage.series(field))
-        caption += f" Not drawn: {stage.title}, at {percent(low)}–{percent(high)} %, far from the others."
+        low, high = map(percent, _range(stage.series(field)))
+        shares = low if low == high else f"{low}–{high}"
+        caption += f" Not drawn: {stage.title}, at {shares} %, far from the others."
 
     def draw(canvas: Canvas) -> None:
         _draw_turns(canvas.subplots(), data, field)
@@ -407,9 +440,7 @@ def _range(series: Sequence[Estimate]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def _band(
-    axes: Any, pairs: Sequence[tuple[float, Estimate]], colour: str, *, linestyle: Any = "-", band: bool = True
-) -> None:
+def _band(axes: Any, pairs: Sequence[tuple[float, Estimate]], colour: str, *, linestyle: Any = "-", band: bool = True) -> None:
     known = [(x, e) for x, e in pairs if e.value is not None]
     xs = [x for x, _ in known]
     axes.plot(xs, [100 * (e.value or 0.0) for _, e in known], color=colour, linestyle=linestyle, marker="o")
@@ -463,7 +494,7 @@ def _histogram(axes: Any, pairs: Sequence[Sequence[float]], colour: str) -> None
         axes.hist([value for value, _ in pairs], bins=20, weights=[n for _, n in pairs], color=colour)
 
 
-def _running_mean(values: Sequence[float], n: int = 20) -> list[float]:
+def _running_mean(values: Sequence[float], n: int = 10) -> list[float]:
     """
     >>> _running_mean([1.0, 3.0, 5.0], n=2)
     [1.0, 2.0, 4.0]

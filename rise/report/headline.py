@@ -28,7 +28,7 @@ def headline(data: ReportData) -> str:
     K, S = data.n_turns, data.n_samples
     gain = stage.estimate("paired", f"t{K}-t1")
     if K < 2 or gain.value is None:
-        return f"At {stage.title}, {percent(stage.estimate('m1@t1').value)} % of problems are right at turn 1."
+        return f"{_when(stage)}, {percent(stage.estimate('m1@t1').value)}\u00a0% of problems are right at turn 1."
     return f"{_revision(stage, gain, K)} {_vote(stage, K, S)}".strip()
 
 
@@ -57,15 +57,15 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
 def _revision(stage: Stage, gain: Estimate, K: int) -> str:
     first, last = stage.estimate("accuracy_by_turn", 0), stage.estimate("accuracy_by_turn", -1)
     numbers = (
-        f"{percent(last.value)} % of last replies (turn {K}) are right against {percent(first.value)} % of first replies, "
-        f"a difference of {points(gain.value)} points (95 % interval {points_interval(gain)}, n = {count(gain.n)})"
+        f"{percent(last.value)}\u00a0% of last replies (turn {K}) are right against {percent(first.value)}\u00a0% of first "
+        f"replies, a difference of {points(gain.value)} points (95\u00a0% interval {points_interval(gain)}, n = {count(gain.n)})"
     )
     side = sign(gain)
     if side == "below":
-        return f"At {stage.title}, asking again makes the answers worse: {numbers}."
+        return f"{_when(stage)}, asking again makes the answers worse: {numbers}."
     if side != "above":
         return (
-            f"At {stage.title}, this run does not show that the model corrects itself: {numbers}, and the interval includes zero."
+            f"{_when(stage)}, this run does not show that the model corrects itself: {numbers}, and the interval includes zero."
         )
     controls = {
         "a fresh sample with nothing shown": stage.estimate("paired", f"t{K}-nothing"),
@@ -75,12 +75,12 @@ def _revision(stage: Stage, gain: Estimate, K: int) -> str:
     missing = [name for name, difference in controls.items() if sign(difference) is None]
     if doubtful:
         return (
-            f"At {stage.title}, last replies are better than first ones, but not surely better than {' or '.join(doubtful)}, "
+            f"{_when(stage)}, last replies are better than first ones, but not surely better than {' or '.join(doubtful)}, "
             f"so this is not shown to be self-correction: {numbers}."
         )
     if missing:
-        return f"At {stage.title}, last replies are better than first ones: {numbers}. Not compared with {' or '.join(missing)}."
-    return f"At {stage.title}, the model corrects itself: {numbers}, and both controls stay below."
+        return f"{_when(stage)}, last replies are better than first ones: {numbers}. Not compared with {' or '.join(missing)}."
+    return f"{_when(stage)}, the model corrects itself: {numbers}, and both controls stay below."
 
 
 def _vote(stage: Stage, K: int, S: int) -> str:
@@ -96,5 +96,9 @@ def _vote(stage: Stage, K: int, S: int) -> str:
         "includes zero": "neither vote, over turns or over parallel samples, is surely better",
     }[side]
     zero = "; the interval includes zero" if side == "includes zero" else ""
-    numbers = f"{percent(sequential.value)} % against {percent(parallel.value)} %"
+    numbers = f"{percent(sequential.value)}\u00a0% against {percent(parallel.value)}\u00a0%"
     return f"{cost}, {says}: {numbers}, {points(gain.value)} points ({points_interval(gain)}{zero})."
+
+
+def _when(stage: Stage) -> str:
+    return "Before any training" if stage.name == "base" else f"After {stage.title}"

@@ -20,7 +20,9 @@ def markdown(
     if data.owed:
         parts.append(f"Not measured yet: {', '.join(inline(stage.title) for stage in data.owed)}.")
     if claims:
-        parts.append("\n".join(f"- {inline(c.question)} **{c.answer}** {'' if c.detail == DASH else c.detail}".rstrip() for c in claims))
+        parts.append(
+            "\n".join(f"- {inline(c.question)} **{c.answer}** {'' if c.detail == DASH else c.detail}".rstrip() for c in claims)
+        )
     parts += [table_markdown(table) for table in all_tables(data).values()]
     if data.outcomes:
         counts = "\n".join(f"- {count(n)} {name}: {OUTCOMES[name]}" for name, n in data.outcomes.items())
@@ -74,7 +76,11 @@ def _cell(cell: Cell) -> str:
 
 def _trajectory(chosen: Chosen) -> str:
     record = chosen.record
-    parts = [f"### {chosen.outcome}: problem {inline(record.problem_id)}", fenced(record.question), f"Gold: {inline(record.gold)}"]
+    parts = [
+        f"### {chosen.outcome}: problem {inline(record.problem_id)}",
+        fenced(record.question),
+        f"Gold: {inline(record.gold)}",
+    ]
     for k, turn in enumerate(record.run, 1):
         answer = DASH if turn.answer is None else inline(turn.answer)
         parts += [f"Turn {k}, {turn.verdict or 'not judged'}, answer {answer}:", fenced(turn.reply)]

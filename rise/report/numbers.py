@@ -56,12 +56,17 @@ def percent_interval(estimate: Estimate) -> str:
 def points_interval(estimate: Estimate) -> str:
     """The ends of a difference's interval. The word "to" keeps a minus sign from looking like a dash.
 
-    >>> points_interval(Estimate(0.01, -0.012, 0.031, 10))
-    '−1.2 to +3.1'
+    An end that only just misses zero says so: whether zero lies inside is what the interval is read for.
+
+    >>> points_interval(Estimate(0.01, -0.012, 0.031, 10)), points_interval(Estimate(0.01, 0.0004, 0.02, 10))
+    ('−1.2 to +3.1', '+0.04 to +2.0')
     """
     if estimate.low is None or estimate.high is None:
         return DASH
-    return f"{points(estimate.low)} to {points(estimate.high)}"
+    low, high = (
+        points(end) if end == 0 or points(end) != "0.0" else signed(100 * end, 2) for end in (estimate.low, estimate.high)
+    )
+    return f"{low} to {high}"
 
 
 def sign(difference: Estimate) -> Sign | None:

@@ -59,7 +59,7 @@ def render_html(data: ReportData) -> str:
         figures.transitions_figure(data),
         figures.ends_figure(data),
         *figures.compute_figures(data),
-        figures.paired_figure(data),
+        *figures.paired_figures(data),
         *figures.data_figures(data),
         figures.training_figure(data),
         figures.time_figure(data),
@@ -99,10 +99,11 @@ def glossary(data: ReportData) -> dict[str, str]:
         "nothing shown": "Control: turn k is an independent sample at the bare problem.",
         "another's attempt shown": "Control: from turn 2 on the attempt shown is another problem's.",
         "n": f"Problems, up to {count(n)} here; for shares of replies, the number of replies.",
-        "interval": "95 %, clustered by problem, since replies to one problem belong together. Shares: Wilson's score interval at an "
-        "effective sample size. Differences: paired by problem, Agresti and Min's adjusted interval. Neither collapses at 0 or 1.",
-        "equal compute": f"m{S}@t1 and m1@t{K} are compared at equal numbers of samples. A later turn also reads earlier attempts, so "
-        "tokens are shown beside, generated and all.",
+        "interval": "95 %, clustered by problem, since replies to one problem belong together. Shares: Wilson's score interval "
+        "at an effective sample size. Differences: paired by problem, Agresti and Min's adjusted interval. Neither "
+        "collapses at 0 or 1.",
+        "equal compute": f"m{S}@t1 and m1@t{K} are compared at equal numbers of samples. A later turn also reads earlier attempts, "
+        "so tokens are shown beside, generated and all.",
         "effective sample size": "(Σw)² ÷ Σw² of the training weights w.",
         DASH: "Not measured, or not yet. Never zero.",
     }

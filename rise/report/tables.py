@@ -66,7 +66,7 @@ def main_table(data: ReportData) -> Table:
     K, S = data.n_turns, data.n_samples
     names = ["m1@t1", f"m{S}@t1", f"m1@t{K}", f"p1@t{K}", f"p{S}@t1"]
     rows = []
-    for stage in data.stages:
+    for stage in data.rows:
         first = stage.estimate("m1@t1")
         shares = [share_cell(stage.estimate(name), None if name == "m1@t1" else first) for name in dict.fromkeys(names)]
         last = share_cell(stage.estimate("accuracy_by_turn", -1), first)
@@ -87,7 +87,7 @@ def main_table(data: ReportData) -> Table:
 def turns_table(data: ReportData) -> Table:
     """Accuracy of the last reply at each turn, no vote, and the two controls of the last stage."""
     K = data.n_turns
-    rows = [(Cell(s.title), *_series_cells(s.estimate("accuracy_by_turn", k) for k in range(K))) for s in data.stages]
+    rows = [(Cell(s.title), *_series_cells(s.estimate("accuracy_by_turn", k) for k in range(K))) for s in data.rows]
     last = data.last
     if last:
         for control, label in CONTROLS.items():
@@ -107,7 +107,7 @@ CONTROLS = {"nothing": "nothing shown", "other": "another problem's attempt show
 def votes_table(data: ReportData) -> Table:
     """The majority over turns 1 … k of one run."""
     K = data.n_turns
-    rows = tuple((Cell(s.title), *_series_cells(s.estimate("vote_by_turn", k) for k in range(K))) for s in data.stages)
+    rows = tuple((Cell(s.title), *_series_cells(s.estimate("vote_by_turn", k) for k in range(K))) for s in data.rows)
     caption = "Percent right of the majority over turns 1 to k of one run. A tie scores the share of tied answers that are right."
     return Table("votes", "Vote over the turns so far", _turn_columns(K), rows, caption)
 
@@ -123,13 +123,13 @@ def transitions_table(data: ReportData) -> Table:
             *(share_cell(stage.estimate("first_to_last", name)) for name in names),
             *(share_cell(stage.estimate(name)) for name in ("repeated", "unparsable")),
         )
-        for stage in data.stages
+        for stage in data.rows
     )
     ends = ("wrong→right", "right→wrong", "right→right", "wrong→wrong")
     columns = ("stage", "wrong→right", "right→wrong", *(f"t1–t{K} {end}" for end in ends), "repeated", "no answer")
     caption = (
-        "First two columns: share of wrong (right) replies whose next reply is right (wrong), over all turns. Next four: shares of "
-        f"all problems, turn 1 against turn {K}; they sum to 100. Repeated: later replies with the previous answer. "
+        "First two columns: share of wrong (right) replies whose next reply is right (wrong), over all turns. Next four: shares "
+        f"of all problems, turn 1 against turn {K}; they sum to 100. Repeated: later replies with the previous answer. "
         "No answer: replies in which no final answer was found."
     )
     return Table("transitions", "What another turn changes", columns, rows, caption)
@@ -175,7 +175,7 @@ def paired_table(data: ReportData) -> Table:
     """Differences on the same problems, which is what a claim rests on."""
     names = paired_names(data)
     rows = []
-    for stage in data.stages:
+    for stage in data.rows:
         estimates = [stage.estimate("paired", key) for key in names]
         rows.append((Cell(stage.title), *map(difference_cell, estimates), Cell(count(max(e.n for e in estimates) or None))))
     caption = (
@@ -189,13 +189,15 @@ def previous_table(data: ReportData) -> Table:
     K = data.n_turns
     names = ("m1@t1", f"m1@t{K}", f"t{K}")
     rows = []
-    for stage in data.stages:
-        if not (stage.metrics or {}).get("previous"):
+    for stage in data.rows:
+        estimates = [stage.estimate("paired", "previous", name) for name in names]
+        if all(estimate.value is None for estimate in estimates):
             continue
-        estimates = [stage.estimate("previous", name) for name in names]
-        rows.append((Cell(stage.title), *map(difference_cell, estimates), Cell(count(max(e.n for e in estimates) or None))))
+        before = str((stage.metrics or {}).get("previous") or DASH).replace("-", " ")
+        n = Cell(count(max(e.n for e in estimates) or None))
+        rows.append((Cell(stage.title), Cell(before), *map(difference_cell, estimates), n))
     caption = "Percentage points gained on the stage before, on the problems both were asked."
-    return Table("previous", "Against the previous stage", ("stage", *names, "n"), tuple(rows), caption)
+    return Table("previous", "Against the previous stage", ("stage", "against", *names, "n"), tuple(rows), caption)
 
 
 def kinds_table(data: ReportData) -> Table:
@@ -219,13 +221,16 @@ def data_table(data: ReportData) -> Table:
     rows: list[tuple[Cell, ...]] = []
 
     def add(label: str, values: Sequence[Any]) -> None:
+        if all(value is None for value in values):
+            return
         rows.append(
             (Cell(label), *(Cell(count(v) if isinstance(v, int | float) else DASH if v is None else str(v)) for v in values))
         )
 
-    for label, field in (("examples", "n_examples"), ("rows after merging", "n_rows"), ("trained tokens", "n_trained_tokens")):
+    for label, field in (("examples", "n_examples"), ("rows", "n_rows"), ("trained tokens", "n_trained_tokens")):
         add(label, [d.get(field) for d in sets])
-    add("effective sample size of the weights", [(d.get("weights") or {}).get("effective_sample_size") for d in sets])
+    sizes = [(d.get("weights") or {}).get("effective_sample_size") for d in sets]
+    add("effective sample size of the weights", [size if size is None or size >= 100 else number(size) for size in sizes])
     for prefix, field in (("from ", "by_source"), ("dropped: ", "dropped"), ("", "counts")):
         for name in _names(sets, field):
             add(prefix + name.replace("_", " "), [(d.get(field) or {}).get(name) for d in sets])
