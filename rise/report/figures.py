@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("agg")  # no display is needed, and none must be looked for
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
@@ -23,8 +21,9 @@ from rise.report.tables import CONTROLS, paired_names
 # 4.6 inches are 331 points: at the width of a phone a 9 point label is still 9 pixels high.
 WIDTH, HEIGHT = 4.6, 3.0
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 9,
@@ -267,7 +266,7 @@ def _paired_figure(data: ReportData, names: Mapping[str, str], key: str, title: 
         ticks: list[tuple[float, str]] = []
         for label, found in groups:
             box = {"boxstyle": "square,pad=0.15", "facecolor": placeholder("paper"), "linewidth": 0}
-            place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            place: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
             axes.annotate(label, (0, y), (2, 0), va="center", bbox=box, fontweight="bold", fontsize=8.5, **place)
             y -= 1
             for stage, e in found:
@@ -415,7 +414,7 @@ def _draw_turns(axes: Any, data: ReportData, field: str) -> None:
 
 def _draw_controls(axes: Any, stage: Stage) -> None:
     ends = []
-    lines = [("own attempt shown", stage.series("accuracy_by_turn"), "turns", "-")]
+    lines: list[tuple[str, list[Estimate], str, Any]] = [("own attempt shown", stage.series("accuracy_by_turn"), "turns", "-")]
     for control, role in (("nothing", "quiet"), ("other", "wrong")):
         label = CONTROLS[control].removesuffix(" attempt shown") if control == "other" else CONTROLS[control]
         lines.append((label, stage.series("controls", control, "accuracy_by_turn"), role, (0, (3, 2))))

@@ -102,8 +102,8 @@ def glossary(data: ReportData) -> dict[str, str]:
         "interval": "95 %, clustered by problem, since replies to one problem belong together. Shares: Wilson's score interval "
         "at an effective sample size. Differences: paired by problem, Agresti and Min's adjusted interval. Neither "
         "collapses at 0 or 1.",
-        "equal compute": f"m{S}@t1 and m1@t{K} are compared at equal numbers of samples. A later turn also reads earlier attempts, "
-        "so tokens are shown beside, generated and all.",
+        "equal compute": f"m{S}@t1 and m1@t{K} are compared at equal numbers of samples. A later turn also reads earlier "
+        "attempts, so tokens are shown beside, generated and all.",
         "effective sample size": "(Σw)² ÷ Σw² of the training weights w.",
         DASH: "Not measured, or not yet. Never zero.",
     }

@@ -269,6 +269,27 @@ def cost_table(data: ReportData) -> Table:
     return Table("cost", "Time and tokens", columns, tuple(rows), "Wall clock of the parts that have ended.")
 
 
+def estimates_table(metrics: Mapping[str, Any]) -> Table:
+    """Every estimate of one metrics.json, one a line; differences carry a sign."""
+    rows: list[tuple[Cell, ...]] = []
+
+    def walk(name: str, value: Any, difference: bool) -> None:
+        if isinstance(value, Mapping) and "value" in value:
+            estimate = estimate_at(value)
+            cell = difference_cell(estimate) if difference else share_cell(estimate)
+            rows.append((Cell(name), Cell(cell.text, tone=cell.tone), Cell(cell.small or DASH), Cell(count(estimate.n or None))))
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                walk(f"{name} {key}".strip(), item, difference or key == "paired")
+        elif isinstance(value, list):
+            for k, item in enumerate(value, 1):
+                walk(f"{name} {k}", item, difference)
+
+    walk("", metrics, False)
+    title = f"Metrics of {metrics.get('stage') or 'an evaluation'}"
+    return Table("metrics", title, ("", "%", "95 % interval", "n"), tuple(rows))
+
+
 def all_tables(data: ReportData) -> dict[str, Table]:
     """Every table that has a row, by key."""
     makers = (
