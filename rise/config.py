@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,6 +17,9 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values are not silently converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 class TaskConfig(Settings):
@@ -319,17 +322,21 @@ def load_recipe(path: Path, *, scale: str | None = None, overrides: Iterable[str
             raise ConfigError(f'{path} has no scale "{scale}". {did_you_mean(scale, scales)}')
         data = _merge(data, scales[scale])
     for override in overrides:
-        data = _merge(data, _parse_override(override))
+        data = _merge(data, parse_override(override))
     return build_config(data, str(path))
 
 
 def build_config(data: Mapping[str, Any], source: str = "settings") -> RunConfig:
     """`RunConfig` from plain data, pydantic's errors said in one readable text."""
+    return validated(RunConfig, data, source)
+
+
+def validated(model: type[Record], data: Mapping[str, Any], source: str) -> Record:
+    """One settings record from plain data, with the same errors as a recipe's."""
     try:
-        return RunConfig.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
-        raise ConfigError(f"{source}: " + "\n".join(lines)) from None
+        raise ConfigError(f"{source}: " + "\n".join(_explain(item, model) for item in error.errors())) from None
 
 
 def to_toml(config: RunConfig) -> str:
@@ -360,7 +367,12 @@ def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _parse_override(text: str) -> dict[str, Any]:
+def parse_override(text: str) -> dict[str, Any]:
+    """`a.b=c` as nested plain data; the value is read as TOML, a bare word as a string.
+
+    >>> parse_override("relabel.n_samples=16"), parse_override("name=my-run")
+    ({'relabel': {'n_samples': 16}}, {'name': 'my-run'})
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ConfigError(f"--set {text}: write it as name=value, for example --set relabel.n_samples=16.")
@@ -374,11 +386,11 @@ def _parse_override(text: str) -> dict[str, Any]:
     return nested
 
 
-def _explain(item: Any) -> str:
+def _explain(item: Any, root: type[BaseModel]) -> str:
     where = [str(part) for part in item["loc"]]
     name = ".".join(where)
     if item["type"] == "extra_forbidden":
-        model: Any = RunConfig
+        model: Any = root
         for part in where[:-1]:
             annotation = model.model_fields[part].annotation
             options = [annotation, *getattr(annotation, "__args__", ())]

@@ -26,13 +26,13 @@ from rise.judge import Judge
 from rise.ledger import Ledger
 from rise.policies import make_policy
 from rise.policy import Policy, Sampling
-from rise.prompt import Prompt
+from rise.prompt import Prompt, load_function
 from rise.relabel import relabel
 from rise.rollout import Player, Usage, rollout
 from rise.run_dir import RunDir, StageDir
 from rise.task import Problem, Task
 from rise.tasks import make_task
-from rise.trajectory import Message, Trajectory, read_relabelled, read_trajectories, to_json
+from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
 
 
 class Progress(Protocol):
@@ -70,16 +70,9 @@ class Run:
         return Sampling(**self.config.sampling.model_dump())
 
     def player(self, policy: Policy, stage: str, part: str) -> Player:
-        renderer = getattr(policy, "renderer", None)
-        return Player(
-            policy, self.prompt, self.judge, self.sampling, self.ledger, purpose=f"{stage}/{part}", seed=self.config.seed,
-            rewards=self.config.reward, renderer=renderer, deterministic=self.config.deterministic,
-            on_done=lambda done, usage: self.progress.advance(done, usage),
-        )  # fmt: skip
-
-    def state(self, problem_by_id: dict[str, Problem]) -> Callable[[Trajectory, int], tuple[Message, ...]]:
-        """The state function that `build_examples` asks for."""
-        return lambda trajectory, k: self.prompt.messages(problem_by_id[trajectory.problem_id], trajectory.turns[:k])
+        return make_player(
+            self.config, policy, self.prompt, self.judge, self.ledger, purpose=f"{stage}/{part}", on_done=self.progress.advance
+        )
 
 
 def run(config: RunConfig, directory: Path, *, progress: Progress | None = None, command: list[str] | None = None) -> RunDir:
@@ -87,10 +80,8 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
 
     Raises `RiseError` for whatever the user can put right; a bad reply never raises.
     """
-    if config.deterministic or config.threads:
-        _fix_threads(config)
-    task = make_task(config.task.name, **config.task.settings)
-    _check(config, task)
+    fix_threads(config)
+    task = check(config)
     run_dir = RunDir(directory)
     run_dir.open(config, command=command)
     ledger = Ledger(run_dir.ledger)
@@ -115,31 +106,62 @@ def make_prompt(config: RunConfig, task: Task) -> Prompt:
     return Prompt(instructions, state.feedback, state.feedback_text, None if state.window == "all" else state.window)
 
 
-def _check(config: RunConfig, task: Task) -> None:
-    """Find impossible settings before hours are spent."""
+def check(config: RunConfig) -> Task:
+    """Find impossible settings before hours are spent; returns the task. Raises `ConfigError` or `DataError`."""
+    task = make_task(config.task.name, **config.task.settings)
     if config.model.nano and not hasattr(task, "alphabet"):
         raise ConfigError(
             f"model.nano needs a task with a fixed alphabet, which {config.task.name} has not. Use task.name = "
             '"arithmetic", or give a pretrained model: model.path.'
         )
     if ":" in config.state.feedback:
-        from rise.prompt import load_function
-
         load_function(config.state.feedback)
-    problems = [*_problems(config, task, "rollout", 1), *_held_out(config, task)]
-    if not problems:
+    if not training_problems(config, task) or not _held_out(config, task):
         raise EmptyStageError(f"task {config.task.name} has no problem.")
+    return task
 
 
-def _problems(config: RunConfig, task: Task, use: str, number: int = 1) -> Sequence[Problem]:
-    """Training problems: the first `boost.n_problems` are the boost's, the rounds take theirs behind them."""
-    if use == "boost":
-        return task.problems("train", config.boost.n_problems)
+def make_player(
+    config: RunConfig, policy: Policy, prompt: Prompt, judge: Judge, ledger: Ledger, *, purpose: str,
+    on_done: Callable[[int, Usage], None] | None = None,
+) -> Player:  # fmt: skip
+    """A player with the recipe's sampling, rewards and seed."""
+    return Player(
+        policy, prompt, judge, Sampling(**config.sampling.model_dump()), ledger, purpose=purpose, seed=config.seed,
+        rewards=config.reward, renderer=getattr(policy, "renderer", None), deterministic=config.deterministic, on_done=on_done,
+    )  # fmt: skip
+
+
+def training_problems(config: RunConfig, task: Task, number: int = 1) -> Sequence[Problem]:
+    """Problems of round `number`. The first `boost.n_problems` are the boost's, the rounds take theirs behind them."""
     n = config.rollout.n_problems or config.task.n_train
     start = config.boost.n_problems if config.boost.enabled and config.boost.disjoint else 0
     if config.rollout.problems == "fresh":
         start += (number - 1) * n
     return task.problems("train", n, start=start)
+
+
+def student_turns(config: RunConfig, number: int) -> int:
+    """How many turns the student takes in round `number` before the improver."""
+    turns = number if config.rollout.turns == "round" else config.rollout.turns
+    return max(1, turns + config.rollout.turns_offset)
+
+
+def round_examples(
+    config: RunConfig, prompt: Prompt, problems: Sequence[Problem], trajectories: Sequence[Trajectory],
+    relabelled: Sequence[Relabelled],
+) -> tuple[list[Example], Counter[str], Counter[str]]:  # fmt: skip
+    """Keep and weigh, as the recipe says: (examples with final weights, dropped by reason, other counts)."""
+    by_id = {problem.id: problem for problem in problems}
+    examples, dropped, counts = build_examples(
+        trajectories, relabelled, lambda t, k: prompt.messages(by_id[t.problem_id], t.turns[:k]), rule=config.keep.rule,
+        trained_turns=config.keep.trained_turns, temperature=config.weigh.temperature, centre=config.weigh.centre,
+        clip=config.weigh.clip, right_reward=config.reward.right, drop_truncated=config.dataset.drop_truncated,
+        deduplicate=config.dataset.deduplicate, per_problem=config.dataset.per_problem,
+    )  # fmt: skip
+    counts["states improved"] = len(relabelled)
+    counts["states with a right improved reply"] = sum((r.reply.reward or 0) >= config.reward.right for r in relabelled)
+    return scaled(examples, config.weigh.scale) if examples else examples, dropped, counts
 
 
 def _held_out(config: RunConfig, task: Task) -> Sequence[Problem]:
@@ -175,7 +197,7 @@ def _base(it: Run) -> Path:
 def _boost(it: Run, base: Path) -> Path:
     """Supervised training on worked solutions; then again with turns in which an attempt is shown and improved."""
     config = it.config.boost
-    problems = _problems(it.config, it.task, "boost")
+    problems = it.task.problems("train", config.n_problems)
     one_turn = it.dir.stage("boost-one-turn")
     if not one_turn.examples.exists():
         _write_examples(it, one_turn, _solutions(it, problems), Counter(), Counter())
@@ -203,8 +225,14 @@ def _boost(it: Run, base: Path) -> Path:
         relabelled = asyncio.run(
             relabel(player, [p for p in chosen if p.id in shown], kept, improver="gold", relabel_right="keep")
         )
-        state = it.state({p.id: p for p in chosen})
-        multi, dropped, counts = build_examples(kept, relabelled, state, trained_turns="last", temperature=1e9)
+        by_id = {p.id: p for p in chosen}
+        multi, dropped, counts = build_examples(
+            kept,
+            relabelled,
+            lambda t, k: it.prompt.messages(by_id[t.problem_id], t.turns[:k]),
+            trained_turns="last",
+            temperature=1e9,
+        )
         counts["multi-turn examples"] = len(multi)
         n_one = round(len(multi) * (1 - config.multi_turn_share) / config.multi_turn_share)
         singles = _solutions(it, problems)
@@ -220,11 +248,9 @@ def _round(it: Run, k: int, start: Path) -> Path:
     config = it.config
     stage = it.dir.stage(f"round-{k}")
     if not stage.examples.exists():
-        problems = _problems(config, it.task, "rollout", k)
+        problems = training_problems(config, it.task, k)
         trajectories = _collect(it, stage, problems, start, k)
         relabelled = _improve(it, stage, problems, trajectories, start)
-        if config.relabel.improver == "gold":  # an upper reference: its solutions are in the right format by definition
-            relabelled = [replace(r, candidates=tuple(replace(c, finish="stop") for c in r.candidates)) for r in relabelled]
         _build(it, stage, k, problems, trajectories, relabelled)
     _train(it, stage, start, config.train)
     _evaluate(it, stage, stage.checkpoint)
@@ -233,17 +259,18 @@ def _round(it: Run, k: int, start: Path) -> Path:
 
 def _collect(it: Run, stage: StageDir, problems: Sequence[Problem], start: Path, k: int) -> list[Trajectory]:
     if not stage.trajectories.exists():
-        config = it.config.rollout
-        n_turns = max(1, (k if config.turns == "round" else config.turns) + config.turns_offset)
+        n_turns, stop = student_turns(it.config, k), it.config.rollout.stop_when_right
         with _Timed(it, stage, "rollout", len(problems)) as timer:
             player = it.player(_policy(it, start), stage.name, "rollout")
-            trajectories = asyncio.run(rollout(player, problems, n_turns=n_turns, stop_when_right=config.stop_when_right))
+            trajectories = asyncio.run(rollout(player, problems, n_turns=n_turns, stop_when_right=stop))
             timer.usage = player.usage
         write_jsonl(stage.trajectories, (to_json(t) for t in sorted(trajectories, key=lambda t: t.problem_id)))
     return list(read_trajectories(stage.trajectories))
 
 
-def _improve(it: Run, stage: StageDir, problems: Sequence[Problem], trajectories: Sequence[Trajectory], start: Path) -> list[Any]:
+def _improve(
+    it: Run, stage: StageDir, problems: Sequence[Problem], trajectories: Sequence[Trajectory], start: Path
+) -> list[Relabelled]:
     if not stage.relabelled.exists():
         config = it.config.relabel
         with _Timed(it, stage, "relabel", len(problems)) as timer:
@@ -261,20 +288,16 @@ def _improve(it: Run, stage: StageDir, problems: Sequence[Problem], trajectories
 
 
 def _build(
-    it: Run, stage: StageDir, k: int, problems: Sequence[Problem], trajectories: Sequence[Trajectory], relabelled: Sequence[Any]
+    it: Run,
+    stage: StageDir,
+    k: int,
+    problems: Sequence[Problem],
+    trajectories: Sequence[Trajectory],
+    relabelled: Sequence[Relabelled],
 ) -> None:
     """Keep, weigh, mix in what the recipe asks for, and write examples.jsonl."""
     config = it.config
-    examples, dropped, counts = build_examples(
-        trajectories, relabelled, it.state({p.id: p for p in problems}), rule=config.keep.rule,
-        trained_turns=config.keep.trained_turns, temperature=config.weigh.temperature, centre=config.weigh.centre,
-        clip=config.weigh.clip, right_reward=config.reward.right, drop_truncated=config.dataset.drop_truncated,
-        deduplicate=config.dataset.deduplicate, per_problem=config.dataset.per_problem,
-    )  # fmt: skip
-    improved = [r for r in relabelled if (r.reply.reward or 0) >= config.reward.right]
-    counts["states improved"] = len(relabelled)
-    counts["states with a right improved reply"] = len(improved)
-    examples = scaled(examples, config.weigh.scale) if examples else examples
+    examples, dropped, counts = round_examples(config, it.prompt, problems, trajectories, relabelled)
     if config.dataset.data == "aggregate" and k > 1:
         earlier = [e for e in read_examples(it.dir.stage(f"round-{k - 1}").examples) if e.source != "solution"]
         counts["examples of earlier rounds"] = len(earlier)
@@ -441,7 +464,10 @@ def _without_ids(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _fix_threads(config: RunConfig) -> None:
+def fix_threads(config: RunConfig) -> None:
+    """Set the number of threads where the recipe asks for it: sums in another order are other sums."""
+    if not (config.deterministic or config.threads):
+        return
     import torch
 
     torch.set_num_threads(config.threads or 2)

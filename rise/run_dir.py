@@ -155,7 +155,7 @@ def provenance(config: RunConfig, command: list[str] | None = None) -> dict[str,
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in ("torch", "transformers", "accelerate", "peft", "numpy", "math-verify"):
         try:
             versions[name] = metadata.version(name)

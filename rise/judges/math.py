@@ -90,8 +90,11 @@ class MathJudge:
     def _compare(self, gold: str, answer: str) -> Verdict:
         if len(answer) > MAX_CHARS:
             return Verdict.RIGHT if answer == gold else Verdict.WRONG
-        if _normal(gold) == _normal(answer):
+        left, right = _normal(gold), _normal(answer)
+        if left == right:
             return Verdict.RIGHT
+        if _bracketed_otherwise(left, right):
+            return Verdict.WRONG
         if not self.symbolic or not (_FORMULA.search(gold) or _FORMULA.search(answer)) or too_big(gold) or too_big(answer):
             return Verdict.WRONG  # words, or a plain number against a word
         return _verified(_for_latex(gold), _for_latex(answer), self.time_limit_s)
@@ -148,8 +151,20 @@ def _normal(text: str) -> str:
     return text.casefold() if text.isalpha() and len(text) > 1 else text
 
 
+_LIST = re.compile(r"(\(|\[|\\\{)[^()\[\]]*,[^()\[\]]*(\)|\]|\\\})")
+_ARGUMENT = r"(?:\{([^{}]*)\}|(\\(?!sqrt)[A-Za-z]+|\w))"
+_SHORT_FRACTION = re.compile(rf"\\[dtc]?frac(?![A-Za-z])\s*{_ARGUMENT}\s*{_ARGUMENT}")
+
+
+def _bracketed_otherwise(left: str, right: str) -> bool:
+    """Whether one is a plain list like (1, 2) and the other one like {1, 2} or (1, 2]. math-verify takes pairs for sets."""
+    a, b = _LIST.fullmatch(left), _LIST.fullmatch(right)
+    return a is not None and b is not None and a.groups() != b.groups()
+
+
 def _for_latex(text: str) -> str:
-    text = _CONTROL.sub(" ", text).strip()
+    text = _CONTROL.sub(" ", text).strip().rstrip(".,;").rstrip()  # math-verify reads "2x." as no answer
+    text = _SHORT_FRACTION.sub(lambda m: f"\\frac{{{m[1] or m[2]}}}{{{m[3] or m[4]}}}", text)  # \frac \pi4, which they misread
     for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
         if text.startswith(left) and text.endswith(right) and len(text) > len(left) + len(right):
             text = text[len(left) : len(text) - len(right)]

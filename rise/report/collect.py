@@ -129,7 +129,7 @@ class ReportData:
 
 
 def collect(path: Path, *, n_each: int = 2) -> ReportData:
-    """Read a run directory, finished or not; `n_each` trajectories of each outcome in `SHOWN`.
+    """Read a run directory, finished or not; `n_each` trajectories of each outcome in `SHOWN` (0: records are not read).
 
     Raises `DataError` where `path` is no run or one of its files is damaged.
     """
@@ -150,7 +150,7 @@ def collect(path: Path, *, n_each: int = 2) -> ReportData:
     stages = tuple(_stage(run.stage(name), log, name in awaited or not config) for name in _stage_names(path, awaited))
     with_records = [stage for stage in stages if stage.metrics and stage.held_out]
     last_records = with_records[-1].held_out if with_records else None
-    outcomes, chosen = choose(read_held_out(last_records), n_each) if last_records else ({}, ())
+    outcomes, chosen = choose(read_held_out(last_records), n_each) if last_records and n_each else ({}, ())
     return ReportData(
         name=str(config.get("name") or path.resolve().name),
         directory=path.resolve().name,

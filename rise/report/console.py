@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Group
@@ -17,17 +18,19 @@ STYLES: dict[Tone, str] = {"": "", "above": "green", "below": "red", "unsure": "
 
 def console_table(run_path: Path) -> Group:
     """What a rich console prints of a run, finished or not: the table, the paired differences, the headline."""
-    data = collect(Path(run_path))
-    return Group(rich_table(_short(main_table(data))), rich_table(_short_paired(data)), Text(headline(data)))
+    data = collect(Path(run_path), n_each=0)
+    paired = _short_paired(data)
+    middle = (rich_table(paired), Text("")) if paired.rows else ()
+    return Group(rich_table(_short(main_table(data))), Text(""), *middle, Text(headline(data)))
 
 
 def rich_table(table: Table) -> RichTable:
     """Any table of the report for a terminal. Cells are plain text: square brackets in them are no markup."""
-    out = RichTable(
-        box=None, pad_edge=False, header_style="bold", title=Text(table.title), title_justify="left", title_style="bold"
-    )
+    out = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    out.title, out.title_justify, out.title_style = Text(table.title), "left", "bold"
     for i, column in enumerate(table.columns):
-        out.add_column(Text(column), justify="left" if i == 0 else "right")
+        # A number may be cut into no two lines; a long name may.
+        out.add_column(Text(column), justify="right" if i else "left", no_wrap=i > 0, max_width=None if i else 22)
     for row in table.rows:
         out.add_row(*(_text(cell) for cell in row))
     return out
@@ -36,23 +39,26 @@ def rich_table(table: Table) -> RichTable:
 def _text(cell: Cell) -> Text:
     text = Text(cell.text, style=STYLES[cell.tone])
     if cell.bracket:
-        text.append(f" ({cell.bracket})", style="dim")
+        text.append(f" {cell.bracket}", style="dim")
     if cell.small:
         text.append(f"\n{cell.small}", style="dim")
     return text
 
 
 def _short(table: Table) -> Table:
-    """Seven columns fit 80 characters; tokens and n stand in the report."""
+    """What fits 80 characters; tokens and n stand in the report."""
     keep = len(table.columns) - 3
-    return Table(
-        table.key, "Percent right (change from m1@t1), 95 % intervals", table.columns[:keep], tuple(r[:keep] for r in table.rows)
-    )
+    title = "Percent right, change from m1@t1 of the row, 95 % intervals"
+    return Table(table.key, title, table.columns[:keep], tuple(row[:keep] for row in table.rows))
 
 
 def _short_paired(data: ReportData) -> Table:
     table = paired_table(data)
     K, S = data.n_turns, data.n_samples
-    columns = ("stage", f"t{K}−t1", f"t{K}−nothing", f"t{K}−other", f"m1@t{K}−m{S}@t1", f"p1@t{K}−p{S}@t1", "n")
-    rows = tuple(row for row in table.rows if any(cell.tone for cell in row))
-    return Table(table.key, "Paired differences, points; only an interval without zero is a finding", columns, rows)
+    columns = ("stage", f"t{K}−t1", f"t{K}−nothing", f"t{K}−other", f"m1@t{K}−m{S}@t1", f"p1@t{K}−p{S}@t1")
+    rows = tuple(
+        tuple(replace(cell, small=cell.small.replace(" to ", "…")) for cell in row[:-1])
+        for row in table.rows
+        if any(cell.tone for cell in row)
+    )
+    return Table(table.key, "Paired differences in points; only an interval without zero is a finding", columns, rows)

@@ -465,7 +465,8 @@ def _end_labels(axes: Any, ends: Sequence[tuple[float, float, str, str]]) -> Non
     shift = max(0.0, sum(place - end[1] for place, end in zip(places, ordered, strict=True)) / max(1, len(places)))
     for place, (x, _, label, colour) in zip(places, ordered, strict=True):
         # Outside the axes; constrained layout makes room for it.
-        axes.annotate(label, (x, place - shift), (7, 0), textcoords="offset points", va="center", color=colour, fontsize=8.5)
+        style: Any = {"va": "center", "color": colour, "fontsize": 8.5, "annotation_clip": False}
+        axes.annotate(label, (x, place - shift), (7, 0), textcoords="offset points", **style)
     axes.set_ylim(low, high)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
+from rise.errors import ConfigError
 from rise.tasks.generated import GeneratedTask, span, whole, with_digits, words
 
 _NAMES = words("ann ben cleo dan eva finn gus hana ivan jo kim leo mia ned ola pam quin rosa sam tess uma vic wes yara zoe")
@@ -40,8 +41,9 @@ class Arithmetic(GeneratedTask):
         super().__init__(kinds or dict.fromkeys(_DRAW, 1.0), _DRAW, seed)
         self.sum_terms = span("sum_terms", sum_terms, 2, 12)
         self.sum_digits = span("sum_digits", sum_digits, 1, 12)
-        left, right = product_digits if len(product_digits) == 2 else (0, 0)
-        self.product_digits = (whole("product_digits[0]", left, 1, 12), whole("product_digits[1]", right, 1, 12))
+        if not isinstance(product_digits, list | tuple) or len(product_digits) != 2:
+            raise ConfigError(f"product_digits = {product_digits!r}; expected two numbers, the digits of each factor: [3, 2].")
+        self.product_digits = tuple(whole("product_digits", digits, 1, 12) for digits in product_digits)
         self.chain_terms = span("chain_terms", chain_terms, 2, 12)
         self.chain_digits = span("chain_digits", chain_digits, 1, 6)
         self.word_digits = span("word_digits", word_digits, 1, 6)

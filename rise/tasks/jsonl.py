@@ -55,8 +55,6 @@ class JsonLines(FileTask):
             "test": test_path,
         }
         self.paths = {split: Path(file) for split, file in given.items() if file is not None}
-        if self.path is None and not self.paths:
-            raise ConfigError("task jsonl needs a file: set task.path, or task.train_path, task.validation_path, task.test_path.")
         if self.path is not None and self.paths:
             raise ConfigError("task jsonl: give either path, which is split for you, or one path a split, not both.")
         for file in [self.path] if self.path else self.paths.values():
@@ -64,7 +62,9 @@ class JsonLines(FileTask):
                 raise DataError(f"task jsonl: {file}: no such file.")
         self.bounds = _bounds(shares)
         self.splits = tuple(split for split in SPLITS if self.path or split in self.paths)
-        self.missing_split = "only " + ", ".join(f"{split}_path" for split in self.splits) + " was given."
+        # No file at all is no error yet: a judge needs none.
+        only = " and ".join(f"task.{split}_path" for split in self.splits)
+        self.missing_split = f"only {only} was given." if only else "no file was given. Set task.path, or one path a split."
         self._fields = ([question_field] if question_field else _QUESTION, [gold_field] if gold_field else _GOLD)
         if judge_path is not None:
             self._judge = load_judge(judge_path)

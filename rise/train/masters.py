@@ -22,7 +22,7 @@ class MasterAdamW(torch.optim.AdamW):
         self._masters = masters
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         for model, master in zip(self._models, self._masters, strict=True):
             master.grad = None if model.grad is None else model.grad.float()
         result = super().step(closure)

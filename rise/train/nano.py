@@ -49,7 +49,7 @@ def make_nano(config: NanoConfig, alphabet: str, seed: int, path: Path) -> None:
     shape = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=config.hidden, intermediate_size=config.intermediate,
         num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.kv_heads,
-        max_position_embeddings=config.max_length, tie_word_embeddings=True, rope_theta=10000.0,
+        max_position_embeddings=config.max_length, tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):

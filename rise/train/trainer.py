@@ -148,7 +148,8 @@ def run_training(
         net = get_peft_model(
             net,
             PeftLora(
-                r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.target_modules,
+                r=lora.rank, lora_alpha=lora.alpha,  # type: ignore[arg-type]
+ lora_dropout=lora.dropout, target_modules=lora.target_modules,
                 task_type="CAUSAL_LM",
             ),
         )  # fmt: skip

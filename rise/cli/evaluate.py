@@ -1,0 +1,121 @@
+"""`rise evaluate`: the five-turn table for any policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def evaluate(
+    policy: Annotated[str, typer.Argument(help="A checkpoint, a hub name, or a policy spec such as local:DIR or scripted:FILE.")],
+    task: Annotated[str | None, typer.Option(help="Task name; by default the one the checkpoint was trained on.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Task setting, or state.…/sampling.…: --set path=problems.jsonl.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    n: Annotated[int, typer.Option("-n", help="Number of problems.")] = 200,
+    turns: Annotated[int | None, typer.Option(help="Turns per run; by default the checkpoint's, else 5.")] = None,
+    samples: Annotated[int, typer.Option(help="Parallel turn-1 samples.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the random streams.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Replies generated together by a local policy.")] = 128,
+    dtype: Annotated[str, typer.Option(help="Of a local policy's weights: float32 or bfloat16.")] = "float32",
+    control: Annotated[bool, typer.Option(help="Also show other problems' attempts, as a control.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Keep records, ledger and metrics in this directory; continues it.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print metrics as JSON.")] = False,
+) -> None:
+    """Measure any policy over several turns: the same table for all.
+
+    State and sampling come from the checkpoint's rise.json where there is one.
+    """
+    import asyncio
+    import json
+    import tempfile
+
+    from rise.cli.progress import Bars, stage_line
+    from rise.errors import ConfigError
+    from rise.evaluate.metrics import measure
+    from rise.evaluate.protocol import evaluate as play
+    from rise.jsonl import write_jsonl, write_whole
+    from rise.ledger import Ledger
+    from rise.policies import make_policy
+    from rise.rollout import Player
+    from rise.tasks import make_task
+    from rise.trajectory import to_json
+
+    if split not in ("train", "validation", "test"):
+        raise ConfigError(f"--split {split}: use train, validation or test.")
+    card = read_card(policy)
+    settings, state, sampling = divide(set_ or [], card)
+    name = task or card.get("task")
+    if name is None:
+        raise ConfigError(f"{policy} carries no rise.json that names a task. Give one: --task gsm8k, for example.")
+    if task is None or task == card.get("task"):
+        settings = {**card.get("task_settings", {}), **settings}
+    the_task = make_task(name, **settings)
+    prompt, draw = build_state(state, sampling, card, the_task)
+    turns = turns or card.get("turns", 5)
+    problems = the_task.problems(split, n)  # type: ignore[arg-type]
+    player_policy = make_policy(policy, batch_size=batch_size, dtype=dtype)
+    judge = the_task.judge()
+    with tempfile.TemporaryDirectory() as scratch, Bars() as bars:
+        where = out or Path(scratch)
+        ledger = Ledger(where / "ledger.jsonl")
+        if not json_:
+            bars.begin(name, "evaluate", len(problems))
+        player = Player(
+            player_policy, prompt, judge, draw, ledger, purpose="evaluate", seed=seed,
+            renderer=getattr(player_policy, "renderer", None), on_done=bars.advance,
+        )  # fmt: skip
+        records = asyncio.run(play(player, problems, n_turns=turns, n_samples=samples, control=control))
+        ledger.close()
+        metrics = {"policy": policy, "task": name, "split": split} | measure(
+            records, judge.same, truthful=prompt.feedback == "truthful", turns=turns
+        )
+        if out is not None:
+            write_jsonl(out / "held-out.jsonl", (to_json(r) for r in records))
+            write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    if json_:
+        print(json.dumps(metrics))
+    else:
+        bars.console.print(stage_line(name, metrics), highlight=False)
+
+
+def read_card(policy: str) -> dict[str, Any]:
+    """The checkpoint's rise.json; empty where the policy is none of ours."""
+    import json
+
+    path = Path(policy.removeprefix("local:")) / "rise.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def divide(overrides: list[str], card: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """`--set` texts → (task settings, state settings, sampling settings)."""
+    from rise.config import parse_override
+
+    parts: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+    for text in overrides:
+        for key, value in parse_override(text).items():
+            if key in ("state", "sampling") and isinstance(value, dict):
+                parts[1 if key == "state" else 2].update(value)
+            else:
+                parts[0][key] = value
+    return parts
+
+
+def build_state(state: dict[str, Any], sampling: dict[str, Any], card: dict[str, Any], task: Any) -> tuple[Any, Any]:
+    """(Prompt, Sampling): the card's, with overrides; the task's instructions where the card names another task."""
+    from rise.config import SamplingConfig, StateConfig, validated
+    from rise.policy import Sampling
+    from rise.prompt import Prompt
+
+    own = {key: card[key] for key in ("feedback", "feedback_text", "window") if card.get(key) is not None}
+    config = validated(StateConfig, {**own, **state}, "--set state")
+    draw = validated(SamplingConfig, {**card.get("sampling", {}), **sampling}, "--set sampling")
+    same_task = card.get("task") == task.name
+    instructions = (
+        config.instructions if config.instructions is not None else card.get("instructions") if same_task else task.instructions
+    )
+    window = None if config.window == "all" else config.window
+    return Prompt(instructions or None, config.feedback, config.feedback_text, window), Sampling(**draw.model_dump())

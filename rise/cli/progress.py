@@ -1,0 +1,83 @@
+"""Bars with rate and time left, and a stage's numbers as soon as they exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from rise.rollout import Usage
+from rise.run_dir import StageDir
+
+
+class Bars:
+    """Draws on standard error on a terminal; elsewhere prints one line per part."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=False)
+        self._bars: Progress | None = None
+        self._task: Any = None
+        self.total = 0
+        """Of the bar that is drawn."""
+        self._plain = not self.console.is_terminal
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.end()
+
+    def begin(self, stage: str, part: str, total: int) -> None:
+        self.end()
+        self.total = total
+        if self._plain:
+            self.console.print(f"{stage}: {part} ({total})", highlight=False)
+            return
+        self._bars = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=self.console, transient=True,
+        )  # fmt: skip
+        self._bars.start()
+        self._task = self._bars.add_task(f"{stage}: {part}", total=total, note="")
+
+    def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None:
+        if self._bars is None:
+            return
+        if usage is not None:
+            seconds = max(self._bars.tasks[0].elapsed or 0.0, 1e-9)
+            note = f"{usage.n_reply_tokens / seconds:,.0f} tok/s"
+        self._bars.update(self._task, completed=done, note=note)
+
+    def end(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def stage_done(self, stage: StageDir) -> None:
+        self.end()
+        self.console.print(stage_line(stage.name, stage.read_metrics()), highlight=False)
+
+
+def stage_line(name: str, metrics: dict[str, Any]) -> str:
+    """The five numbers of a stage and its accuracy by turn, on two lines."""
+
+    def share(estimate: Any) -> str:
+        if not estimate or estimate.get("value") is None:
+            return "–"
+        return f"{100 * estimate['value']:.1f} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+
+    turns, samples = len(metrics["accuracy_by_turn"]), len(metrics["parallel_vote"])
+    names = ["m1@t1", f"m{samples}@t1", f"m1@t{turns}", f"p1@t{turns}", f"p{samples}@t1"]
+    head = "  ".join(f"{key} {share(metrics.get(key))}" for key in dict.fromkeys(names))
+    by_turn = "  ".join(share(estimate) for estimate in metrics["accuracy_by_turn"])
+    return f"{name} (n = {metrics['m1@t1']['n']}, %): {head}\n  last reply by turn: {by_turn}"

@@ -1,0 +1,49 @@
+"""`rise run`: a whole recipe, or the rest of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML), or the config.toml of a run to continue or repeat.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override one setting: --set relabel.n_samples=16.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Apply the recipe's [scale.NAME] table.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory; by default runs/NAME, or the directory of a config.toml.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the resolved recipe, run nothing.")] = False,
+) -> None:
+    """Run a recipe: rollout, relabel, train, evaluate, round after round; then write the report.
+
+    On an existing directory it continues where it stopped.
+    """
+    import sys
+
+    from rise.config import load_recipe, to_toml
+
+    config = load_recipe(recipe, scale=scale, overrides=set_ or [])
+    if out is None:
+        own = recipe.name == "config.toml" and (recipe.parent / "provenance.json").exists()
+        out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale}" if scale else config.name)
+    if dry_run:
+        from rise.iterate import check
+
+        check(config)
+        print(to_toml(config), end="")
+        print(f"# would run in {out}", file=sys.stderr)
+        return
+
+    from rise.cli.progress import Bars
+    from rise.iterate import run as run_recipe
+    from rise.report import console_table, write_report
+
+    bars = Bars()
+    with bars:
+        run_dir = run_recipe(config, out, progress=bars, command=["rise", *sys.argv[1:]])
+    html, _ = write_report(run_dir.path)
+    bars.console.print(console_table(run_dir.path))
+    print(f"Report: {html}")

@@ -1,0 +1,150 @@
+"""`rise rollout`, `rise relabel`, `rise train`: one stage at a time, files in, files out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rise.config import RunConfig
+    from rise.rollout import Player
+    from rise.task import Task
+
+Recipe = Annotated[Path, typer.Argument(help="A recipe, or the config.toml of a run: task, state, sampling and settings.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one setting: --set rollout.turns=2.")]
+Scale = Annotated[str | None, typer.Option(help="Apply the recipe's [scale.NAME] table.")]
+
+
+def rollout(
+    recipe: Recipe,
+    policy: Annotated[str, typer.Option(help="Who replies: a checkpoint, hub name or policy spec.")],
+    out: Annotated[Path, typer.Option(help="File of trajectories to write; its ledger lies beside it.")],
+    set_: Overrides = None,
+    scale: Scale = None,
+) -> None:
+    """Play a policy on the training problems and write trajectories."""
+    import asyncio
+
+    from rise.config import load_recipe
+    from rise.iterate import student_turns, training_problems
+    from rise.jsonl import write_jsonl
+    from rise.rollout import rollout as play
+    from rise.trajectory import to_json
+
+    config = load_recipe(recipe, scale=scale, overrides=set_ or [])
+    with _at_work(config, policy, out, "rollout") as (player, task):
+        problems = training_problems(config, task)
+        turns = student_turns(config, 1)
+        done = asyncio.run(play(player, problems, n_turns=turns, stop_when_right=config.rollout.stop_when_right))
+    write_jsonl(out, (to_json(t) for t in done))
+    print(f"{out}: {len(done)} trajectories, {sum(t.turns[-1].right for t in done)} end right")
+
+
+def relabel(
+    recipe: Recipe,
+    trajectories: Annotated[Path, typer.Option(help="File that `rise rollout` wrote.")],
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="Who improves: the student itself or a teacher. Where relabel.improver is gold, only its tokenizer is used."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="File of relabelled replies to write.")],
+    examples: Annotated[Path | None, typer.Option(help="Also keep, weigh and write examples to this file.")] = None,
+    set_: Overrides = None,
+    scale: Scale = None,
+) -> None:
+    """Put a better reply at the states of trajectories; optionally build the weighted examples."""
+    import asyncio
+    import json
+
+    from rise.config import load_recipe
+    from rise.dataset import report, with_ids
+    from rise.errors import ConfigError, DataError
+    from rise.iterate import round_examples, training_problems
+    from rise.jsonl import write_jsonl, write_whole
+    from rise.relabel import relabel as improve
+    from rise.trajectory import read_trajectories, to_json
+
+    config = load_recipe(recipe, scale=scale, overrides=set_ or [])
+    records = list(read_trajectories(trajectories))
+    with _at_work(config, policy, out, "relabel") as (player, task):
+        wanted = {t.problem_id for t in records}
+        problems = [p for p in training_problems(config, task) if p.id in wanted]
+        if len(problems) < len(wanted):
+            raise DataError(f"{trajectories}: {len(wanted) - len(problems)} of its problems are not in the recipe's task.")
+        settings = config.relabel
+        done = asyncio.run(
+            improve(
+                player, problems, records, improver=settings.improver, n_samples=settings.n_samples,
+                states=settings.states, relabel_right=settings.relabel_right,
+            )
+        )  # fmt: skip
+    write_jsonl(out, (to_json(r) for r in done))
+    print(f"{out}: {len(done)} states, {sum(r.reply.right for r in done)} with a right improved reply")
+    if examples is not None:
+        if player.renderer is None:
+            raise ConfigError("--examples needs token ids, so --policy must be a local: model.")
+        built, dropped, counts = round_examples(config, player.prompt, problems, records, done)
+        complete = with_ids(built, player.renderer, max_length=config.train.max_length, dropped=dropped)
+        summary = report(complete, dropped, counts)
+        write_jsonl(examples, (to_json(e) for e in complete))
+        write_whole(examples.with_suffix(".json"), json.dumps(summary.to_json(), indent=2) + "\n")
+        print(f"{examples}: {len(complete)} examples, effective sample size {summary.effective_sample_size:.0f}")
+
+
+def train(
+    recipe: Recipe,
+    examples: Annotated[Path, typer.Option(help="File of weighted examples.")],
+    start: Annotated[str, typer.Option(help="Model directory or hub name to fine-tune.")],
+    out: Annotated[Path, typer.Option(help="Checkpoint directory to write.")],
+    set_: Overrides = None,
+    scale: Scale = None,
+) -> None:
+    """Fine-tune a model on weighted examples; settings from the recipe's [train]."""
+    from rise.cli.progress import Bars
+    from rise.config import load_recipe
+    from rise.dataset import read_examples
+    from rise.iterate import fix_threads
+    from rise.train import train as fit
+
+    config = load_recipe(recipe, scale=scale, overrides=set_ or [])
+    records = list(read_examples(examples))
+    fix_threads(config)
+    with Bars() as bars:
+        bars.begin(out.name, "train", 1)
+
+        def tell(logs: dict[str, Any]) -> None:
+            if bars.total != logs["steps"]:
+                bars.begin(out.name, "train", logs["steps"])
+            bars.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
+
+        facts = fit(records, start, out, config.train, model=config.model, seed=config.seed, on_log=tell)
+    print(f"{out}: {facts['n_steps']} steps on {len(records)} examples in {facts['n_rows']} rows")
+
+
+@contextmanager
+def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tuple[Player, Task]]:
+    """A player with its policy, ledger and bar; closes the ledger whatever happens."""
+    from rise.cli.progress import Bars
+    from rise.iterate import check, fix_threads, make_player, make_prompt, training_problems
+    from rise.ledger import Ledger
+    from rise.policies import make_policy
+
+    fix_threads(config)
+    task = check(config)
+    policy = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype)
+    ledger = Ledger(out.with_name(out.stem + ".ledger.jsonl"))
+    with Bars() as bars:
+        bars.begin(out.name, part, len(training_problems(config, task)))
+        try:
+            yield (
+                make_player(config, policy, make_prompt(config, task), task.judge(), ledger, purpose=part, on_done=bars.advance),
+                task,
+            )
+        finally:
+            ledger.close()
