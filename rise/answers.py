@@ -101,7 +101,7 @@ def _lenient(text: str) -> str | None:
         if dollars and number(sentence) is None:
             return dollars[1].strip()
         if number(sentence) is None and (token := _TOKEN.search(sentence)):
-            return token[0]
+            return token[0].rstrip(",")
         if sentence:
             return sentence
     token = _last(_TOKEN, text)

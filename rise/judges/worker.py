@@ -21,7 +21,10 @@ _REFUSED = (
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # latex2sympy hands single tokens to sympify, which compiles these few forms. A quoted name is data; nothing else may run.
-_HARMLESS = re.compile(r"\s*(?:from sympy import \*|(?:Integer|Float|Symbol|Rational|Function) ?\((?:\d+|'[^'\\]{0,64}') ?\))\s*")
+_HARMLESS = re.compile(
+    r"\s*(?:from sympy import \*|(?:Integer|Float|Symbol|Rational|Function) ?\((?:\d+|'[^'\\]{0,64}') ?\)|E)\s*"
+)
+_WRITE_CODE_OF_THEIR_OWN = ("/dataclasses.py", "/collections/__init__.py", "/typing.py", "/sympy/polys/monomials.py")
 
 
 def main() -> None:
@@ -91,7 +94,9 @@ def _refuse(event: str, args: tuple[Any, ...]) -> None:
         source, file = args[0], str(args[1])
         if isinstance(source, bytes):
             source = source.decode(errors="replace")
-        refused = file.startswith("<") and not (isinstance(source, str) and _HARMLESS.fullmatch(source))
+        caller = sys._getframe(1).f_code.co_filename
+        known = caller.endswith(_WRITE_CODE_OF_THEIR_OWN) or (isinstance(source, str) and _HARMLESS.fullmatch(source) is not None)
+        refused = file.startswith("<") and not known
     else:
         refused = event.startswith(_REFUSED)
     if refused:
