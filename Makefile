@@ -1,0 +1,44 @@
+# make run    the whole method on a laptop: environment, nano recipe, table, report.html
+# make test   lint, format, types, tests
+# make venv   the environment alone; .venv/bin/rise is then there
+# make docs   write docs/cli.md again from the command line's own --help
+#
+# Another Python: make run PYTHON=python3.13
+
+PYTHON ?= python3
+SCALE ?= quick
+BIN := .venv/bin
+
+.PHONY: run test venv docs
+.DEFAULT_GOAL := run
+
+run: venv
+	$(BIN)/rise run recipes/nano.toml --scale $(SCALE)
+
+test: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy rise
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+venv: .venv/.train
+
+docs: venv
+	$(BIN)/python docs/make_cli.py
+
+# A stamp per set of extras: installing again is skipped until what it depends on changes.
+.venv/.train: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing into .venv; minutes the first time, since torch is large."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
+	@touch $@
+
+.venv/.test: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing into .venv; minutes the first time, since torch is large."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
+	@touch $@ .venv/.train
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rise needs Python 3.11 or newer; $(PYTHON) is older or missing. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
