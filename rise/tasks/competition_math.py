@@ -75,4 +75,4 @@ class CompetitionMath(FileTask):
             level = int(digits[0]) if digits else None
             subject = row.get("type") or row.get("subject")
             if (self.levels is None or level in self.levels) and (self.subjects is None or subject in self.subjects):
-                yield make_problem(question, gold, solution, level=level, subject=subject)
+                yield make_problem(question, gold, solution, {"level": level, "subject": subject})

@@ -86,7 +86,10 @@ class FileTask(ABC):
 
     def _without_duplicates(self, split: Split) -> list[Problem]:
         every = list(self.read(split))
-        kept = list({problem.id: problem for problem in reversed(every)}.values())[::-1]  # the first of each
+        first: dict[str, Problem] = {}
+        for problem in every:
+            first.setdefault(problem.id, problem)
+        kept = list(first.values())
         if len(kept) < len(every):
             warnings.warn(f"task {self.name}, {split}: {len(every) - len(kept)} exact duplicates dropped.", stacklevel=3)
         if not kept:
@@ -162,8 +165,8 @@ def text_of(row: dict[str, Any], names: Sequence[str], place: str) -> str:
     raise DataError(f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}.")
 
 
-def make_problem(question: str, gold: str, solution: str | None = None, **fields: Any) -> Problem:
-    return Problem(problem_id(question, gold), question, gold, solution, fields)
+def make_problem(question: str, gold: str, solution: str | None = None, fields: dict[str, Any] | None = None) -> Problem:
+    return Problem(problem_id(question, gold), question, gold, solution, fields or {})
 
 
 def checked_subset(task: str, setting: str, wanted: Iterable[Any] | int | None, valid: Sequence[Any]) -> frozenset[Any] | None:

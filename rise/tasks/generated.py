@@ -14,7 +14,7 @@ from rise.judge import Judge
 from rise.judges.math import MathJudge
 from rise.task import Problem, Split, problem_id
 
-_SHARES_OF_256 = {"train": (0, 192), "validation": (192, 216), "test": (216, 256)}
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _PATIENCE = 30_000
 """Draws without a new question before the space is called exhausted: below 0.1 % of the space is then left, if any."""
 
@@ -51,8 +51,8 @@ class GeneratedTask(ABC):
         """(question, gold, solution) of one problem."""
 
     def problems(self, split: Split, n: int | None = None, *, start: int = 0) -> Sequence[Problem]:
-        if split not in _SHARES_OF_256:
-            raise DataError(f"task {self.name} has no split {split!r}. {did_you_mean(split, _SHARES_OF_256)}")
+        if split not in SPLITS:
+            raise DataError(f"task {self.name} has no split {split!r}. {did_you_mean(split, SPLITS)}")
         if n is None:
             raise DataError(f"task {self.name} is generated and has no end: say how many problems (n) you want of {split}.")
         if n < 0 or start < 0:

@@ -88,7 +88,7 @@ class JsonLines(FileTask):
             question, gold = text_of(row, question_names, place), text_of(row, gold_names, place)
             solution = text_of(row, ["solution"], place) if row.get("solution") is not None else None
             used = {*question_names, *gold_names, "solution"}
-            yield make_problem(question, gold, solution, **{str(key): value for key, value in row.items() if key not in used})
+            yield make_problem(question, gold, solution, {key: value for key, value in row.items() if key not in used})
 
     def _empty_hint(self, split: Split) -> str:
         if self.path is None:

@@ -28,4 +28,4 @@ class SVAMP(FileTask):
             body = text_of(row, ["Body"], place).strip()
             # Some bodies stop in mid-sentence, the question being its main clause: "If each pack costs 9 dollars".
             question = f"{body}{' ' if body[-1] in '.?!,' else ', '}{text_of(row, ['Question'], place).strip()}"
-            yield make_problem(question, text_of(row, ["Answer"], place), kind=row.get("Type"))
+            yield make_problem(question, text_of(row, ["Answer"], place), fields={"kind": row.get("Type")})
