@@ -122,10 +122,15 @@ class ReportData:
         return self.last.n_samples if self.last else int(_at(self.config, ("evaluate", "samples")) or 5)
 
     @property
-    def truthful(self) -> bool:
-        """Whether the feedback may know the truth, so that a run stops when it is right."""
-        feedback = _at(self.config, ("state", "feedback")) or "always-wrong"
-        return feedback not in ("always-wrong", "neutral")
+    def split(self) -> str:
+        """Which held-out problems were asked: test, or validation while choices are still being made."""
+        return str(_at(self.config, ("evaluate", "split")) or "test")
+
+    @property
+    def oracle(self) -> str:
+        """What the feedback knows: nothing (""), the truth ("stops": a run ends when right), or whatever its function does."""
+        feedback = str(_at(self.config, ("state", "feedback")) or "always-wrong")
+        return {"always-wrong": "", "neutral": "", "truthful": "stops"}.get(feedback, "may know")
 
 
 def collect(path: Path, *, n_each: int = 2) -> ReportData:

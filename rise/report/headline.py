@@ -29,7 +29,10 @@ def headline(data: ReportData) -> str:
     gain = stage.estimate("paired", f"t{K}-t1")
     if K < 2 or gain.value is None:
         return f"{_when(stage)}, {percent(stage.estimate('m1@t1').value)}\u00a0% of problems are right at turn 1."
-    return f"{_revision(stage, gain, K)} {_vote(stage, K, S)}".strip()
+    if data.oracle == "stops":
+        return _with_oracle(stage, K)
+    told = " The feedback came from a function of its own, which may know the truth." if data.oracle else ""
+    return f"{_revision(stage, gain, K)} {_vote(stage, K, S)}".strip() + told
 
 
 def claims(data: ReportData) -> tuple[Claim, ...]:
@@ -48,6 +51,8 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
     found = []
     for question, key in questions:
         difference = stage.estimate("paired", key)
+        if data.oracle == "stops" and key == f"t{K}-t1":
+            continue  # it could not be negative
         answer = {"above": "yes", "below": "no, worse", "includes zero": "not shown", None: "not measured"}[sign(difference)]
         detail = DASH if difference.value is None else f"{points(difference.value)} points ({points_interval(difference)})"
         found.append(Claim(question, answer, detail, difference))
@@ -81,6 +86,15 @@ def _revision(stage: Stage, gain: Estimate, K: int) -> str:
     if missing:
         return f"{_when(stage)}, last replies are better than first ones: {numbers}. Not compared with {' or '.join(missing)}."
     return f"{_when(stage)}, the model corrects itself: {numbers}, and both controls stay below."
+
+
+def _with_oracle(stage: Stage, K: int) -> str:
+    first, found = stage.estimate("m1@t1"), stage.estimate(f"p1@t{K}")
+    return (
+        f"{_when(stage)}, with an oracle that ends a run when it is right, {percent(found.value)}\u00a0% of problems are solved "
+        f"within {K} turns and {percent(first.value)}\u00a0% at the first (n = {count(first.n)}). This cannot fall with turns, "
+        "so it is no evidence of self-correction."
+    )
 
 
 def _vote(stage: Stage, K: int, S: int) -> str:

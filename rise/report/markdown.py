@@ -69,9 +69,8 @@ def fenced(text: str, language: str = "text") -> str:
 
 
 def _cell(cell: Cell) -> str:
-    bracket = f" ({cell.bracket})" if cell.bracket else ""
-    small = f" [{cell.small}]" if cell.small else ""
-    return inline(cell.text) + inline(bracket) + inline(small)
+    parts = [cell.text, f"({cell.bracket})" if cell.bracket else "", f"[{cell.small}]" if cell.small else ""]
+    return inline(" ".join(part for part in parts if part))
 
 
 def _trajectory(chosen: Chosen) -> str:

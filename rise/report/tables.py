@@ -74,12 +74,14 @@ def main_table(data: ReportData) -> Table:
         rows.append((Cell(stage.title), *shares, last, *costs, Cell(count(first.n or None))))
     same = "equal numbers of samples" if K == S else f"{S} samples against {K} turns"
     caption = (
-        f"Held-out problems, percent right, 95 % intervals beneath. In brackets: change from m1@t1 of the same row. "
+        f"Problems of the {data.split} split, percent right, 95 % intervals beneath. In brackets: change from m1@t1 of the row. "
         f"m{S}@t1 and m1@t{K} compare {same}, not equal tokens: tokens per problem stand beside, generated ones first, "
         f"all that were read or written beneath. p1@t{K} and p{S}@t1 need an oracle. t{K} is the last reply alone, no vote."
     )
-    if data.truthful:
-        caption += " The feedback knew the truth, so a run ends when it is right; votes over its turns are not measured."
+    if data.oracle == "stops":
+        caption += f" The feedback knew the truth and a run ended when it was right: t{K} and p1@t{K} are numbers with an oracle."
+    elif data.oracle:
+        caption += " The feedback came from a function of its own, which may know the truth."
     columns = ("stage", *dict.fromkeys(names), f"t{K}", f"tokens, {S} samples", f"tokens, {K} turns", "n")
     return Table("main", "The table of the paper", columns, tuple(rows), caption)
 
@@ -259,7 +261,9 @@ def cost_table(data: ReportData) -> Table:
     for stage in data.stages:
         for i, part in enumerate(stage.parts):
             seconds.append(part.seconds)
-            numbers = (amount(part.n_replies), amount(part.n_prompt_tokens), amount(part.n_reply_tokens))
+            asked = part.part not in ("train", "dataset")
+            counts = (part.n_replies, part.n_prompt_tokens, part.n_reply_tokens)
+            numbers = (amount(n) if asked else "" for n in counts)
             cells = (Cell(duration(part.seconds)), *map(Cell, numbers))
             rows.append((Cell(stage.title if i == 0 else ""), Cell(part.part.replace("-", " ")), *cells))
     known = [s for s in seconds if s is not None]
