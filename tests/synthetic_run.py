@@ -41,17 +41,17 @@ def same(left: str, right: str) -> bool:
     return left == right
 
 
-def turn(letter: str, k: int, gold: str = "42", *, last: bool = False, reply: str | None = None) -> Turn:
+def turn(letter: str, k: int, gold: str = "42", *, last: bool = False, n_prompt: int = 10) -> Turn:
     """Wrong answers differ from turn to turn, so that they never win a vote together."""
     answer = {"r": gold, "w": f"{90 + k}", "u": None}[letter]
     return Turn(
-        reply=reply if reply is not None else ("I cannot say" if answer is None else f"6*7\n={answer}"),
+        reply="I cannot say" if answer is None else f"6*7\n={answer}",
         verdict=VERDICTS[letter],
         reward=float(letter == "r"),
         answer=answer,
         feedback=None if last else FEEDBACK,
         finish="stop",
-        n_prompt_tokens=10 + 20 * min(k, 1),
+        n_prompt_tokens=n_prompt,
         n_reply_tokens=6,
     )
 
@@ -62,9 +62,9 @@ def held_out(index: int, pattern: tuple[str, str, str], question: str = "6*7=?")
         problem_id=f"p{index:04d}",
         question=question,
         gold="42",
-        run=tuple(turn(letter, k, last=k == len(run) - 1) for k, letter in enumerate(run)),
+        run=tuple(turn(letter, k, last=k == len(run) - 1, n_prompt=30 if k else 10) for k, letter in enumerate(run)),
         samples=tuple(turn(letter, 10 + k, last=True) for k, letter in enumerate(samples)),
-        other=tuple(turn(letter, 20 + k, last=True) for k, letter in enumerate(other)),
+        other=tuple(turn(letter, 20 + k, last=True, n_prompt=30) for k, letter in enumerate(other)),
         fields={"kind": ("product", "sum")[index % 2]},
     )
 
