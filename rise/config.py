@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,7 @@ class Settings(BaseModel):
 
 
 Record = TypeVar("Record", bound=BaseModel)
+Count = Annotated[int, Field(ge=1)] | Literal["all"]
 
 
 class TaskConfig(Settings):
@@ -29,9 +30,10 @@ class TaskConfig(Settings):
     """A name in `rise.tasks`."""
     settings: dict[str, Any] = {}
     """What that task takes: kinds, digits, path, …"""
-    n_train: int = Field(6000, ge=1)
-    n_validation: int = Field(500, ge=1)
-    n_test: int = Field(2000, ge=1)
+    n_train: Count = 6000
+    """How many problems; `all` takes every one there is, which generated tasks, having no end, refuse."""
+    n_validation: Count = 500
+    n_test: Count = 2000
 
 
 class NanoConfig(Settings):
@@ -295,6 +297,11 @@ class RunConfig(Settings):
             raise ValueError(
                 "dataset.replay_share needs boost examples to replay, but boost.enabled = false. "
                 "Set dataset.replay_share = 0, or enable the boost"
+            )
+        if self.rollout.problems == "fresh" and self.task.n_train == "all" and self.rollout.n_problems is None:
+            raise ValueError(
+                'rollout.problems = "fresh" needs to know how many problems a round takes, but task.n_train = "all". '
+                'Set rollout.n_problems, or rollout.problems = "same"'
             )
         if self.model.nano and self.model.nano.max_length > self.train.max_length:
             raise ValueError(

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rise.config import RunConfig, TrainConfig
 from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids
@@ -134,9 +134,9 @@ def make_player(
 
 def training_problems(config: RunConfig, task: Task, number: int = 1) -> Sequence[Problem]:
     """Problems of round `number`. The first `boost.n_problems` are the boost's, the rounds take theirs behind them."""
-    n = config.rollout.n_problems or config.task.n_train
+    n = config.rollout.n_problems or _number(config.task.n_train)
     start = config.boost.n_problems if config.boost.enabled and config.boost.disjoint else 0
-    if config.rollout.problems == "fresh":
+    if config.rollout.problems == "fresh" and n is not None:
         start += (number - 1) * n
     return task.problems("train", n, start=start)
 
@@ -166,7 +166,11 @@ def round_examples(
 
 def _held_out(config: RunConfig, task: Task) -> Sequence[Problem]:
     split = config.evaluate.split
-    return task.problems(split, config.task.n_test if split == "test" else config.task.n_validation)
+    return task.problems(split, _number(config.task.n_test if split == "test" else config.task.n_validation))
+
+
+def _number(count: int | Literal["all"]) -> int | None:
+    return None if count == "all" else count
 
 
 # --- stages -----------------------------------------------------------------------------------------------------------
