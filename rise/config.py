@@ -343,7 +343,7 @@ def validated(model: type[Record], data: Mapping[str, Any], source: str) -> Reco
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{source}: " + "\n".join(_explain(item, model) for item in error.errors())) from None
+        raise ConfigError(f"{source}: {_explain(error.errors(), model)}") from None
 
 
 def to_toml(config: RunConfig) -> str:
@@ -393,19 +393,33 @@ def parse_override(text: str) -> dict[str, Any]:
     return nested
 
 
-def _explain(item: Any, root: type[BaseModel]) -> str:
-    where = [str(part) for part in item["loc"]]
-    name = ".".join(where)
-    if item["type"] == "extra_forbidden":
-        model: Any = root
-        for part in where[:-1]:
-            annotation = model.model_fields[part].annotation
-            options = [annotation, *getattr(annotation, "__args__", ())]
-            model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)
-        return f"unknown setting {name}. {did_you_mean(where[-1], model.model_fields)}"
-    message = item["msg"].removeprefix("Value error, ")
-    shown = "" if item["type"] == "value_error" or isinstance(item["input"], dict) else f" = {item['input']!r}"
-    return f"{name}{shown}: {message}." if name else f"{message}."
+def _explain(errors: Iterable[Any], root: type[BaseModel]) -> str:
+    """One line a setting; what its alternatives object to (a number, or "all") is joined with `or`."""
+    messages: dict[str, list[str]] = {}
+    for item in errors:
+        where, model = _place(item["loc"], root)
+        name = ".".join(where)
+        if item["type"] == "extra_forbidden":
+            wrong = str(item["loc"][-1])
+            messages[f"unknown setting {'.'.join([*where, wrong])}. {did_you_mean(wrong, model.model_fields)}"] = []
+            continue
+        shown = "" if item["type"] == "value_error" or isinstance(item["input"], dict) else f" = {item['input']!r}"
+        messages.setdefault(f"{name}{shown}: " if name else "", []).append(item["msg"].removeprefix("Value error, "))
+    return "\n".join(head + ", or ".join(texts) + ("." if texts else "") for head, texts in messages.items())
+
+
+def _place(loc: Iterable[Any], root: type[BaseModel]) -> tuple[list[str], Any]:
+    """Field names of an error's place, and the record they lead into; pydantic's names for alternatives left out."""
+    where: list[str] = []
+    model: Any = root
+    for part in map(str, loc):
+        if model is None or part not in model.model_fields:
+            break
+        where.append(part)
+        annotation = model.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return where, model
 
 
 def _write_table(data: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
