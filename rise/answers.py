@@ -86,10 +86,20 @@ def _boxed(reply: str, start: int, box: re.Match[str]) -> str | None:
     inside = reply[found[0] : found[1]].strip()
     for _ in range(8):  # a box in a box and nothing else
         whole = _BOX.match(inside)
-        if not (whole and whole[1] and inside.endswith("}")):
+        if not (whole and whole[1] and inside.endswith("}") and _balanced(inside[whole.end() : -1])):
             break
         inside = inside[whole.end() : -1].strip()
     return inside
+
+
+def _balanced(text: str) -> bool:
+    """Whether every closing brace has its opening one before it: not so in what lies between two boxes side by side."""
+    depth = 0
+    for token in _BRACES.finditer(text):
+        depth += {"}": -1}.get(token[0], token[0].endswith("{") and token[0] != r"\{")
+        if depth < 0:
+            return False
+    return True
 
 
 def _lenient(text: str) -> str | None:

@@ -19,6 +19,7 @@ from rise.answers import MAX_EXPONENT, MAX_NUMBER_CHARS, extract, number, read_n
         (r"\boxed{5} or \fbox{6}", "6"),
         (r"\boxed{\frac{\sqrt{3}}{2}}", r"\frac{\sqrt{3}}{2}"),  # the reference regex stops at the second level
         (r"\boxed{\boxed{5}}", "5"),  # slime#543: a box stripped twice
+        (r"\boxed{\boxed{3} + \boxed{4}}", r"\boxed{3} + \boxed{4}"),
         (r"\boxed{\fbox{3} + 4}", r"\fbox{3} + 4"),
         (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),  # escaped braces are text
         (r"\boxed{\left\{ x \right.}", r"\left\{ x \right."),

@@ -39,7 +39,7 @@ SHORTEST_LIMIT_S = 1.0
 
 _TOWER = re.compile(r"\d[)}\s]*(?:\^|\*\*)[\s{(]*\d+[\s{(]*(?:\^|\*\*)[\s{(]*\d+[\s{(]*(?:\^|\*\*)")
 _HUGE_POWER = re.compile(r"(?:\^|\*\*)[\s{(]*-?\d{6,}|\d{6,}[\s})]*!|!\s*!")
-_HOLDS_NUMBER = re.compile(r"\d|[½⅓⅔¼¾∞π]|\\(?:pi|infty|d?t?frac|sqrt|log|ln|sin|cos|tan|emptyset|varnothing)(?![A-Za-z])")
+_HOLDS_NUMBER = re.compile(r"\d|[½⅓⅔¼¾∞π]|\\(?:pi|infty)(?![A-Za-z])")
 _FORMULA = re.compile(r"[+*/^()\[\]{}=<>!|√π×·÷∪∩∞]|\\|\d\s*-\s*\d|[\d)]\s*[A-Za-z]\b")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -85,7 +85,9 @@ class MathJudge:
         a, b = read_number(left), read_number(right)
         if a is not None and b is not None:
             return same_number(a, b)
-        return self._compare(left, right) is Verdict.RIGHT
+        # math-verify unwraps its first argument differently from its second; a vote must not depend on who came first.
+        verdict = self._compare(left, right)
+        return verdict is Verdict.RIGHT or (verdict is Verdict.WRONG and self._compare(right, left) is Verdict.RIGHT)
 
     def _compare(self, gold: str, answer: str) -> Verdict:
         if len(answer) > MAX_CHARS:
@@ -174,7 +176,7 @@ def _for_latex(text: str) -> str:
 # ---- workers -------------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def _verified(gold: str, answer: str, limit_s: float) -> Verdict:
     return _pool.compare(gold, answer, limit_s)
 

@@ -6,6 +6,7 @@ first "ready"; then for each request (a JSON list of two answers and a time limi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -70,7 +71,8 @@ def load_math_verify() -> Callable[[str, str], bool]:
 
 
 def _lock_down(memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)
     new_user, new_network = 0x10000000, 0x40000000
