@@ -119,6 +119,7 @@ def main_picture(data: ReportData) -> Figure | None:
         return None
 
     def draw(canvas: Canvas) -> None:
+        canvas.set_layout_engine("constrained", rect=(0.01, 0, 0.97, 1))  # a wider font than ours must not be cut off
         left, right = canvas.subplots(1, 2)
         left.set_title("Last reply by turn, no vote, % right")
         _draw_turns(left, data, "accuracy_by_turn")
@@ -251,7 +252,14 @@ def paired_figures(data: ReportData) -> list[Figure]:
 
 def _paired_figure(data: ReportData, names: Mapping[str, str], key: str, title: str) -> Figure | None:
     groups = [
-        (label, [(stage, e) for stage in data.measured if (e := stage.estimate("paired", key)).value is not None])
+        (
+            label,
+            [
+                (stage, e)
+                for stage in data.measured
+                if not _asked_of_few(stage, data) and (e := stage.estimate("paired", key)).value is not None
+            ],
+        )
         for key, label in names.items()
     ]
     groups = [group for group in groups if group[1]]
@@ -285,6 +293,9 @@ def _paired_figure(data: ReportData, names: Mapping[str, str], key: str, title: 
         axes.set_xlabel("percentage points")
 
     caption = "On the same problems; lines are 95 % intervals. One that crosses zero is no finding."
+    for stage in data.measured:
+        if _asked_of_few(stage, data):
+            caption += f" Not drawn: {stage.title}, asked of only {count(stage.estimate('m1@t1').n)} problems."
     return _figure(key, title, caption, draw, height=0.6 + 0.19 * n_lines)
 
 
@@ -327,7 +338,7 @@ def training_figure(data: ReportData) -> Figure | None:
             pairs = [(line["step"], line["loss"]) for line in stage.training if line.get("loss") is not None]
             colour = placeholder(stage_role(stage.name, names))
             axes.plot(*zip(*pairs, strict=True), color=colour, linewidth=0.7, alpha=0.4)
-            smooth = _running_mean([loss for _, loss in pairs])
+            smooth = _running_mean([loss for _, loss in pairs], n=max(1, len(pairs) // 20))
             axes.plot([step for step, _ in pairs], smooth, color=colour, label=stage.title)
         if all(line["loss"] > 0 for stage in stages for line in stage.training if line.get("loss") is not None):
             axes.set_yscale("log")
@@ -337,7 +348,7 @@ def training_figure(data: ReportData) -> Figure | None:
         axes.set_xlabel("step")
         canvas.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
 
-    return _figure("training", "Training loss", "Thin: as logged. Thick: mean of the last ten logged.", draw)
+    return _figure("training", "Training loss", "Thin: as logged. Thick: running mean.", draw)
 
 
 PARTS = {
@@ -387,11 +398,11 @@ def time_figure(data: ReportData) -> Figure | None:
 def _lines_over_turns(data: ReportData, field: str, key: str, title: str, caption: str) -> Figure | None:
     if not any(stage.series(field) for stage in data.measured):
         return None
-    missing = [stage for stage in data.measured if stage not in _drawn(data, field)]
-    for stage in missing:
-        low, high = map(percent, _range(stage.series(field)))
-        shares = low if low == high else f"{low}–{high}"
-        caption += f" Not drawn: {stage.title}, at {shares} %, far from the others."
+    for stage in data.measured:
+        if stage not in _drawn(data, field):
+            low, high = map(percent, _range(stage.series(field)))
+            shares = low if low == high else f"{low}–{high}"
+            caption += f" Not drawn: {stage.title}, at {shares} % of {count(stage.estimate('m1@t1').n)} problems."
 
     def draw(canvas: Canvas) -> None:
         _draw_turns(canvas.subplots(), data, field)
@@ -428,10 +439,18 @@ def _draw_controls(axes: Any, stage: Stage) -> None:
 
 
 def _drawn(data: ReportData, field: str) -> list[Stage]:
-    """Measured stages, without a base so far below the rest that it would flatten every other line."""
+    """Measured stages, without a base that would flatten every other line: far below the rest, or asked of few problems."""
     stages = [stage for stage in data.measured if any(e.value is not None for e in stage.series(field))]
     others = [low for stage in stages if stage.name != "base" for low in _range(stage.series(field))]
-    return [s for s in stages if s.name != "base" or not others or _range(s.series(field))[1] > min(others) - 0.2]
+
+    def flattens(stage: Stage) -> bool:
+        return bool(others) and (_range(stage.series(field))[1] < min(others) - 0.2 or _asked_of_few(stage, data))
+
+    return [stage for stage in stages if stage.name != "base" or not flattens(stage)]
+
+
+def _asked_of_few(stage: Stage, data: ReportData) -> bool:
+    return stage.estimate("m1@t1").n < max(other.estimate("m1@t1").n for other in data.measured) / 4
 
 
 def _range(series: Sequence[Estimate]) -> tuple[float, float]:
@@ -494,7 +513,7 @@ def _histogram(axes: Any, pairs: Sequence[Sequence[float]], colour: str) -> None
         axes.hist([value for value, _ in pairs], bins=20, weights=[n for _, n in pairs], color=colour)
 
 
-def _running_mean(values: Sequence[float], n: int = 10) -> list[float]:
+def _running_mean(values: Sequence[float], n: int) -> list[float]:
     """
     >>> _running_mean([1.0, 3.0, 5.0], n=2)
     [1.0, 2.0, 4.0]

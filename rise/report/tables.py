@@ -233,9 +233,10 @@ def data_table(data: ReportData) -> Table:
         add(label, [d.get(field) for d in sets])
     sizes = [(d.get("weights") or {}).get("effective_sample_size") for d in sets]
     add("effective sample size of the weights", [size if size is None or size >= 100 else number(size) for size in sizes])
-    for prefix, field in (("from ", "by_source"), ("dropped: ", "dropped"), ("", "counts")):
+    # A data set lists every reason and source it met, so one it does not list is a true 0; other counts need not apply.
+    for prefix, field, absent in (("from ", "by_source", 0), ("dropped: ", "dropped", 0), ("", "counts", None)):
         for name in _names(sets, field):
-            add(prefix + name.replace("_", " "), [(d.get(field) or {}).get(name) for d in sets])
+            add(prefix + name.replace("_", " "), [d[field].get(name, absent) if field in d else None for d in sets])
     caption = "Effective sample size is (Σw)² ÷ Σw²: how many equally weighted examples would be as noisy."
     return Table("data", "What was trained on, and what was dropped", ("", *(s.title for s in stages)), tuple(rows), caption)
 
