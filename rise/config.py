@@ -14,9 +14,9 @@ from rise.errors import ConfigError, did_you_mean
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused, values are not silently converted."""
+    """Base of all settings: unknown keys are refused, values are not silently converted (a whole number may be a fraction)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -433,10 +433,14 @@ def _write_table(data: Mapping[str, Any], path: tuple[str, ...], lines: list[str
 
 
 def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() else json.dumps(key)
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else _value(key)
 
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)  # TOML's basic strings, numbers and booleans are JSON's
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    # TOML's basic strings, numbers and booleans are JSON's, but for one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rise.errors import DataError, EmptyStageError
+from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.jsonl import read_jsonl
 from rise.keep import KeepRule, keep
 from rise.trajectory import Message, Relabelled, Trajectory, Turn
@@ -31,6 +31,8 @@ class Example:
     prompt_ids: tuple[int, ...]
     reply_ids: tuple[int, ...]
     """Token ids as sampled, or rendered where somebody else wrote the reply."""
+    finish: str = "stop"
+    """`length`: cut at the token limit, so no end is trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,8 @@ def build_examples(
             baseline = sum(judged) / len(judged) if len(judged) > 1 else trajectory.rewards[0]
             counts["problems with one judged reply"] += len(judged) == 1
         branches = [(*trajectory.turns[: item.turn], item.reply) for item in improved] or [trajectory.turns]
-        reached = max(len(branch) for branch in branches)
-        if reached < len(trajectory.turns):
-            branches.append(trajectory.turns)
+        if improved and max(item.turn for item in improved) < len(trajectory.turns):
+            branches.append(trajectory.turns)  # the student's last turns, where no improved state holds them
 
         kept: dict[tuple[int, bool], Turn] = {}
         seen: dict[tuple[int, int], Turn] = {}
@@ -123,11 +124,11 @@ def build_examples(
             if drop_truncated and turn.finish != "stop":
                 dropped["cut at the token limit"] += 1
                 continue
-            weight = reward_weight(reward_of(turn), temperature, baseline=baseline, clip=clip)
+            weight = _weight(turn, temperature, baseline, clip)
             own.append(
                 Example(
                     trajectory.problem_id, k, state(trajectory, k), turn.reply, turn.source, reward_of(turn), weight,
-                    turn.prompt_ids or (), turn.reply_ids or (),
+                    turn.prompt_ids or (), turn.reply_ids or (), turn.finish,
                 )
             )  # fmt: skip
         if deduplicate:
@@ -139,6 +140,16 @@ def build_examples(
     dropped["weight 0"] += sum(example.weight == 0 for example in examples)
     examples = [example for example in examples if example.weight > 0]
     return examples, dropped, counts
+
+
+def _weight(turn: Turn, temperature: float, baseline: float, clip: float | None) -> float:
+    try:
+        return reward_weight(reward_of(turn), temperature, baseline=baseline, clip=clip)
+    except OverflowError:
+        raise ConfigError(
+            f"exp(reward / temperature) is too large for reward {turn.reward} and weigh.temperature = {temperature}. "
+            "Raise weigh.temperature; the paper's is 0.4."
+        ) from None
 
 
 def reward_of(turn: Turn) -> float:
@@ -166,6 +177,8 @@ def with_ids(examples: Iterable[Example], renderer: Any, *, max_length: int, dro
     for example in examples:
         prompt_ids = example.prompt_ids or renderer.prompt_ids(example.prompt)
         reply_ids = example.reply_ids or renderer.reply_ids(example.prompt, example.reply)
+        if not example.reply_ids and example.finish != "stop":
+            reply_ids = reply_ids[:-1]  # it did not end by itself, so the end is no target
         if not reply_ids:
             raise DataError(
                 f"problem {example.problem_id}, turn {example.turn}: the reply {example.reply!r} has no token to train on."

@@ -16,8 +16,10 @@ def reward_weight(reward: float, temperature: float, *, baseline: float = 0.0, c
     >>> round(reward_weight(1.0, temperature=0.4, baseline=0.5), 2)
     3.49
     """
-    weight = math.exp((reward - baseline) / temperature)
-    return weight if clip is None else min(weight, clip)
+    exponent = (reward - baseline) / temperature
+    if clip is not None and exponent >= math.log(clip):
+        return clip  # before exp, which overflows from 710 on
+    return math.exp(exponent)
 
 
 def mean_one(weights: Sequence[float]) -> list[float]:

@@ -1,0 +1,114 @@
+"""Real parts for tests: a tiny untrained model, arithmetic problems, and one thread so that sums are the same sums."""
+
+import os
+
+# Before torch is imported anywhere: two workers on two cores, and no network to wait for.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+from rise.config import NanoConfig, RunConfig, build_config
+from rise.judge import Judgement
+from rise.task import Problem
+from rise.trajectory import Turn, Verdict
+
+ALPHABET = "0123456789+*=\n#?abcdefghijklmnopqrstuvwxyz .:"
+TINY = NanoConfig(hidden=32, layers=2, heads=2, kv_heads=1, intermediate=64, max_length=192)
+
+
+@pytest.fixture(scope="session")
+def nano_dir(tmp_path_factory):
+    """An untrained Llama of about 20,000 parameters with a character tokenizer, on disk."""
+    from rise.train.nano import make_nano
+
+    path = tmp_path_factory.mktemp("nano") / "model"
+    make_nano(TINY, ALPHABET, seed=0, path=path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def renderer(nano_dir):
+    from rise.render import Renderer
+
+    return Renderer.load(nano_dir)
+
+
+@pytest.fixture
+def one_thread():
+    """torch with one thread; whatever a run sets is put back."""
+    import torch
+
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before[0])
+    torch.use_deterministic_algorithms(before[1])
+
+
+class LastNumber:
+    """A judge that can be followed by eye: the last word is the answer, `?` is none."""
+
+    def judge(self, problem, reply):
+        answer = reply.split()[-1] if reply.split() else "?"
+        if answer == "?":
+            return Judgement(Verdict.UNPARSABLE, None)
+        return Judgement(Verdict.RIGHT if answer == problem.gold else Verdict.WRONG, answer)
+
+    def same(self, left, right):
+        return left == right
+
+
+@pytest.fixture
+def judge():
+    return LastNumber()
+
+
+def problem(name, question="2+2", gold="4", solution=None):
+    return Problem(name, question, gold, solution)
+
+
+def turn(reply, reward, *, source="student", feedback="?", finish="stop", prompt_ids=None, reply_ids=None):
+    """A judged turn: reward 1 is right, 0 wrong."""
+    verdict = Verdict.RIGHT if reward >= 1 else Verdict.WRONG
+    return Turn(
+        reply, verdict, float(reward), reply, feedback, source, prompt_ids, reply_ids, finish,
+    )  # fmt: skip
+
+
+def toy_recipe(**overrides) -> RunConfig:
+    """The whole method in a few seconds: sums of two digits, a model of 20,000 parameters, two rounds.
+
+    The boost is long enough for a few right answers, so that every kind of record occurs.
+    """
+    from rise.config import _merge
+
+    train = {"epochs": 2, "batch_size": 32, "learning_rate": 1e-2, "line_length": 96, "micro_batch_tokens": 2048}
+    data = {
+        "name": "toy",
+        "deterministic": True,
+        "threads": 1,
+        "batch_size": 16,
+        "task": {
+            "name": "arithmetic",
+            "n_train": 12,
+            "n_validation": 6,
+            "n_test": 6,
+            "settings": {"kinds": {"sum": 1}, "sum_terms": 2, "sum_digits": 1},
+        },
+        "model": {"nano": TINY.model_dump()},
+        "state": {"feedback": "neutral", "feedback_text": "?", "window": 1},
+        "sampling": {"max_new_tokens": 12},
+        "boost": {"enabled": True, "n_problems": 24, "disjoint": False, "train": train},
+        "rollout": {"stop_when_right": False},
+        "relabel": {"improver": "self", "n_samples": 3, "states": "every", "relabel_right": "keep"},
+        "train": {**train, "epochs": 1},
+        "evaluate": {"turns": 3, "samples": 2, "controls": "last"},
+        "iterate": {"rounds": 2},
+    }
+    return build_config(_merge(data, overrides))
+
+
+needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a tiny disk needs root")

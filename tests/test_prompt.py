@@ -1,0 +1,82 @@
+"""What the model is shown: windows, feedback modes, instructions, own feedback functions."""
+
+import pytest
+from conftest import problem, turn
+
+from rise.errors import ConfigError
+from rise.prompt import FEEDBACK_TEXTS, Prompt
+from rise.trajectory import Trajectory
+
+P = problem("p", "2+2", "4")
+WRONG, RIGHT = turn("5", 0, feedback="no"), turn("4", 1, feedback="yes")
+
+
+def contents(messages):
+    return [(m.role, m.content) for m in messages]
+
+
+def test_the_state_is_the_question_then_attempts_and_feedback_in_turn():
+    assert contents(Prompt("be brief").messages(P, [WRONG, RIGHT])) == [
+        ("system", "be brief"), ("user", "2+2"), ("assistant", "5"), ("user", "no"), ("assistant", "4"), ("user", "yes"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("window", "shown"), [(None, ["a", "b", "c"]), (5, ["a", "b", "c"]), (2, ["b", "c"]), (1, ["c"]), (0, [])])
+def test_a_window_shows_that_many_of_the_latest_attempts(window, shown):
+    turns = [turn(text, 0) for text in "abc"]
+    messages = Prompt(window=window).messages(P, turns)
+    assert messages[0].content == "2+2"  # the question always stays
+    assert [m.content for m in messages if m.role == "assistant"] == shown
+
+
+def test_always_wrong_says_the_same_after_right_and_wrong_replies():
+    prompt = Prompt(feedback="always-wrong")
+    assert prompt.feedback_for(P, [RIGHT]) == prompt.feedback_for(P, [WRONG])
+    assert prompt.feedback_for(P, [WRONG]).endswith("The question was: 2+2")
+    assert not prompt.uses_oracle
+
+
+def test_neutral_does_not_know_the_verdict_either():
+    prompt = Prompt(feedback="neutral")
+    assert prompt.feedback_for(P, [RIGHT]) == prompt.feedback_for(P, [WRONG]) == FEEDBACK_TEXTS["neutral"]
+    assert not prompt.uses_oracle
+
+
+def test_truthful_feedback_tells_right_from_wrong():
+    prompt = Prompt(feedback="truthful")
+    assert prompt.feedback_for(P, [RIGHT]) == "That answer is correct."
+    assert "incorrect" in prompt.feedback_for(P, [WRONG])
+    assert prompt.uses_oracle
+
+
+def test_the_last_turn_decides_the_feedback():
+    assert Prompt(feedback="truthful").feedback_for(P, [RIGHT, WRONG]) != "That answer is correct."
+
+
+def test_own_wording_with_the_question_in_it():
+    prompt = Prompt(feedback="neutral", feedback_text="Again: {question}?")
+    assert prompt.feedback_for(P, [WRONG]) == "Again: 2+2?"
+
+
+def test_a_question_with_braces_is_text_not_a_template():
+    latex = problem("p", r"\frac{1}{question}")
+    assert Prompt(feedback_text="Again: {question}").feedback_for(latex, [WRONG]) == r"Again: \frac{1}{question}"
+
+
+def feedback_that_compares(the_problem, trajectory, verdict):
+    """Environment feedback: it sees the problem, the whole trajectory and the verdict."""
+    assert isinstance(trajectory, Trajectory) and trajectory.problem_id == the_problem.id
+    off = int(trajectory.turns[-1].reply) - int(the_problem.gold)
+    return f"{verdict.value}, off by {off}, attempt {len(trajectory.turns)}"
+
+
+def test_feedback_from_a_function_carries_information():
+    prompt = Prompt(feedback=f"{__name__}:feedback_that_compares")
+    assert prompt.uses_oracle
+    assert prompt.feedback_for(P, [RIGHT, WRONG]) == "wrong, off by 1, attempt 2"
+
+
+@pytest.mark.parametrize("path", ["no_such_module:f", f"{__name__}:no_such_function"])
+def test_a_function_that_cannot_be_loaded_says_how_to_write_it(path):
+    with pytest.raises(ConfigError, match='Write "module:function"'):
+        Prompt(feedback=path).feedback_for(P, [WRONG])
