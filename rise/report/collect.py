@@ -48,11 +48,7 @@ class Stage:
 
     @property
     def title(self) -> str:
-        """
-        >>> Stage("round-2", None, None, (), (), None).title
-        'round 2'
-        """
-        return {"boost-one-turn": "boost, one-turn only"}.get(self.name, self.name.replace("-", " "))
+        return stage_title(self.name)
 
     @property
     def n_turns(self) -> int:
@@ -185,6 +181,15 @@ def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int],
             best[found] = sorted([*best[found], (rank, record)], key=lambda item: item[0])[:n_each]
     chosen = tuple(Chosen(name, record) for name in SHOWN for _, record in best[name])
     return {name: counts[name] for name in OUTCOMES} if counts else {}, chosen
+
+
+def stage_title(name: str) -> str:
+    """How a stage's name reads in a table.
+
+    >>> stage_title("round-2"), stage_title("boost-one-turn")
+    ('round 2', 'boost, one-turn only')
+    """
+    return {"boost-one-turn": "boost, one-turn only"}.get(name, name.replace("-", " "))
 
 
 def estimate_at(data: Any, *path: str | int) -> Estimate:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rise.evaluate.uncertainty import Estimate
-from rise.report.collect import ReportData, Stage, estimate_at
+from rise.report.collect import ReportData, Stage, estimate_at, stage_title
 from rise.report.numbers import (
     DASH,
     amount,
@@ -195,7 +195,7 @@ def previous_table(data: ReportData) -> Table:
         estimates = [stage.estimate("paired", "previous", name) for name in names]
         if all(estimate.value is None for estimate in estimates):
             continue
-        before = str((stage.metrics or {}).get("previous") or DASH).replace("-", " ")
+        before = stage_title(str((stage.metrics or {}).get("previous") or DASH))
         n = Cell(count(max(e.n for e in estimates) or None))
         rows.append((Cell(stage.title), Cell(before), *map(difference_cell, estimates), n))
     caption = "Percentage points gained on the stage before, on the problems both were asked."
