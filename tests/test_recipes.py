@@ -1,0 +1,74 @@
+"""Every recipe loads, and runs through the command line at its toy scale."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from test_docs import own_things
+from typer.testing import CliRunner
+
+from rise.cli.main import app
+from rise.config import load_recipe, to_toml
+
+RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.toml"))
+NAMES = [path.stem for path in RECIPES]
+
+SMALLER = ["task.n_train=16", "task.n_test=8", "boost.n_problems=64", "evaluate.turns=3", "sampling.max_new_tokens=40"]
+"""A toy on two busy cores takes a minute; of this, a third is enough to see that it runs."""
+
+
+def scales(path):
+    return [None, *tomllib.loads(path.read_text()).get("scale", {})]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_it_loads_at_every_scale_and_its_resolved_form_is_the_same_recipe(path, tmp_path):
+    for scale in scales(path):
+        config = load_recipe(path, scale=scale)
+        resolved = tmp_path / "config.toml"
+        resolved.write_text(to_toml(config))
+        assert load_recipe(resolved) == config
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_it_has_a_toy_scale_and_its_first_lines_say_how_to_run_it(path):
+    assert "toy" in scales(path)
+    head = path.read_text().split("\nname =")[0]
+    assert f"rise run recipes/{path.name}" in head
+
+
+def missing(config):
+    """What the recipe needs and this machine lacks, as text; empty if nothing. A path has a folder in it, a hub name too."""
+    model = config.model.path
+    if model and not Path(model).exists():
+        return f"model {model} is not here"
+    return ""
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_its_toy_scale_runs_to_the_report(path, tmp_path, monkeypatch, one_thread):
+    root = path.parent.parent
+    overrides = ["threads=1"]
+    if load_recipe(path, scale="toy").model.nano:
+        overrides += SMALLER
+    if path.stem == "own":
+        own_things(tmp_path)
+        overrides += [f"task.settings.path={tmp_path}/problems.jsonl", f"model.path={tmp_path}/my-model"]
+    monkeypatch.chdir(root)
+    config = load_recipe(path, scale="toy", overrides=overrides)
+    if why := missing(config):
+        pytest.skip(why)
+    if config.model.path and path.stem != "own":
+        pytest.skip(f"{config.model.path} is a real model: a toy run of it takes minutes; run it by hand")
+    words = ["run", str(path), "--scale", "toy", "--out", str(tmp_path / "run")]
+    for override in overrides:
+        words += ["--set", override]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    stages = ["base", *(["boost"] if config.boost.enabled else []), *(f"round-{k + 1}" for k in range(config.iterate.rounds))]
+    for stage in stages:
+        metrics = json.loads((tmp_path / "run" / stage / "metrics.json").read_text())
+        assert metrics["m1@t1"]["n"] > 0
+    assert (tmp_path / "run/report.html").exists()
+    assert "Report:" in done.output
