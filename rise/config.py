@@ -147,6 +147,8 @@ class BoostConfig(Settings):
     """Supervised training that teaches a weak base the format and the task before the rounds (paper §4.4)."""
 
     enabled: bool = True
+    reuse: str | None = None
+    """A finished run whose base and boost are copied instead of made again: improvers are compared from one start."""
     also_one_turn: bool = True
     """Also train and report a boost without multi-turn examples, since a model that never saw the format is no baseline."""
     n_problems: int = Field(20000, ge=1)
@@ -329,7 +331,7 @@ def load_recipe(path: Path, *, scale: str | None = None, overrides: Iterable[str
             raise ConfigError(f'{path} has no scale "{scale}". {did_you_mean(scale, scales)}')
         data = _merge(data, scales[scale])
     for override in overrides:
-        data = _merge(data, parse_override(override))
+        data = _replace(data, parse_override(override))
     return build_config(data, str(path))
 
 
@@ -374,6 +376,19 @@ def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def _replace(base: Mapping[str, Any], top: Any) -> dict[str, Any]:
+    """Like `_merge` down the named path, but what stands at its end replaces: kinds={sum=1} means sums only."""
+    [(key, value)] = top.items()
+    if isinstance(value, _Path):
+        old = base.get(key)
+        return {**base, key: _replace(old if isinstance(old, Mapping) else {}, value)}
+    return {**base, key: value}
+
+
+class _Path(dict[str, Any]):
+    """A step of a dotted name, as told from a table given as a value."""
+
+
 def parse_override(text: str) -> dict[str, Any]:
     """`a.b=c` as nested plain data; the value is read as TOML, a bare word as a string.
 
@@ -389,7 +404,7 @@ def parse_override(text: str) -> dict[str, Any]:
         parsed = value.strip()  # a bare word is a string, so that nobody has to quote inside quotes
     nested: Any = parsed
     for part in reversed(name.strip().split(".")):
-        nested = {part: nested}
+        nested = _Path({part: nested})
     return nested
 
 

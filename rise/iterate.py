@@ -7,8 +7,10 @@ place, so a run that was killed continues by being started again.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,12 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from rise.config import RunConfig, TrainConfig
+from rise.config import RunConfig, TrainConfig, differences, load_recipe
 from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids
 from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.evaluate.metrics import by_field, measure, paired_stages, read_held_out
 from rise.evaluate.protocol import evaluate
-from rise.jsonl import write_jsonl, write_whole
+from rise.jsonl import dumps, write_jsonl, write_whole
 from rise.judge import Judge
 from rise.ledger import Ledger
 from rise.policies import make_policy
@@ -83,10 +85,12 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
     fix_threads(config)
     task = check(config)
     run_dir = RunDir(directory)
-    run_dir.open(config, command=command)
+    run_dir.open(config, command=command, contents=contents(config, task))
     ledger = Ledger(run_dir.ledger)
     try:
         it = Run(config, run_dir, task, task.judge(), make_prompt(config, task), ledger, progress or Silent())
+        if config.boost.reuse:
+            _reuse(it, RunDir(Path(config.boost.reuse)))
         base = _base(it)
         start = base
         if config.boost.enabled:
@@ -119,6 +123,23 @@ def check(config: RunConfig) -> Task:
     if not training_problems(config, task) or not _held_out(config, task):
         raise EmptyStageError(f"task {config.task.name} has no problem.")
     return task
+
+
+def contents(config: RunConfig, task: Task) -> dict[str, str]:
+    """Hashes of what a recipe only names, so that a run is not continued on other problems or from another model."""
+    problems = list(training_problems(config, task))
+    if config.boost.enabled:
+        problems += task.problems("train", config.boost.n_problems)
+    parts = {"training problems": problems, "held-out problems": _held_out(config, task)}
+    out = {
+        name: hashlib.sha256(dumps([[p.id, p.question, p.gold, p.solution] for p in part]).encode()).hexdigest()[:12]
+        for name, part in parts.items()
+    }
+    if config.model.path and Path(config.model.path).is_dir():
+        from rise.train.model import weights_hash
+
+        out["model.path"] = weights_hash(config.model.path)
+    return out
 
 
 def make_player(
@@ -176,6 +197,26 @@ def _number(count: int | Literal["all"]) -> int | None:
 # --- stages -----------------------------------------------------------------------------------------------------------
 
 
+def _reuse(it: Run, other: RunDir) -> None:
+    """Copy the base and the boost of a finished run. Raises `ConfigError` if they would have come out otherwise here."""
+    theirs = load_recipe(other.config).model_dump(mode="json")
+    mine = it.config.model_dump(mode="json")
+    for settings in (theirs, mine):
+        settings["boost"].pop("reuse")
+    parts = ("seed", "task", "model", "state", "sampling", "reward", "boost", "evaluate")
+    changed = differences({key: theirs[key] for key in parts}, {key: mine[key] for key in parts})
+    if changed:
+        shown = "\n  ".join(changed)
+        raise ConfigError(f'boost.reuse = "{other.path}", but that run\'s boost was made otherwise:\n  {shown}')
+    for name in ("base", "boost-one-turn", "boost"):
+        source, target = other.stage(name).path, it.dir.stage(name).path
+        if source.exists() and not target.exists():
+            partial = target.with_name(name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(source, partial)
+            os.replace(partial, target)
+
+
 def _base(it: Run) -> Path:
     """The untouched model: made, converted or found; then measured."""
     stage = it.dir.stage("base")
@@ -184,7 +225,8 @@ def _base(it: Run) -> Path:
         if not stage.checkpoint.exists():
             from rise.train.nano import make_nano
 
-            make_nano(model.nano, it.task.alphabet + _feedback_characters(it), it.config.seed, stage.checkpoint)  # type: ignore[attr-defined]
+            alphabet = it.task.alphabet + _feedback_characters(it)  # type: ignore[attr-defined]
+            make_nano(model.nano, alphabet, it.config.seed, stage.checkpoint, card=_card(it, stage))
         path = stage.checkpoint
     elif model.gguf_file:
         if not stage.checkpoint.exists():
@@ -341,15 +383,16 @@ def _write_examples(it: Run, stage: StageDir, examples: Sequence[Example], dropp
 
 def _train(it: Run, stage: StageDir, start: Path, config: TrainConfig) -> None:
     if stage.checkpoint.exists():
+        shutil.rmtree(stage.training, ignore_errors=True)  # left by a kill between the two
         return
     from rise.train import train
 
     examples = list(read_examples(stage.examples))
-    with _Timed(it, stage, "train", 1) as timer:
+    with _Timed(it, stage, "train", len(examples)) as timer:
 
         def tell(logs: dict[str, Any]) -> None:
             it.dir.write_log(stage=stage.name, **{k: round(v, 6) if isinstance(v, float) else v for k, v in logs.items()})
-            if logs["step"] == logs["steps"] or timer.total == 1:
+            if timer.total != logs["steps"]:
                 timer.restart(logs["steps"])
             it.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
 

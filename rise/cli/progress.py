@@ -28,6 +28,7 @@ class Bars:
         self._task: Any = None
         self.total = 0
         """Of the bar that is drawn."""
+        self._now = ("", "")
         self._plain = not self.console.is_terminal
 
     def __enter__(self) -> Bars:
@@ -37,8 +38,15 @@ class Bars:
         self.end()
 
     def begin(self, stage: str, part: str, total: int) -> None:
-        self.end()
+        known = (stage, part) == self._now
+        self._now = (stage, part)
         self.total = total
+        if known and self._bars is not None:  # its length has become known
+            self._bars.update(self._task, total=total)
+            return
+        self.end()
+        if self._plain and known:
+            return
         if self._plain:
             self.console.print(f"{stage}: {part} ({total})", highlight=False)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ def load_model(path: str | Path, *, dtype: str = "float32", gguf_file: str | Non
     import torch
     from transformers import AutoModelForCausalLM
 
+    _quiet()
     where = Path(path)
     if where.is_dir() and gguf_file is None and not (where / "config.json").exists():
         raise ModelError(f"{path} holds no config.json, so it is no model directory. Give the folder with the weights.")
@@ -50,11 +52,17 @@ def convert_gguf(directory: Path, gguf_file: str, out: Path) -> None:
 
 def save_checkpoint(model: Any, tokenizer: Any, path: Path, card: dict[str, Any] | None = None) -> None:
     """Write beside the target, then rename: a `checkpoint/` that exists is complete."""
+    _quiet()
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    try:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+    except Exception as error:
+        if "os error 28" in str(error):  # safetensors has an error of its own for a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial)) from error
+        raise
     if card is not None:
         card = {**card, "weights": weights_hash(partial)}
         (partial / "rise.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -64,6 +72,13 @@ def save_checkpoint(model: Any, tokenizer: Any, path: Path, card: dict[str, Any]
     if path.exists():
         shutil.rmtree(path)
     os.replace(partial, path)
+
+
+def _quiet() -> None:
+    """No bar of transformers' own for every load and save: it would stand between ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def weights_hash(path: str | Path) -> str:

@@ -40,10 +40,15 @@ def make_tokenizer(alphabet: str) -> Any:
     return tokenizer
 
 
-def make_nano(config: NanoConfig, alphabet: str, seed: int, path: Path) -> None:
+def make_nano(config: NanoConfig, alphabet: str, seed: int, path: Path, card: dict[str, Any] | None = None) -> None:
     """Write an untrained model and its tokenizer to `path`, as plain transformers files."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # its bars would tear ours
+
+    from rise.train.model import save_checkpoint
 
     tokenizer = make_tokenizer(alphabet)
     shape = LlamaConfig(
@@ -55,5 +60,4 @@ def make_nano(config: NanoConfig, alphabet: str, seed: int, path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(shape)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
+    save_checkpoint(model, tokenizer, path, card)
