@@ -1,4 +1,4 @@
-"""Which replies of a trajectory become examples: all, better, best, success. Reference code `--criteria`, with its faults mended."""
+"""Which replies of a trajectory become examples: all, better, best, success. The reference code's `--criteria`, mended."""
 
 from __future__ import annotations
 

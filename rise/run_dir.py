@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rise.config import RunConfig, differences, to_toml
+from rise.config import RunConfig, differences, load_recipe, to_toml
 from rise.errors import DataError, ResumeError
 from rise.jsonl import dumps, write_whole
 
@@ -101,29 +101,46 @@ class RunDir:
         found = [self.path / name for name in names] + rounds
         return [StageDir(path) for path in found if (path / "metrics.json").exists()]
 
-    def open(self, config: RunConfig, *, command: list[str] | None = None) -> bool:
+    def open(
+        self, config: RunConfig, *, command: list[str] | None = None, contents: dict[str, str] | None = None
+    ) -> bool:
         """Make the directory, or continue the one that is there. True if it continues.
 
-        Raises `ResumeError` naming every setting that differs from the one the directory was made with.
+        `contents` are hashes of what the recipe only names: problems, base model. Raises `ResumeError` naming every
+        setting and content that differs from the one the directory was made with.
         """
         if self.config.exists():
-            import tomllib
-
-            old = RunConfig.model_validate(tomllib.loads(self.config.read_text(encoding="utf-8")))
+            old = load_recipe(self.config)
             changed = differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
+            made_with = _read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
+            changed += [
+                f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
+                for name, now in (contents or {}).items()
+                if made_with.get(name, now) != now
+            ]
             if changed:
                 shown = "\n  ".join(changed)
                 raise ResumeError(
                     f"{self.path} was made by another recipe:\n  {shown}\n"
                     "Continue it with its own settings (rise run on its config.toml), or give another --out."
                 )
+            self._mend_log()
             return True
-        if self.path.exists() and any(self.path.iterdir()):
+        # What a kill between the two writes below leaves is no stranger's directory.
+        own = {self.provenance.name, f"{self.provenance.name}.partial", f"{self.config.name}.partial"}
+        if self.path.exists() and any(file.name not in own for file in self.path.iterdir()):
             raise ResumeError(f"{self.path} is not empty and holds no config.toml of a run. Give another --out.")
         self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(self.provenance, json.dumps(provenance(config, command), indent=2) + "\n")
+        facts = provenance(config, command) | {"contents": contents or {}}
+        write_whole(self.provenance, json.dumps(facts, indent=2) + "\n")
         write_whole(self.config, to_toml(config))
         return False
+
+    def _mend_log(self) -> None:
+        """End a line torn by a kill, so that the next event gets a line of its own."""
+        if self.log.exists() and not self.log.read_bytes().endswith(b"\n"):
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write("\n")
 
     def write_log(self, **event: Any) -> None:
         with self.log.open("a", encoding="utf-8") as file:

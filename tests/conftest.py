@@ -85,7 +85,7 @@ def toy_recipe(**overrides) -> RunConfig:
     """
     from rise.config import _merge
 
-    train = {"epochs": 2, "batch_size": 32, "learning_rate": 1e-2, "line_length": 96, "micro_batch_tokens": 2048}
+    train = {"epochs": 24, "batch_size": 16, "learning_rate": 1e-2, "line_length": 96, "micro_batch_tokens": 2048}
     data = {
         "name": "toy",
         "deterministic": True,
@@ -101,10 +101,10 @@ def toy_recipe(**overrides) -> RunConfig:
         "model": {"nano": TINY.model_dump()},
         "state": {"feedback": "neutral", "feedback_text": "?", "window": 1},
         "sampling": {"max_new_tokens": 12},
-        "boost": {"enabled": True, "n_problems": 24, "disjoint": False, "train": train},
+        "boost": {"enabled": True, "n_problems": 24, "disjoint": False, "train": train, "train_multi_turn": {**train, "epochs": 4}},
         "rollout": {"stop_when_right": False},
         "relabel": {"improver": "self", "n_samples": 3, "states": "every", "relabel_right": "keep"},
-        "train": {**train, "epochs": 1},
+        "train": {**train, "epochs": 1, "save_steps": 2},
         "evaluate": {"turns": 3, "samples": 2, "controls": "last"},
         "iterate": {"rounds": 2},
     }

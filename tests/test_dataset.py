@@ -133,7 +133,7 @@ def test_a_weight_that_underflows_to_nothing_is_dropped_and_counted():
 
 
 def test_a_temperature_too_cold_for_floating_point_is_an_error_with_a_way_out():
-    with pytest.raises(ConfigError, match="weigh.temperature"):
+    with pytest.raises(ConfigError, match="Raise weigh"):
         build([trajectory(R)], temperature=0.001)  # exp(1000)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rise.dataset import Example
+from rise.errors import DataError
 
 
 @dataclass(slots=True)
@@ -34,6 +35,9 @@ def make_rows(examples: Sequence[Example], *, per: str, merge: bool) -> list[Row
     """
     by_problem: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
+        if not example.prompt_ids or not example.reply_ids:
+            # An empty prompt would have its reply's first token predicted from another row.
+            raise DataError(f"the example of problem {example.problem_id}, turn {example.turn} has no prompt or no reply tokens.")
         by_problem[example.problem_id].append(example)
     rows: list[Row] = []
     for own in by_problem.values():
@@ -86,7 +90,7 @@ def plan_batches(
     """
     n_examples = sum(row.n_examples for row in rows)
     steps: list[list[int]] = []
-    wanted = round(epochs * len(rows))
+    wanted = max(1, round(epochs * len(rows)))
     epoch = 0
     while wanted > 0:
         order = list(range(len(rows)))

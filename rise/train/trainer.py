@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rise.config import ModelConfig, TrainConfig
 from rise.dataset import Example
-from rise.errors import ConfigError, EmptyStageError, RiseError, did_you_mean
+from rise.errors import ConfigError, DataError, EmptyStageError, RiseError, did_you_mean
 from rise.train.loss import tensors, weighted_nll
 from rise.train.model import load_model, save_checkpoint
 from rise.train.rows import Plan, Row, make_rows, plan_batches
@@ -31,6 +31,12 @@ REFUSED = {
     "remove_unused_columns": "batches hold weights, which it would remove",
     "average_tokens_across_devices": "the normaliser is already summed over devices",
     "dataloader_drop_last": "every example trains exactly once an epoch",
+    "accelerator_config": "batches are shared out over devices before training",
+    "auto_find_batch_size": "batches are planned before training; lower train.micro_batch_tokens instead",
+    "ignore_data_skip": "an unfinished training continues behind the batches it has seen",
+    "save_only_model": "an unfinished training needs its optimiser to continue",
+    "save_strategy": "set train.save_steps",
+    "save_steps": "set train.save_steps",
     "label_smoothing_factor": "the loss is the paper's weighted log-likelihood",
     "output_dir": "the run directory decides where files go",
     "resume_from_checkpoint": "unfinished training is continued by itself",
@@ -45,6 +51,11 @@ REFUSED = {
     "data_seed": "set seed",
 }
 """Fields of `TrainingArguments` that would break the contract, with the reason."""
+
+COMPLETE = "complete"
+"""Empty file written last into a checkpoint of unfinished training: without it, a kill came in between."""
+
+WAY_OUT = "Lower train.learning_rate, or set train.max_grad_norm = 1.0."
 
 
 class _Batches(Dataset):
@@ -96,10 +107,20 @@ class WeightedTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         weighted, plain = weighted_nll(model, inputs)
-        self.plain[0] += float(plain)
+        weighted_sum, plain_sum = torch.stack([weighted.detach(), plain]).tolist()
+        if not math.isfinite(weighted_sum):
+            raise RiseError(f"the training loss became {weighted_sum} at step {self.state.global_step + 1}. {WAY_OUT}")
+        self.plain[0] += plain_sum
         self.plain[1] += float(inputs["n_tokens"])
         # DDP averages gradients over ranks, our sum wants them added.
         return weighted * self.accelerator.num_processes / num_items_in_batch
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # every rank writes its own random state
+        if self.args.should_save:
+            folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            (folder / COMPLETE).touch()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self.plain[1]:
@@ -119,11 +140,6 @@ class _Tell(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if self.tell and logs and "loss" in logs:
-            if not math.isfinite(logs["loss"]):
-                raise RiseError(
-                    f"the training loss became {logs['loss']} at step {state.global_step}. Lower train.learning_rate "
-                    "or set train.max_grad_norm = 1.0."
-                )
             self.tell({"step": state.global_step, "steps": state.max_steps, **logs})
 
 
@@ -132,8 +148,7 @@ def run_training(
     seed: int, card: dict[str, Any] | None, work: Path, on_log: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """See `rise.train.train`."""
-    if not examples:
-        raise EmptyStageError("no example to train on.")
+    weighted = _with_weight(examples)
     torch.manual_seed(seed)
     dtype = "bfloat16" if config.masters else "float32"
     net, renderer = load_model(start, dtype=dtype)
@@ -154,7 +169,7 @@ def run_training(
             ),
         )  # fmt: skip
 
-    rows = make_rows([e for e in examples if e.weight > 0], per=config.per, merge=config.merge)
+    rows = make_rows(weighted, per=config.per, merge=config.merge)
     arguments = _arguments(config, work, seed, 1)
     world = arguments.world_size
     if arguments.n_gpu > 1:
@@ -173,8 +188,9 @@ def run_training(
         from rise.train.masters import MasterAdamW
 
         optimizer = MasterAdamW(
-            [p for p in net.parameters() if p.requires_grad], lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+            [p for p in net.parameters() if p.requires_grad], lr=config.learning_rate, weight_decay=config.weight_decay,
+            betas=(arguments.adam_beta1, arguments.adam_beta2), eps=arguments.adam_epsilon,
+        )  # fmt: skip
     trainer = WeightedTrainer(
         model=net,
         args=arguments,
@@ -184,23 +200,44 @@ def run_training(
         optimizers=(optimizer, None),
     )
     trainer.remove_callback(PrinterCallback)
-    last = get_last_checkpoint(str(work)) if config.save_steps and work.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=_last_complete(work) if config.save_steps else None)
 
     net = trainer.accelerator.unwrap_model(trainer.model)
     if lora:
         net = net.merge_and_unload()
     net.config.use_cache = True
+    if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
+        raise RiseError(f"a weight is no longer a number after {plan.n_steps} steps, so nothing was saved. {WAY_OUT}")
     if trainer.is_world_process_zero():
         save_checkpoint(net, tokenizer, out, card)
         shutil.rmtree(work, ignore_errors=True)
     return {
         "n_rows": len(rows),
+        "n_weight_0": len(examples) - len(weighted),
         "n_steps": plan.n_steps,
         "accumulation": plan.accumulation,
         "n_tokens_per_epoch": sum(len(row.ids) for row in rows),
         "n_trained_tokens_per_epoch": sum(row.n_trained for row in rows),
     }
+
+
+def _with_weight(examples: Sequence[Example]) -> list[Example]:
+    """Those that train at all. Raises for weights that are none, and where nothing is left."""
+    bad = next((e for e in examples if not (math.isfinite(e.weight) and e.weight >= 0)), None)
+    if bad is not None:
+        raise DataError(f"the example of problem {bad.problem_id}, turn {bad.turn} has weight {bad.weight}; expected 0 or more.")
+    weighted = [e for e in examples if e.weight > 0]
+    if not weighted:
+        raise EmptyStageError(f"no example to train on ({len(examples)} of weight 0).")
+    return weighted
+
+
+def _last_complete(work: Path) -> str | None:
+    """The latest checkpoint of unfinished training that was written to its end; others are removed."""
+    found = sorted(work.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in [path for path in found if not (path / COMPLETE).exists()]:
+        shutil.rmtree(path, ignore_errors=True)
+    return next((str(path) for path in reversed(found) if (path / COMPLETE).exists()), None)
 
 
 def _arguments(config: TrainConfig, work: Path, seed: int, accumulation: int) -> TrainingArguments:
@@ -235,7 +272,10 @@ def _arguments(config: TrainConfig, work: Path, seed: int, accumulation: int) ->
         "save_total_limit": 2,
         **config.arguments,
     }
-    return TrainingArguments(**settings)
+    try:
+        return TrainingArguments(**settings)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"train: transformers.TrainingArguments refuses the settings: {error}") from error
 
 
 def _check_first_packed_line(net: Any, rows: Sequence[Row], plan: Plan, pad_id: int) -> None:
