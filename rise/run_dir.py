@@ -101,9 +101,7 @@ class RunDir:
         found = [self.path / name for name in names] + rounds
         return [StageDir(path) for path in found if (path / "metrics.json").exists()]
 
-    def open(
-        self, config: RunConfig, *, command: list[str] | None = None, contents: dict[str, str] | None = None
-    ) -> bool:
+    def open(self, config: RunConfig, *, command: list[str] | None = None, contents: dict[str, str] | None = None) -> bool:
         """Make the directory, or continue the one that is there. True if it continues.
 
         `contents` are hashes of what the recipe only names: problems, base model. Raises `ResumeError` naming every

@@ -144,7 +144,9 @@ def test_a_resolved_recipe_reads_back_as_itself():
     assert build_config(tomllib.loads(to_toml(config))) == config
 
 
-@given(st.text(max_size=20), st.floats(1e-8, 1e8), st.integers(-(2**60), 2**60), st.dictionaries(st.text(max_size=8), st.integers()))
+@given(
+    st.text(max_size=20), st.floats(1e-8, 1e8), st.integers(-(2**60), 2**60), st.dictionaries(st.text(max_size=8), st.integers())
+)
 def test_any_text_and_number_survives_the_file(text, number, seed, settings):
     import tomllib
 

@@ -21,7 +21,9 @@ def test_the_state_is_the_question_then_attempts_and_feedback_in_turn():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("window", "shown"), [(None, ["a", "b", "c"]), (5, ["a", "b", "c"]), (2, ["b", "c"]), (1, ["c"]), (0, [])])
+@pytest.mark.parametrize(
+    ("window", "shown"), [(None, ["a", "b", "c"]), (5, ["a", "b", "c"]), (2, ["b", "c"]), (1, ["c"]), (0, [])]
+)
 def test_a_window_shows_that_many_of_the_latest_attempts(window, shown):
     turns = [turn(text, 0) for text in "abc"]
     messages = Prompt(window=window).messages(P, turns)
