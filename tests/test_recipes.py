@@ -1,6 +1,8 @@
 """Every recipe loads, and runs through the command line at its toy scale."""
 
 import json
+import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -38,12 +40,19 @@ def test_it_has_a_toy_scale_and_its_first_lines_say_how_to_run_it(path):
     assert f"rise run recipes/{path.name}" in head
 
 
-def missing(config):
-    """What the recipe needs and this machine lacks, as text; empty if nothing. A path has a folder in it, a hub name too."""
-    model = config.model.path
-    if model and not Path(model).exists():
-        return f"model {model} is not here"
-    return ""
+def test_the_scales_named_by_a_recipes_first_lines_and_by_make_run_exist():
+    for path in RECIPES:
+        named = re.findall(r"--scale (\w+)", path.read_text().split("\nname =")[0])
+        assert set(named) <= set(scales(path)), f"{path.name} names {named}"
+    [default] = re.findall(r"^SCALE \?= (\w+)", (RECIPES[0].parent.parent / "Makefile").read_text(), re.MULTILINE)
+    assert default in scales(RECIPES[0].parent / "nano.toml"), f"make run asks for --scale {default}"
+
+
+def why_not(config):
+    """Why a recipe with a pretrained model does not run here; empty if it does."""
+    if not Path(config.model.path).exists():
+        return f"{config.model.path} is not here"
+    return "" if os.environ.get("RISE_SLOW_TESTS") else "a pretrained model takes minutes: set RISE_SLOW_TESTS=1"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
@@ -57,10 +66,8 @@ def test_its_toy_scale_runs_to_the_report(path, tmp_path, monkeypatch, one_threa
         overrides += [f"task.settings.path={tmp_path}/problems.jsonl", f"model.path={tmp_path}/my-model"]
     monkeypatch.chdir(root)
     config = load_recipe(path, scale="toy", overrides=overrides)
-    if why := missing(config):
-        pytest.skip(why)
-    if config.model.path and path.stem != "own":
-        pytest.skip(f"{config.model.path} is a real model: a toy run of it takes minutes; run it by hand")
+    if config.model.path and path.stem != "own" and (reason := why_not(config)):
+        pytest.skip(reason)
     words = ["run", str(path), "--scale", "toy", "--out", str(tmp_path / "run")]
     for override in overrides:
         words += ["--set", override]
