@@ -42,8 +42,11 @@ class Ledger:
         offset, length = self._places[key]
         return json.loads(os.pread(self._file, length, offset))
 
-    def append(self, lines: Iterable[tuple[str, dict[str, Any]]]) -> int:
-        """Write those whose key is new; returns how many. Raises `RiseError` on a full disk, with the file intact."""
+    def append(self, lines: Iterable[tuple[str, dict[str, Any]]], *, n_in_flight: int = 0) -> int:
+        """Write those whose key is new; returns how many. Raises `RiseError` on a full disk, with the file intact.
+
+        `n_in_flight`: replies asked for and not written yet, these among them; what a full disk loses.
+        """
         fresh: list[tuple[str, bytes]] = []
         taken: set[str] = set()
         for key, data in lines:
@@ -62,9 +65,11 @@ class Ledger:
         except OSError as error:
             os.ftruncate(self._file, self._end)
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                lost = max(len(fresh), n_in_flight)
                 raise RiseError(
-                    f"{self.path}: the disk is full. {len(fresh)} finished replies could not be written and will be asked for "
-                    "again; everything before them is intact. Free some space and run the same command to continue."
+                    f"{self.path}: the disk is full. {lost} {'reply' if lost == 1 else 'replies'} in flight could not be "
+                    "written and will be asked for again; everything before is intact. Free some space and run the same "
+                    "command to continue."
                 ) from error
             raise
         for key, line in fresh:

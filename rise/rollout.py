@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from rise.config import RewardConfig
+from rise.errors import RiseError
 from rise.judge import Judge
 from rise.ledger import Ledger
 from rise.policy import Policy, Request, Sampling, request_key, stream_seed
@@ -53,6 +54,8 @@ class Player:
     on_done: Callable[[int, Usage], None] | None = None
     """Called with the number of problems done and the usage so far."""
     usage: Usage = field(default_factory=Usage)
+    n_in_flight: int = 0
+    """Replies asked for and not in the ledger yet."""
 
     async def turns(
         self, problem: Problem, shown: Sequence[Turn], *, n: int = 1, source: str = "student", trust_ledger: bool = True
@@ -71,6 +74,7 @@ class Player:
             self.usage.n_reused += len(found)
         missing = [(key, seed) for key, seed in zip(keys, seeds, strict=True) if key not in found]
         if missing:
+            self.n_in_flight += len(missing)
             replies = await self.policy.reply(replace(whole, seeds=tuple(seed for _, seed in missing)))
             lines = []
             for (key, _), reply in zip(missing, replies, strict=True):
@@ -87,7 +91,8 @@ class Player:
                 self.usage.n_replies += 1
                 self.usage.n_prompt_tokens += reply.n_prompt_tokens or 0
                 self.usage.n_reply_tokens += reply.n_reply_tokens or 0
-            self.ledger.append(lines)
+            self.ledger.append(lines, n_in_flight=self.n_in_flight)
+            self.n_in_flight -= len(missing)
         return [found[key] for key in keys]
 
     def judged(self, problem: Problem, turn: Turn) -> Turn:
@@ -100,10 +105,18 @@ class Player:
         """The turn with the feedback that will follow it."""
         return replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
 
-    async def play(
-        self, problems: Sequence[Problem], one: Callable[[Problem, bool], Awaitable[Record]]
-    ) -> list[Record]:
-        """`one(problem, trust_ledger)` for every problem, in bounded concurrency. Results in the order of the problems."""
+    async def play(self, problems: Sequence[Problem], one: Callable[[Problem, bool], Awaitable[Record]]) -> list[Record]:
+        """`one(problem, trust_ledger)` for every problem, in bounded concurrency. Results in the order of the problems.
+
+        The first error stops all: nothing more is asked for, and that error is raised.
+        """
+        self.n_in_flight = 0
+        try:
+            return await self._play(problems, one)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+
+    async def _play(self, problems: Sequence[Problem], one: Callable[[Problem, bool], Awaitable[Record]]) -> list[Record]:
         enter = getattr(self.policy, "enter", lambda: None)
         leave = getattr(self.policy, "leave", lambda: None)
         results: list[Record | None] = [None] * len(problems)
@@ -143,6 +156,13 @@ class Player:
                 for _ in range(min(self.policy.max_in_flight, len(problems))):
                     tasks.create_task(worker())
         return [result for result in results if result is not None]
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error a task group wraps, ours before others."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    return _first((error.subgroup(RiseError) or error).exceptions[0])
 
 
 async def rollout(player: Player, problems: Sequence[Problem], *, n_turns: int, stop_when_right: bool) -> list[Trajectory]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -28,30 +29,29 @@ for command in COMMANDS:
     app.command()(command)
 
 
+_THE_MACHINES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+"""Troubles of the disk and its rights, which a person puts right; other `OSError`s are ours and show where."""
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something the user can put right, 130 interrupted."""
     from rise.errors import RiseError
 
     try:
         app()
+    except SystemExit as error:
+        if error.code == 130:  # typer takes Ctrl-C and says nothing
+            _say("interrupted. Everything finished is on disk; the same command continues.")
+        raise
     except RiseError as error:
         _say(str(error))
         sys.exit(1)
-    except BaseExceptionGroup as group:
-        known = group.subgroup(RiseError)
-        if known is None:
+    except OSError as error:
+        if error.errno not in _THE_MACHINES:
             raise
-        _say(str(_first(known)))
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"{where}{error.strerror}. What was finished before is intact; put it right and run the same command to continue.")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _say("interrupted. Everything finished is on disk; the same command continues.")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
-
-
-def _first(group: BaseException) -> BaseException:
-    return _first(group.exceptions[0]) if isinstance(group, BaseExceptionGroup) else group
 
 
 def _say(text: str) -> None:

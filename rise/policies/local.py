@@ -90,6 +90,8 @@ class LocalPolicy:
             )
 
     def _serve_if_ready(self) -> None:
+        # Whoever was cancelled (full disk, Ctrl-C) is not generated for.
+        self._waiting = [(request, future) for request, future in self._waiting if not future.done()]
         if self._busy or not self._waiting or len(self._waiting) < self._in_flight:
             return
         self._busy = True
@@ -122,25 +124,37 @@ class LocalPolicy:
         ]
         # Sampling settings differ between requests only in tests; grouping keeps one batch one setting.
         rows.sort(key=lambda r: (repr(requests[r[0]].sampling), len(r[2].prompt_ids), r[2].prompt_ids, r[2].seed))
+
+        def kind(row: tuple[int, int, _Row]) -> tuple[Sampling, int]:
+            # One batch has one limit: a reply must not be cut earlier because a neighbour's prompt is longer.
+            sampling = requests[row[0]].sampling
+            return sampling, self._room(row[2], sampling)
+
         start = 0
         while start < len(rows):
-            sampling = requests[rows[start][0]].sampling
+            sampling, room = kind(rows[start])
             end = start
-            while end < len(rows) and end - start < self.batch_size and requests[rows[end][0]].sampling == sampling:
+            while end < len(rows) and end - start < self.batch_size and kind(rows[end]) == (sampling, room):
                 end += 1
             chunk = rows[start:end]
-            for (index, sample, _), reply in zip(chunk, self._generate([row for _, _, row in chunk], sampling), strict=True):
+            replies = self._generate([row for _, _, row in chunk], sampling, room)
+            for (index, sample, _), reply in zip(chunk, replies, strict=True):
                 out[index][sample] = reply
             start = end
         return [[reply for reply in replies if reply is not None] for replies in out]
 
-    def _generate(self, rows: list[_Row], sampling: Sampling) -> list[Reply]:
+    def _room(self, row: _Row, sampling: Sampling) -> int:
+        """How many tokens the reply may have."""
+        if self.max_length is None:
+            return sampling.max_new_tokens
+        return min(sampling.max_new_tokens, self.max_length - len(row.prompt_ids))
+
+    def _generate(self, rows: list[_Row], sampling: Sampling, room: int) -> list[Reply]:
         import torch
 
         pad = self.renderer.tokenizer.pad_token_id
         pad = self.eos_ids[0] if pad is None else pad
         longest = max(len(row.prompt_ids) for row in rows)
-        room = sampling.max_new_tokens if self.max_length is None else min(sampling.max_new_tokens, self.max_length - longest)
         ids = torch.full((len(rows), longest), pad, dtype=torch.long)
         mask = torch.zeros((len(rows), longest), dtype=torch.long)
         for i, row in enumerate(rows):

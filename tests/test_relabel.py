@@ -1,0 +1,119 @@
+"""The improver: at which states, with whose replies, which one is chosen."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from conftest import problem, turn
+
+from rise.errors import DataError
+from rise.ledger import Ledger
+from rise.policies.scripted import ScriptedPolicy
+from rise.policy import Reply, Sampling
+from rise.prompt import Prompt
+from rise.relabel import chosen_states, relabel
+from rise.rollout import Player
+from rise.trajectory import Trajectory
+
+P = problem("p", "2+2", "4", solution="the sum is 4")
+W, R = turn("5", 0, feedback="no"), turn("4", 1, feedback="no")
+
+
+def trajectory(*turns):
+    return Trajectory("p", "2+2", "4", turns)
+
+
+class Lottery(ScriptedPolicy):
+    """Sample n of a state is entry n of the list; remembers what it was shown."""
+
+    def __init__(self, texts):
+        super().__init__(lambda messages, seed: "")
+        self.texts, self.shown = texts, []
+
+    async def reply(self, request):
+        self.shown.append([m.content for m in request.messages])
+        return [Reply(self.texts[i], None, "stop", 1, 1) for i in range(len(request.seeds))]
+
+
+def improve(policy, judge, tmp_path, turns, **settings):
+    player = Player(policy, Prompt(feedback_text="no"), judge, Sampling(), Ledger(tmp_path / "ledger.jsonl"), "round-1/relabel")
+    return asyncio.run(relabel(player, [P], [trajectory(*turns)], **settings))
+
+
+def test_best_of_n_takes_the_first_with_the_highest_reward(judge, tmp_path):
+    policy = Lottery(["so 7", "so 4", "is 4", "so 5"])
+    [found] = improve(policy, judge, tmp_path, [W, W], improver="self", n_samples=4)
+    assert (found.turn, found.chosen, found.reply.reply, found.reply.source) == (2, 1, "so 4", "self")
+    assert [c.reward for c in found.candidates] == [0.0, 1.0, 1.0, 0.0]  # all are kept: they move the centre
+    assert policy.shown == [["2+2", "5", "no", "5", "no"]]  # the student's own state, never the gold answer
+
+
+def test_none_right_takes_the_first(judge, tmp_path):
+    [found] = improve(Lottery(["so 7", "so 8"]), judge, tmp_path, [W], improver="self", n_samples=2)
+    assert (found.chosen, found.reply.reply) == (0, "so 7")
+
+
+def test_every_state_or_the_last(judge, tmp_path):
+    found = improve(Lottery(["4"] * 2), judge, tmp_path, [W, W, W], improver="self", n_samples=2, states="every")
+    assert [item.turn for item in found] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "states", "right", "expected"),
+    [
+        ([W, R], "last", "skip", []),
+        ([W, R], "last", "keep", [2]),
+        ([W, R, W], "every", "skip", [1, 3]),
+        ([W, R, W], "every", "keep", [1, 2, 3]),
+        ([W, R], "every", "restate", [1, 2]),
+    ],
+)
+def test_states_after_a_right_attempt(verdicts, states, right, expected):
+    assert chosen_states(trajectory(*verdicts), states=states, relabel_right=right) == expected
+
+
+def test_skip_asks_nobody(judge, tmp_path):
+    policy = Lottery([])
+    assert improve(policy, judge, tmp_path, [R], improver="self", n_samples=2) == []
+    assert policy.shown == []
+
+
+def test_restate_gives_the_right_attempt_back_with_its_own_tokens(judge, tmp_path):
+    attempt = replace(R, reply_ids=(8, 2), prompt_ids=(3, 4))
+    policy = Lottery(["so 4", "so 4"])
+    [first, second] = improve(
+        policy, judge, tmp_path, [W, attempt], improver="self", n_samples=2, states="every", relabel_right="restate"
+    )
+    assert first.reply.source == "self"
+    assert (second.reply.reply, second.reply.source, second.reply.reply_ids) == ("4", "restate", (8, 2))
+    assert second.reply.prompt_ids is None  # its state is another one now
+    assert len(policy.shown) == 1
+
+
+def test_gold_gives_the_worked_solution_judged_like_any_reply_and_asks_nobody(judge, tmp_path):
+    policy = Lottery([])
+    [found] = improve(policy, judge, tmp_path, [W], improver="gold")
+    assert (found.reply.reply, found.reply.source, found.reply.reward) == ("the sum is 4", "gold", 1.0)
+    assert policy.shown == []
+
+
+def test_gold_without_a_worked_solution_says_what_else_there_is(judge, tmp_path):
+    bare = replace(P, solution=None)
+    player = Player(Lottery([]), Prompt(), judge, Sampling(), Ledger(tmp_path / "l"), "x")
+    with pytest.raises(DataError, match='Use "self" or "teacher"'):
+        asyncio.run(relabel(player, [bare], [trajectory(W)], improver="gold"))
+
+
+def test_the_improver_has_its_own_random_streams(judge, tmp_path):
+    seeds = []
+
+    class Watching(ScriptedPolicy):
+        async def reply(self, request):
+            seeds.append(request.seeds)
+            return await super().reply(request)
+
+    policy = Watching(lambda messages, seed: "4")
+    for purpose in ("round-1/rollout", "round-1/relabel", "round-2/relabel"):
+        player = Player(policy, Prompt(), judge, Sampling(), Ledger(tmp_path / f"{purpose}.jsonl"), purpose)
+        asyncio.run(player.turns(P, [W], n=3))
+    assert len({seed for group in seeds for seed in group}) == 9

@@ -1,0 +1,215 @@
+"""Playing turns: what is asked, what is kept, what a broken run asks again. With the scripted policy, by hand."""
+
+import asyncio
+
+import pytest
+from conftest import problem
+
+from rise.config import RewardConfig
+from rise.errors import PolicyError, RiseError
+from rise.ledger import Ledger
+from rise.policies.scripted import ScriptedPolicy
+from rise.policy import Request, Sampling, request_key, stream_seed
+from rise.prompt import Prompt
+from rise.rollout import Player, rollout
+from rise.trajectory import Verdict
+
+P, Q = problem("p", "2+2", "4"), problem("q", "3*3", "9")
+TABLE = {"2+2": ["so 5", "so 4", "so 4"], "3*3": ["so 9", "hm ?", "so 6"]}
+
+
+def player(policy, judge, path, **settings):
+    return Player(policy, Prompt(feedback_text="no"), judge, Sampling(), Ledger(path), "round-1/rollout", **settings)
+
+
+@pytest.fixture
+def ledger_path(tmp_path):
+    return tmp_path / "ledger.jsonl"
+
+
+def replies(trajectory):
+    return [t.reply for t in trajectory.turns]
+
+
+def test_it_stops_at_the_first_right_reply_as_published(judge, ledger_path):
+    policy = ScriptedPolicy.from_table(TABLE)
+    first, second = asyncio.run(rollout(player(policy, judge, ledger_path), [P, Q], n_turns=3, stop_when_right=True))
+    assert replies(first) == ["so 5", "so 4"] and replies(second) == ["so 9"]
+    assert policy.n_requests == 3
+
+
+def test_or_goes_on_to_the_end(judge, ledger_path):
+    [trajectory] = asyncio.run(
+        rollout(player(ScriptedPolicy.from_table(TABLE), judge, ledger_path), [Q], n_turns=3, stop_when_right=False)
+    )
+    assert replies(trajectory) == ["so 9", "hm ?", "so 6"]
+    assert [t.verdict for t in trajectory.turns] == [Verdict.RIGHT, Verdict.UNPARSABLE, Verdict.WRONG]
+    assert trajectory.rewards == [1.0, 0.0, 0.0]
+    assert [t.answer for t in trajectory.turns] == ["9", None, "6"]
+    assert all(t.feedback == "no" for t in trajectory.turns)
+    assert [t.n_prompt_tokens for t in trajectory.turns] == [1, 4, 7]  # question; + two words and "no"; and again
+
+
+def test_rewards_are_the_recipes(judge, ledger_path):
+    rewards = RewardConfig(right=2.0, wrong=-0.5, unparsable=-1.0)
+    [trajectory] = asyncio.run(
+        rollout(
+            player(ScriptedPolicy.from_table(TABLE), judge, ledger_path, rewards=rewards), [Q], n_turns=3, stop_when_right=False
+        )
+    )
+    assert trajectory.rewards == [2.0, -1.0, -0.5]
+
+
+def test_a_finished_turn_is_never_sampled_again(judge, ledger_path):
+    asyncio.run(rollout(player(ScriptedPolicy.from_table(TABLE), judge, ledger_path), [P, Q], n_turns=2, stop_when_right=False))
+    again = ScriptedPolicy.from_table(TABLE)
+    at_work = player(again, judge, ledger_path)
+    [first, _] = asyncio.run(rollout(at_work, [P, Q], n_turns=3, stop_when_right=False))
+    assert again.n_requests == 2  # only the third turns
+    assert (at_work.usage.n_reused, at_work.usage.n_replies) == (4, 2)
+    assert replies(first) == ["so 5", "so 4", "so 4"]
+
+
+def test_another_model_reuses_nothing(judge, ledger_path):
+    asyncio.run(
+        rollout(player(ScriptedPolicy.from_table(TABLE, "one"), judge, ledger_path), [P], n_turns=1, stop_when_right=True)
+    )
+    other = ScriptedPolicy.from_table(TABLE, "two")
+    asyncio.run(rollout(player(other, judge, ledger_path), [P], n_turns=1, stop_when_right=True))
+    assert other.n_requests == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"policy_name": "n"},
+        {"sampling": Sampling(temperature=0.5)},
+        {"sampling": Sampling(max_new_tokens=9)},
+        {"prompt_ids": (1, 23)},
+        {"prompt_ids": None},
+        {"seed": 8},
+    ],
+)
+def test_a_ledger_key_hangs_on_everything_a_reply_hangs_on(other):
+    parts = {"policy_name": "m", "sampling": Sampling(), "prompt_ids": (12, 3), "seed": 7}
+
+    def key(policy_name, sampling, prompt_ids, seed):
+        return request_key(policy_name, Request((), sampling, (seed,), prompt_ids), seed)
+
+    assert key(**parts) == key(**parts)
+    assert key(**parts) != key(**parts | other)
+
+
+def test_streams_differ_in_every_part():
+    seeds = {stream_seed(*parts) for parts in [(0, "r", "p", 1, 0), (1, "r", "p", 1, 0), (0, "e", "p", 1, 0), (0, "r", "q", 1, 0),
+                                              (0, "r", "p", 2, 0), (0, "r", "p", 1, 1), (0, "r", "p", 11, 0)]}  # fmt: skip
+    assert len(seeds) == 7 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+class Breaking(ScriptedPolicy):
+    """Answers so many requests, then breaks."""
+
+    def __init__(self, n):
+        super().__init__(ScriptedPolicy.from_table(TABLE).script)
+        self.n = n
+
+    async def reply(self, request):
+        await asyncio.sleep(0)
+        if self.n_requests == self.n:
+            raise PolicyError("the server is gone.")
+        return await super().reply(request)
+
+
+def test_an_error_of_the_policy_comes_out_as_itself_and_keeps_what_was_done(judge, ledger_path):
+    with pytest.raises(PolicyError, match="the server is gone"):
+        asyncio.run(rollout(player(Breaking(3), judge, ledger_path), [P, Q], n_turns=2, stop_when_right=False))
+    again = ScriptedPolicy.from_table(TABLE)
+    asyncio.run(rollout(player(again, judge, ledger_path), [P, Q], n_turns=2, stop_when_right=False))
+    assert again.n_requests == 1
+
+
+def test_deterministic_redoes_a_broken_group_whole_and_trusts_a_finished_one(judge, ledger_path):
+    problems = [problem(f"p{i}", "2+2", "4") for i in range(5)]
+
+    def groups_of_two(policy):
+        policy.max_in_flight = 2
+        return player(policy, judge, ledger_path, deterministic=True)
+
+    with pytest.raises(PolicyError):  # three groups of 2, 2, 1 problems with 2 turns each: breaks in the second
+        asyncio.run(rollout(groups_of_two(Breaking(6)), problems, n_turns=2, stop_when_right=False))
+    before = ledger_path.read_text()
+    again = ScriptedPolicy.from_table(TABLE)
+    asyncio.run(rollout(groups_of_two(again), problems, n_turns=2, stop_when_right=False))
+    assert again.n_requests == 6  # the second group's four turns again, and the third's two
+    keys = [line.split('"')[3] for line in ledger_path.read_text().splitlines()]
+    assert len(keys) == len(set(keys)) == 10 + 3  # each turn once, and a marker per group
+    assert ledger_path.read_text().startswith(before)
+
+
+def test_a_full_disk_stops_asking_and_counts_replies_in_flight(judge, ledger_path, monkeypatch):
+    import errno
+    import os
+
+    class Batch(ScriptedPolicy):
+        """Answers only when all four problems wait, as a batched model does."""
+
+        async def reply(self, request):
+            self.n_requests += 1
+            await asyncio.sleep(0.01)
+            return await ScriptedPolicy.from_table(TABLE).reply(request)
+
+    problems = [problem(f"p{i}", "2+2", "4") for i in range(4)]
+    policy = Batch(lambda messages, seed: "")
+
+    def full(file, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    at_work = player(policy, judge, ledger_path)
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(RiseError, match="4 replies in flight could not be written"):
+        asyncio.run(rollout(at_work, problems, n_turns=3, stop_when_right=False))
+    assert policy.n_requests == 4  # no second turn was asked for
+    assert ledger_path.read_text() == ""
+
+
+def test_bounded_in_flight(judge, ledger_path):
+    class Counting(ScriptedPolicy):
+        max_in_flight = 3
+        now = most = 0
+
+        async def reply(self, request):
+            self.now += 1
+            self.most = max(self.most, self.now)
+            await asyncio.sleep(0.001)
+            self.now -= 1
+            return await super().reply(request)
+
+    policy = Counting(lambda messages, seed: "4")
+    done = asyncio.run(
+        rollout(player(policy, judge, ledger_path), [problem(f"p{i}") for i in range(10)], n_turns=2, stop_when_right=False)
+    )
+    assert policy.most == 3
+    assert [t.problem_id for t in done] == [f"p{i}" for i in range(10)]  # in the order of the problems
+
+
+def test_progress_is_told_after_each_problem(judge, ledger_path):
+    seen = []
+    at_work = player(
+        ScriptedPolicy.from_table(TABLE), judge, ledger_path, on_done=lambda n, usage: seen.append((n, usage.n_replies))
+    )
+    asyncio.run(rollout(at_work, [P, Q], n_turns=1, stop_when_right=True))
+    assert seen == [(1, 1), (2, 2)]
+
+
+def test_a_script_that_is_no_script_says_so(tmp_path):
+    path = tmp_path / "script.json"
+    with pytest.raises(PolicyError, match="maps each question to a list of replies"):
+        ScriptedPolicy.load(path)
+    path.write_text("{nonsense")
+    with pytest.raises(PolicyError, match="maps each question"):
+        ScriptedPolicy.load(path)
+
+
+def test_a_question_without_a_script(judge, ledger_path):
+    with pytest.raises(PolicyError, match=r"no reply to '2\+2'"):
+        asyncio.run(rollout(player(ScriptedPolicy.from_table({}), judge, ledger_path), [P], n_turns=1, stop_when_right=True))
