@@ -98,7 +98,8 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
             start = _boost(it, base)
         previous = start
         for k in range(1, config.iterate.rounds + 1):
-            previous = _round(it, k, {"base": base, "boost": start, "previous": previous}[config.iterate.start])
+            trained_from = {"base": base, "boost": start, "previous": previous}[config.iterate.start]
+            previous = _round(it, k, student=previous, start=trained_from)
     finally:
         ledger.close()
     return run_dir
@@ -290,25 +291,25 @@ def _boost(it: Run, base: Path) -> Path:
     return stage.checkpoint
 
 
-def _round(it: Run, k: int, start: Path) -> Path:
-    """Round k of the method, from the model at `start`. Returns its checkpoint."""
+def _round(it: Run, k: int, *, student: Path, start: Path) -> Path:
+    """Round k of the method: the `student` is unrolled and improved, training begins at `start`. Returns the checkpoint."""
     config = it.config
     stage = it.dir.stage(f"round-{k}")
     if not stage.examples.exists():
         problems = training_problems(config, it.task, k)
-        trajectories = _collect(it, stage, problems, start, k)
-        relabelled = _improve(it, stage, problems, trajectories, start)
+        trajectories = _collect(it, stage, problems, student, k)
+        relabelled = _improve(it, stage, problems, trajectories, student)
         _build(it, stage, k, problems, trajectories, relabelled)
     _train(it, stage, start, config.train)
     _evaluate(it, stage, stage.checkpoint)
     return stage.checkpoint
 
 
-def _collect(it: Run, stage: StageDir, problems: Sequence[Problem], start: Path, k: int) -> list[Trajectory]:
+def _collect(it: Run, stage: StageDir, problems: Sequence[Problem], student: Path, k: int) -> list[Trajectory]:
     if not stage.trajectories.exists():
         n_turns, stop = student_turns(it.config, k), it.config.rollout.stop_when_right
         with _Timed(it, stage, "rollout", len(problems)) as timer:
-            player = it.player(_policy(it, start), stage.name, "rollout")
+            player = it.player(_policy(it, student), stage.name, "rollout")
             trajectories = asyncio.run(rollout(player, problems, n_turns=n_turns, stop_when_right=stop))
             timer.usage = player.usage
         write_jsonl(stage.trajectories, (to_json(t) for t in sorted(trajectories, key=lambda t: t.problem_id)))
@@ -316,12 +317,12 @@ def _collect(it: Run, stage: StageDir, problems: Sequence[Problem], start: Path,
 
 
 def _improve(
-    it: Run, stage: StageDir, problems: Sequence[Problem], trajectories: Sequence[Trajectory], start: Path
+    it: Run, stage: StageDir, problems: Sequence[Problem], trajectories: Sequence[Trajectory], student: Path
 ) -> list[Relabelled]:
     if not stage.relabelled.exists():
         config = it.config.relabel
         with _Timed(it, stage, "relabel", len(problems)) as timer:
-            improver = config.teacher if config.improver == "teacher" else str(start)
+            improver = config.teacher if config.improver == "teacher" else str(student)
             player = it.player(_policy(it, improver or "", gold=config.improver == "gold"), stage.name, "relabel")
             relabelled = asyncio.run(
                 relabel(
