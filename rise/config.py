@@ -453,6 +453,8 @@ def _key(key: str) -> str:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        raise ConfigError('a setting is None, but TOML has no null. Leave it out for the default, or say what you mean: "" or 0.')
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, Mapping):

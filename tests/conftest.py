@@ -117,4 +117,12 @@ def toy_recipe(**overrides) -> RunConfig:
     return build_config(_merge(data, overrides))
 
 
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory):
+    """A finished run of the toy recipe. Copy it before you change anything."""
+    from rise.iterate import run
+
+    return run(toy_recipe(), tmp_path_factory.mktemp("toy") / "run", command=["rise", "run", "toy"])
+
+
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a tiny disk needs root")

@@ -111,7 +111,7 @@ def test_scales_and_overrides_are_laid_over_the_recipe_in_that_order(tmp_path):
     assert load_recipe(path).iterate.rounds == 1
     assert (load_recipe(path, scale="full").iterate.rounds, load_recipe(path, scale="full").seed) == (5, 2)
     assert load_recipe(path, scale="full", overrides=["iterate.rounds=7"]).iterate.rounds == 7
-    with pytest.raises(ConfigError, match='has no scale "ful". Did you mean "full"'):
+    with pytest.raises(ConfigError, match=r'has no scale "ful"\. Did you mean "full"'):
         load_recipe(path, scale="ful")
 
 
@@ -155,6 +155,12 @@ def test_any_text_and_number_survives_the_file(text, number, seed, settings):
         task={"settings": {"own": settings, "names": [text, {"nested": text}]}},
     )  # fmt: skip
     assert build_config(tomllib.loads(to_toml(config))) == config
+
+
+def test_a_setting_without_a_value_cannot_be_written_and_says_so():
+    config = RunConfig(model={"path": "m"}, task={"settings": {"instructions": None}})
+    with pytest.raises(ConfigError, match=r"no null.*Leave it out"):
+        to_toml(config)
 
 
 def test_differences_are_named_in_dots():

@@ -124,6 +124,13 @@ def test_training_lowers_the_loss_of_what_it_trains_on(nano_dir, data, tmp_path)
     assert logs[-1]["step"] == logs[-1]["steps"] == len(logs)
 
 
+def test_a_single_step_trains_although_warming_up_starts_from_nothing(nano_dir, data, tmp_path):
+    settings = TrainConfig(max_steps=1, batch_size=100, learning_rate=1e-2)
+    assert settings.warmup_ratio > 0
+    train(data, nano_dir, tmp_path / "out", settings)
+    assert not close(weights_of(nano_dir), weights_of(tmp_path / "out"), 1e-3)
+
+
 def test_lora_trains_and_its_merged_checkpoint_loads_plainly(nano_dir, data, tmp_path):
     from transformers import AutoModelForCausalLM
 

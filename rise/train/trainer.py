@@ -181,6 +181,8 @@ def run_training(
         rows, batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps,
         line_length=config.line_length, micro_batch_tokens=config.micro_batch_tokens, world=world, seed=seed,
     )  # fmt: skip
+    if plan.n_steps == 1:  # warming up starts from 0: a single step would train nothing
+        config = config.model_copy(update={"warmup_ratio": 0.0})
     arguments = _arguments(config, work, seed, plan.accumulation)
     _check_first_packed_line(net, rows, plan, pad_id)
     optimizer = None

@@ -1,0 +1,339 @@
+"""The whole method on a model of 20,000 parameters: what each stage leaves, what continuing skips, what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import TINY, toy_recipe
+
+from rise.config import build_config
+from rise.dataset import read_examples
+from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, ResumeError
+from rise.iterate import Silent, check, run, student_turns, training_problems
+from rise.run_dir import RunDir
+from rise.trajectory import read_relabelled, read_trajectories
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+STAGES = ["base", "boost-one-turn", "boost", "round-1", "round-2"]
+
+
+class Listening(Silent):
+    def __init__(self):
+        self.begun, self.done = [], []
+
+    def begin(self, stage, part, total):
+        if (stage, part) not in self.begun:
+            self.begun.append((stage, part))
+
+    def stage_done(self, stage):
+        self.done.append(stage.name)
+
+
+def files(path):
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(Path(path).rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def copy(toy_run, tmp_path):
+    return RunDir(shutil.copytree(toy_run.path, tmp_path / "run"))
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Training that only copies its start, and remembers it: for tests of what happens around it."""
+    calls = []
+
+    def train(examples, start, out, config, **kwargs):
+        shutil.copytree(start, out)
+        calls.append((out.parent.name, Path(start).parent.name, list(examples)))
+        return {}
+
+    monkeypatch.setattr("rise.train.train", train)
+    return calls
+
+
+def small(**overrides):
+    """One round from the untrained base, with two problems."""
+    from rise.config import _merge
+
+    task = {"n_train": 2, "n_validation": 2, "n_test": 2}
+    return toy_recipe(**_merge({"boost": {"enabled": False}, "task": task, "iterate": {"rounds": 1}}, overrides))
+
+
+# --- what a run leaves ------------------------------------------------------------------------------------------------
+
+
+def test_every_stage_leaves_what_the_design_says(toy_run):
+    assert [stage.name for stage in toy_run.stages()] == STAGES
+    for stage in toy_run.stages():
+        assert stage.held_out.exists() and stage.metrics.exists() and (stage.checkpoint / "model.safetensors").exists()
+        assert stage.trajectories.exists() == stage.relabelled.exists() == stage.name.startswith("round")
+        assert stage.examples.exists() == stage.dataset.exists() == (stage.name != "base")
+    left = [name for name in files(toy_run.path) if "partial" in name or "/training/" in name]
+    assert left == []
+
+
+def test_stage_files_are_sorted_and_hold_no_clock(toy_run):
+    stage = toy_run.stage("round-1")
+    ids = [t.problem_id for t in read_trajectories(stage.trajectories)]
+    assert ids == sorted(ids) and len(ids) == 12
+    states = [(r.problem_id, r.turn) for r in read_relabelled(stage.relabelled)]
+    assert states == sorted(states)
+    for path in toy_run.path.rglob("*.json*"):
+        if path.name not in ("metrics.jsonl", "provenance.json"):
+            assert '"time"' not in path.read_text() and "seconds" not in path.read_text()
+
+
+def test_round_two_takes_two_student_turns_and_improves_each_state(toy_run):
+    assert {len(t.turns) for t in read_trajectories(toy_run.stage("round-2").trajectories)} == {2}
+    assert {r.turn for r in read_relabelled(toy_run.stage("round-2").relabelled)} == {1, 2}
+    assert {len(r.candidates) for r in read_relabelled(toy_run.stage("round-2").relabelled)} == {3}
+
+
+def test_weights_of_a_round_have_mean_one(toy_run):
+    weights = [e.weight for e in read_examples(toy_run.stage("round-1").examples)]
+    assert sum(weights) / len(weights) == pytest.approx(1.0)
+
+
+def test_metrics_compare_with_the_stage_before_and_hold_every_key(toy_run):
+    metrics = toy_run.stage("round-2").read_metrics()
+    assert metrics["previous"] == "round-1" and metrics["paired"]["previous"]["m1@t1"]["n"] == 6
+    for key in ("m1@t1", "m2@t1", "m1@t3", "p1@t3", "p2@t1", "wrong_to_right", "right_to_wrong", "repeated", "unparsable"):
+        assert {"value", "low", "high", "n"} <= metrics[key].keys()
+    assert len(metrics["accuracy_by_turn"]) == 3
+    assert "previous" not in toy_run.stage("base").read_metrics()
+    assert metrics["controls"]["other"] is not None  # controls = "last"
+    assert toy_run.stage("round-1").read_metrics()["controls"]["other"] is None
+
+
+def test_a_checkpoint_says_how_it_is_to_be_used(toy_run):
+    from rise.train.model import weights_hash
+
+    for stage in toy_run.stages():
+        card = json.loads((stage.checkpoint / "rise.json").read_text())
+        assert (card["task"], card["feedback"], card["feedback_text"], card["window"]) == ("arithmetic", "neutral", "?", 1)
+        assert (card["turns"], card["sampling"]["max_new_tokens"]) == (3, 12)
+        assert card["weights"] == weights_hash(stage.checkpoint)
+    assert json.loads((toy_run.stage("round-2").checkpoint / "rise.json").read_text())["round"] == 2
+
+
+def test_the_log_tells_time_and_tokens_of_each_part(toy_run):
+    events = [e for e in toy_run.read_log() if "part" in e]
+    assert [(e["stage"], e["part"]) for e in events if e["stage"] == "round-2"] == [
+        ("round-2", part) for part in ("rollout", "relabel", "train", "evaluate")
+    ]
+    rollout = next(e for e in events if e["stage"] == "round-2" and e["part"] == "rollout")
+    assert rollout["n_replies"] == 24 and rollout["n_reused"] == 0 and rollout["n_reply_tokens"] > 24
+
+
+def test_the_same_recipe_makes_the_same_files_anywhere(toy_run, tmp_path):
+    again = run(toy_recipe(), tmp_path / "again")
+    clocks = ("metrics.jsonl", "provenance.json")
+    mine, theirs = files(toy_run.path), files(again.path)
+    assert {n: b for n, b in mine.items() if n not in clocks} == {n: b for n, b in theirs.items() if n not in clocks}
+
+
+# --- continuing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_does_nothing_again(copy):
+    before, listening = files(copy.path), Listening()
+    run(toy_recipe(), copy.path, progress=listening)
+    assert listening.begun == [] and files(copy.path) == before
+
+
+def test_continuing_skips_what_is_finished_and_redoes_what_is_not(copy):
+    before = files(copy.path)
+    for name in ("relabelled.jsonl", "examples.jsonl", "held-out.jsonl", "metrics.json"):
+        (copy.stage("round-2").path / name).unlink()
+    shutil.rmtree(copy.stage("round-2").checkpoint)
+    listening = Listening()
+    run(toy_recipe(), copy.path, progress=listening)
+    assert listening.begun == [("round-2", part) for part in ("relabel", "train", "evaluate")]
+    after = files(copy.path)
+    assert {n for n in before if after.get(n) != before[n]} == {"metrics.jsonl"}
+    relabel = [e for e in copy.read_log() if e.get("part") == "relabel"][-1]
+    assert relabel["n_replies"] == 0 and relabel["n_reused"] == 72  # 12 problems, 2 states, 3 samples: all in the ledger
+
+
+def test_a_changed_recipe_is_refused_and_every_change_named(copy):
+    with pytest.raises(ResumeError) as caught:
+        run(toy_recipe(weigh={"temperature": 0.2}, iterate={"rounds": 3}), copy.path)
+    assert "weigh.temperature: 0.4 → 0.2" in str(caught.value) and "iterate.rounds: 2 → 3" in str(caught.value)
+    assert "give another --out" in str(caught.value)
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("…")
+    with pytest.raises(ResumeError, match=r"not empty and holds no config\.toml"):
+        run(small(), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_kill_before_the_config_was_written_leaves_a_directory_that_can_be_run(tmp_path, untrained):
+    (tmp_path / "provenance.json").write_text("{}")
+    (tmp_path / "config.toml.partial").write_text("name = ")
+    run(small(iterate={"rounds": 0}), tmp_path)
+    assert RunDir(tmp_path).stage("base").metrics.exists()
+
+
+def test_an_event_torn_by_a_kill_does_not_swallow_the_next(copy):
+    n = len(copy.read_log())
+    with copy.log.open("a") as file:
+        file.write('{"time":1.0,"sta')
+    copy.stage("round-2").metrics.unlink()
+    copy.stage("round-2").held_out.unlink()
+    run(toy_recipe(), copy.path)
+    assert len(copy.read_log()) == n + 1
+
+
+# --- settings of the method -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "starts"),
+    [
+        ("base", ["base", "base"]),
+        ("boost", ["boost", "boost"]),
+        ("previous", ["boost", "round-1"]),
+    ],
+)
+def test_what_each_rounds_training_starts_from(start, starts, tmp_path, untrained):
+    task = {"n_train": 2, "n_validation": 2, "n_test": 2}
+    boost = {"n_problems": 4, "multi_turn_share": 0.5, "also_one_turn": False}
+    run(toy_recipe(iterate={"start": start}, task=task, boost=boost), tmp_path / "run")
+    assert [(stage, begun) for stage, begun, _ in untrained] == [
+        ("boost-one-turn", "base"), ("boost", "boost-one-turn"), ("round-1", starts[0]), ("round-2", starts[1]),
+    ]  # fmt: skip
+    # Whatever training starts from, the student that is unrolled is the current model.
+    ledger = [json.loads(line) for line in (tmp_path / "run" / "ledger.jsonl").read_text().splitlines()]
+    assert {"round-1/rollout", "round-2/rollout"} <= {line["purpose"] for line in ledger}
+
+
+def test_aggregated_data_holds_the_rounds_before_and_replay_the_boosts_solutions(tmp_path, untrained):
+    recipe = toy_recipe(
+        task={"n_train": 4, "n_validation": 2, "n_test": 2},
+        boost={"n_problems": 8, "multi_turn_share": 0, "also_one_turn": False},
+        dataset={"data": "aggregate", "replay_share": 0.5, "drop_truncated": False},
+        evaluate={"turns": 1, "samples": 1},
+    )
+    run_dir = run(recipe, tmp_path / "run")
+    counts = [run_dir.stage(f"round-{k}").read_dataset()["counts"] for k in (1, 2)]
+    first, second = (list(read_examples(run_dir.stage(f"round-{k}").examples)) for k in (1, 2))
+    own = [e for e in first if e.source != "solution"]
+    assert counts[1]["examples of earlier rounds"] == len(own)
+    assert second[: len(own)] == own  # with the weights they had
+    assert counts[0]["boost examples replayed"] == len(first) - len(own) == min(8, len(own))
+    assert all(e.weight == 1.0 for e in first if e.source == "solution")
+    assert [len(examples) for _, _, examples in untrained] == [8, len(first), len(second)]
+
+
+def test_nothing_left_after_the_keep_rule_says_what_dropped_it_and_what_to_do(tmp_path):
+    with pytest.raises(EmptyStageError, match=r"no example is left to train on \(.* by keep rule.*Loosen keep\.rule"):
+        run(small(keep={"rule": "success"}, relabel={"relabel_right": "skip"}), tmp_path / "run")
+
+
+def test_lora_in_a_whole_run(tmp_path, nano_dir):
+    recipe = small(dataset={"drop_truncated": False}).model_dump()
+    recipe["model"] = {"path": str(nano_dir), "lora": {"rank": 2}}
+    run_dir = run(build_config(recipe), tmp_path / "run")
+    assert not any("adapter" in name for name in files(run_dir.stage("round-1").checkpoint))
+    assert files(run_dir.stage("round-1").checkpoint)["model.safetensors"] != (nano_dir / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def own(tmp_path, nano_dir):
+    """Your own problems.jsonl and your own model directory."""
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text("".join(json.dumps({"question": f"{i}+1", "gold": str(i + 1)}) + "\n" for i in range(60)))
+    recipe = small().model_dump()
+    recipe |= {"model": {"path": str(nano_dir)}, "dataset": {"drop_truncated": False}}
+    recipe["task"] = {"name": "jsonl", "n_train": 3, "n_validation": 2, "n_test": 2}
+    recipe["task"]["settings"] = {"path": str(problems)}
+    recipe["state"]["instructions"] = ""
+    recipe["sampling"]["max_new_tokens"] = 8
+
+    def build():
+        return build_config(recipe)
+
+    return problems, recipe, build
+
+
+def test_own_problems_and_own_model(own, tmp_path):
+    run_dir = run(own[2](), tmp_path / "run")
+    assert [s.name for s in run_dir.stages()] == ["base", "round-1"]
+    assert not run_dir.stage("base").checkpoint.exists()  # the model stays where it was
+
+
+def test_changed_problems_or_a_changed_model_are_refused_by_name(own, tmp_path, nano_dir, untrained):
+    problems, recipe, build = own
+    model = shutil.copytree(nano_dir, tmp_path / "model")
+    recipe["model"]["path"] = str(model)
+    run(build(), tmp_path / "run")
+    problems.write_text(problems.read_text().replace('"gold": "', '"gold": "1'))
+    with pytest.raises(ResumeError, match="training problems: its content is not what it was"):
+        run(build(), tmp_path / "run")
+    problems.write_text(problems.read_text().replace('"gold": "1', '"gold": "'))
+    run(build(), tmp_path / "run")
+    with (model / "model.safetensors").open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(ResumeError, match=r"model\.path: its content is not what it was"):
+        run(build(), tmp_path / "run")
+
+
+def test_boost_without_worked_solutions_says_so(own, tmp_path):
+    own[1]["boost"] = {"enabled": True, "n_problems": 2, "disjoint": False}
+    with pytest.raises(DataError, match=r"boost trains on worked solutions.*boost\.enabled = false"):
+        run(own[2](), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("turns", "offset", "expected"), [("round", 0, [1, 2, 3]), ("round", -1, [1, 1, 2]), (2, 0, [2, 2, 2])])
+def test_student_turns_by_round(turns, offset, expected):
+    config = small(rollout={"turns": turns, "turns_offset": offset})
+    assert [student_turns(config, k) for k in (1, 2, 3)] == expected
+
+
+def test_fresh_problems_each_round_or_the_same_and_never_the_boosts():
+    boost = {"enabled": True, "n_problems": 10, "disjoint": True}
+    task = {"n_train": 4, "settings": {"sum_digits": 2}}
+    ids = {}
+    for kind in ("same", "fresh"):
+        config = small(rollout={"problems": kind}, boost=boost, task=task)
+        made = check(config)
+        ids[kind] = [[p.id for p in training_problems(config, made, k)] for k in (1, 2)]
+        boosted = {p.id for p in made.problems("train", 10)}
+        assert not boosted & {name for names in ids[kind] for name in names}
+    assert ids["same"][0] == ids["same"][1] == ids["fresh"][0]
+    assert not set(ids["fresh"][0]) & set(ids["fresh"][1])
+
+
+# --- trouble found early ----------------------------------------------------------------------------------------------
+
+
+def test_a_context_too_small_for_the_next_turn_names_the_way_out(tmp_path):
+    recipe = small(
+        model={"nano": {**TINY.model_dump(), "max_length": 32}}, state={"window": "all"},
+        sampling={"max_new_tokens": 30}, evaluate={"turns": 3},
+    )  # fmt: skip
+    with pytest.raises(PolicyError, match=r"built for 32.*Lower state\.window"):
+        run(recipe, tmp_path / "run")
+
+
+def test_nano_needs_a_task_with_an_alphabet():
+    recipe = small().model_dump() | {"task": {"name": "gsm8k"}}
+    with pytest.raises(ConfigError, match="fixed alphabet"):
+        check(build_config(recipe))
+
+
+def test_a_feedback_function_is_looked_for_before_hours_are_spent(tmp_path):
+    with pytest.raises(ConfigError, match='Write "module:function"'):
+        run(small(state={"feedback": "nowhere:f"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_none(own, tmp_path):
+    own[1]["model"]["path"] = str(tmp_path)
+    with pytest.raises(ModelError, match=r"holds no config\.json"):
+        run(own[2](), tmp_path / "run")
