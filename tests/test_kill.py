@@ -147,3 +147,14 @@ def test_ctrl_c_ends_at_once_and_continues_like_a_kill(share, server, whole, tmp
     assert stopped["seconds"] < share * whole.seconds + 5
     server.finish(tmp_path / "run")
     whole.equals(tmp_path / "run")
+
+
+def test_without_deterministic_every_finished_turn_is_still_sampled_once(server, whole, tmp_path):
+    """The weaker promise: equality is statistical then, but nothing is asked for twice and nothing is missing."""
+    out, overrides = tmp_path / "run", {**SMALLER, "deterministic": False}
+    for at in (40, 60, 80):
+        assert server.run(out, overrides=overrides, at=at, when="half")["code"] == -signal.SIGKILL
+    server.finish(out, overrides=overrides)
+    replies = [line for line in ledger_lines(out) if '"turn":' in line]
+    assert len(replies) == len([line for line in whole.ledger if '"turn":' in line])
+    assert stage_files(out).keys() == whole.files.keys()
