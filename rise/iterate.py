@@ -6,7 +6,6 @@ place, so a run that was killed continues by being started again.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -31,7 +30,7 @@ from rise.policies import make_policy
 from rise.policy import Policy, Sampling
 from rise.prompt import Prompt, load_function
 from rise.relabel import relabel
-from rise.rollout import Player, Usage, rollout
+from rise.rollout import Player, Usage, play_out, rollout
 from rise.run_dir import RunDir, StageDir
 from rise.task import Problem, Task
 from rise.tasks import make_task
@@ -263,15 +262,15 @@ def _boost(it: Run, base: Path) -> Path:
         policy = _policy(it, one_turn.checkpoint)
         with _Timed(it, stage, "rollout", len(chosen)) as timer:
             player = it.player(policy, "boost", "rollout")
-            trajectories = asyncio.run(rollout(player, chosen, n_turns=1, stop_when_right=False))
+            trajectories = play_out(player, rollout(player, chosen, n_turns=1, stop_when_right=False))
             timer.usage = player.usage
         right = [t for t in trajectories if t.turns[0].right]
         n_wrong = len(trajectories) - len(right)
         most = round(n_wrong * config.right_share / max(1e-9, 1 - config.right_share))
         shown = {t.problem_id for t in right[:most]} | {t.problem_id for t in trajectories if not t.turns[0].right}
         kept = [t for t in trajectories if t.problem_id in shown]
-        relabelled = asyncio.run(
-            relabel(player, [p for p in chosen if p.id in shown], kept, improver="gold", relabel_right="keep")
+        relabelled = play_out(
+            player, relabel(player, [p for p in chosen if p.id in shown], kept, improver="gold", relabel_right="keep")
         )
         by_id = {p.id: p for p in chosen}
         multi, dropped, counts = build_examples(
@@ -310,7 +309,7 @@ def _collect(it: Run, stage: StageDir, problems: Sequence[Problem], student: Pat
         n_turns, stop = student_turns(it.config, k), it.config.rollout.stop_when_right
         with _Timed(it, stage, "rollout", len(problems)) as timer:
             player = it.player(_policy(it, student), stage.name, "rollout")
-            trajectories = asyncio.run(rollout(player, problems, n_turns=n_turns, stop_when_right=stop))
+            trajectories = play_out(player, rollout(player, problems, n_turns=n_turns, stop_when_right=stop))
             timer.usage = player.usage
         write_jsonl(stage.trajectories, (to_json(t) for t in sorted(trajectories, key=lambda t: t.problem_id)))
     return list(read_trajectories(stage.trajectories))
@@ -324,7 +323,8 @@ def _improve(
         with _Timed(it, stage, "relabel", len(problems)) as timer:
             improver = config.teacher if config.improver == "teacher" else str(student)
             player = it.player(_policy(it, improver or "", gold=config.improver == "gold"), stage.name, "relabel")
-            relabelled = asyncio.run(
+            relabelled = play_out(
+                player,
                 relabel(
                     player, problems, trajectories, improver=config.improver, n_samples=config.n_samples,
                     states=config.states, relabel_right=config.relabel_right,
@@ -415,8 +415,9 @@ def _evaluate(it: Run, stage: StageDir, path: Path, n: int | None = None) -> Non
         control = config.evaluate.controls == "all" or (config.evaluate.controls == "last" and stage.name == f"round-{last}")
         with _Timed(it, stage, "evaluate", len(problems)) as timer:
             player = it.player(_policy(it, str(path)), stage.name, "evaluate")
-            records = asyncio.run(
-                evaluate(player, problems, n_turns=config.evaluate.turns, n_samples=config.evaluate.samples, control=control)
+            records = play_out(
+                player,
+                evaluate(player, problems, n_turns=config.evaluate.turns, n_samples=config.evaluate.samples, control=control),
             )
             timer.usage = player.usage
         write_jsonl(stage.held_out, (_without_ids(to_json(r)) for r in sorted(records, key=lambda r: r.problem_id)))

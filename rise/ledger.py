@@ -7,6 +7,7 @@ last line is owed again. Stage files are built from it; nothing else remembers w
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import time
@@ -28,6 +29,13 @@ class Ledger:
         self.n_written = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            raise RiseError(
+                f"{path}: another process is at work in this directory. Wait for it, stop it, or give another --out."
+            ) from error
         self._places: dict[str, tuple[int, int]] = {}
         self._end = self._scan()
         self._synced = time.monotonic()

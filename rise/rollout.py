@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -163,6 +163,18 @@ def _first(error: BaseException) -> BaseException:
     if not isinstance(error, BaseExceptionGroup):
         return error
     return _first((error.subgroup(RiseError) or error).exceptions[0])
+
+
+def play_out(player: Player, work: Coroutine[Any, Any, Record]) -> Record:
+    """Run `work` in an event loop of its own and let go of the player's policy afterwards, whatever happened."""
+
+    async def closing() -> Record:
+        try:
+            return await work
+        finally:
+            await player.policy.close()
+
+    return asyncio.run(closing())
 
 
 async def rollout(player: Player, problems: Sequence[Problem], *, n_turns: int, stop_when_right: bool) -> list[Trajectory]:

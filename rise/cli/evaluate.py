@@ -29,7 +29,6 @@ def evaluate(
 
     State and sampling come from the checkpoint's rise.json where there is one.
     """
-    import asyncio
     import json
     import tempfile
 
@@ -40,7 +39,7 @@ def evaluate(
     from rise.jsonl import write_jsonl, write_whole
     from rise.ledger import Ledger
     from rise.policies import make_policy
-    from rise.rollout import Player
+    from rise.rollout import Player, play_out
     from rise.tasks import make_task
     from rise.trajectory import to_json
 
@@ -68,7 +67,7 @@ def evaluate(
             player_policy, prompt, judge, draw, ledger, purpose="evaluate", seed=seed,
             renderer=getattr(player_policy, "renderer", None), on_done=bars.advance,
         )  # fmt: skip
-        records = asyncio.run(play(player, problems, n_turns=turns, n_samples=samples, control=control))
+        records = play_out(player, play(player, problems, n_turns=turns, n_samples=samples, control=control))
         ledger.close()
         metrics = {"policy": policy, "task": name, "split": split} | measure(
             records, judge.same, truthful=prompt.feedback == "truthful", turns=turns

@@ -27,19 +27,19 @@ def rollout(
     scale: Scale = None,
 ) -> None:
     """Play a policy on the training problems and write trajectories."""
-    import asyncio
 
     from rise.config import load_recipe
     from rise.iterate import student_turns, training_problems
     from rise.jsonl import write_jsonl
-    from rise.rollout import rollout as play
+    from rise.rollout import play_out
+    from rise.rollout import rollout as unroll
     from rise.trajectory import to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
     with _at_work(config, policy, out, "rollout") as (player, task):
         problems = training_problems(config, task)
         turns = student_turns(config, 1)
-        done = asyncio.run(play(player, problems, n_turns=turns, stop_when_right=config.rollout.stop_when_right))
+        done = play_out(player, unroll(player, problems, n_turns=turns, stop_when_right=config.rollout.stop_when_right))
     write_jsonl(out, (to_json(t) for t in done))
     print(f"{out}: {len(done)} trajectories, {sum(t.turns[-1].right for t in done)} end right")
 
@@ -59,7 +59,6 @@ def relabel(
     scale: Scale = None,
 ) -> None:
     """Put a better reply at the states of trajectories; optionally build the weighted examples."""
-    import asyncio
     import json
 
     from rise.config import load_recipe
@@ -68,6 +67,7 @@ def relabel(
     from rise.iterate import round_examples, training_problems
     from rise.jsonl import write_jsonl, write_whole
     from rise.relabel import relabel as improve
+    from rise.rollout import play_out
     from rise.trajectory import read_trajectories, to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
@@ -78,7 +78,8 @@ def relabel(
         if len(problems) < len(wanted):
             raise DataError(f"{trajectories}: {len(wanted) - len(problems)} of its problems are not in the recipe's task.")
         settings = config.relabel
-        done = asyncio.run(
+        done = play_out(
+            player,
             improve(
                 player, problems, records, improver=settings.improver, n_samples=settings.n_samples,
                 states=settings.states, relabel_right=settings.relabel_right,
