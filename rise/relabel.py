@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from rise.errors import DataError
 from rise.rollout import Player
@@ -24,11 +24,17 @@ async def relabel(
     n_samples: int = 1,
     states: Literal["last", "every"] = "last",
     relabel_right: RelabelRight = "skip",
+    student: Any = None,
 ) -> list[Relabelled]:
     """Improved replies, sorted by (problem, state). `player.policy` is the improver; `gold` asks nobody.
 
     The improver sees exactly what the student saw: the problem, its own attempts and the feedback, never the gold answer.
+    `student` is the student's renderer. A teacher's token ids are kept only if its renderer is the same: the ids of
+    another tokenizer or template would teach the student other words, so they are rendered again from the text.
     """
+    same_ids = improver != "teacher" or (
+        student is not None and player.renderer is not None and student.fingerprint == player.renderer.fingerprint
+    )
     by_id = {trajectory.problem_id: trajectory for trajectory in trajectories}
     if improver == "gold":
         lacking = next((p for p in problems if p.solution is None), None)
@@ -49,6 +55,8 @@ async def relabel(
                 candidates = [player.judged(problem, Turn(reply=problem.solution or "", source="gold"))]
             else:
                 candidates = await player.turns(problem, shown, n=n_samples, source=improver, trust_ledger=trust)
+                if not same_ids:
+                    candidates = [replace(turn, prompt_ids=None, reply_ids=None) for turn in candidates]
             rewards = [candidate.reward or 0.0 for candidate in candidates]
             out.append(Relabelled(problem.id, k, tuple(candidates), rewards.index(max(rewards))))
         return out

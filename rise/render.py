@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rise.errors import ModelError
+from rise.jsonl import dumps
 from rise.trajectory import Message
 
 
@@ -36,6 +39,12 @@ class Renderer:
             return cls(AutoTokenizer.from_pretrained(str(path), **kwargs))
         except (OSError, ValueError) as error:
             raise ModelError(f"{path}: no tokenizer can be loaded from there ({str(error).splitlines()[0]}).") from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of vocabulary and chat template: where it is the same, so are token ids and what they mean."""
+        parts = [sorted(self.tokenizer.get_vocab().items()), self.tokenizer.chat_template, sorted(self.eos_ids)]
+        return hashlib.sha256(dumps(parts).encode()).hexdigest()[:12]
 
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """The state with the opening of the assistant's turn. Raises `ModelError` if the template refuses a message."""

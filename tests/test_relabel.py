@@ -117,3 +117,36 @@ def test_the_improver_has_its_own_random_streams(judge, tmp_path):
         player = Player(policy, Prompt(), judge, Sampling(), Ledger(tmp_path / f"{purpose}.jsonl"), purpose)
         asyncio.run(player.turns(P, [W], n=3))
     assert len({seed for group in seeds for seed in group}) == 9
+
+
+class Speaking(ScriptedPolicy):
+    """A teacher in this process: its replies come with the ids of its own tokenizer."""
+
+    takes_ids = True
+
+    async def reply(self, request):
+        return [Reply("so 4", (7, 8, 2), "stop", 3, 3) for _ in request.seeds]
+
+
+@pytest.mark.parametrize(("alphabet", "kept"), [("0123456789+ os", True), ("os +9876543210?", False)])
+def test_a_teachers_ids_are_kept_only_where_they_mean_the_same_to_the_student(judge, tmp_path, renderer, alphabet, kept):
+    from rise.render import Renderer
+    from rise.train.nano import make_tokenizer
+
+    student, teacher = Renderer(make_tokenizer("0123456789+ os")), Renderer(make_tokenizer(alphabet))
+    player = Player(
+        Speaking(lambda messages, seed: ""), Prompt(), judge, Sampling(), Ledger(tmp_path / "l"), "x", renderer=teacher
+    )
+    [found] = asyncio.run(relabel(player, [P], [trajectory(W)], improver="teacher", student=student))
+    assert (found.reply.reply_ids, found.reply.prompt_ids is not None) == ((7, 8, 2) if kept else None, kept)
+    assert found.reply.reply == "so 4"
+
+
+def test_another_chat_template_is_another_renderer():
+    from rise.render import Renderer
+    from rise.train.nano import make_tokenizer
+
+    one, other = make_tokenizer("012"), make_tokenizer("012")
+    assert Renderer(one).fingerprint == Renderer(other).fingerprint
+    other.chat_template = other.chat_template.replace("<|u|>", "<|s|>")
+    assert Renderer(one).fingerprint != Renderer(other).fingerprint
