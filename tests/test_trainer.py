@@ -230,7 +230,7 @@ def test_arguments_that_would_break_the_contract_are_refused_with_the_reason(arg
 
 
 def test_every_refusal_names_a_field_or_something_a_user_may_take_for_one():
-    from rise.train.trainer import REFUSED
+    from rise.train.arguments import REFUSED
 
     assert all(reason[0].islower() for reason in REFUSED.values())
 
@@ -348,3 +348,17 @@ def test_a_checkpoint_that_cannot_be_written_whole_is_no_checkpoint(data, nano_d
     with pytest.raises(OSError, match="No space left"):
         train(data, nano_dir, tmp_path / "out", one_step())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_somebody_elses_is_neither_replaced_nor_cleared(nano_dir, data, tmp_path):
+    """`training/` beside the output may be the user's, and so may the output itself."""
+    own, home = tmp_path / "training" / "notes.txt", tmp_path / "home" / "config.json"
+    for file in (own, home):
+        file.parent.mkdir()
+        file.write_text("{}")
+    with pytest.raises(ConfigError, match=r"home exists and is no checkpoint"):
+        train(data, nano_dir, home.parent, one_step())
+    train(data, nano_dir, tmp_path / "out", one_step(save_steps=1))
+    train(data, nano_dir, tmp_path / "out", one_step())  # one of ours is replaced
+    assert own.exists() and home.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "out", "training"]

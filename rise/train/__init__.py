@@ -25,10 +25,11 @@ def train(
     """Fine-tune the model at `start` on weighted examples and write a plain transformers checkpoint to `out`.
 
     Returns counts of the training (rows, steps, tokens). `card` becomes `rise.json` in the checkpoint. `work` holds
-    unfinished training where `config.save_steps` asks for it.
+    unfinished training where `config.save_steps` asks for it, and is removed at the end.
     """
     from rise.train.trainer import run_training
 
     return run_training(
-        examples, start, out, config, model=model, seed=seed, card=card, work=work or out.with_name("training"), on_log=on_log
-    )
+        examples, start, out, config, model=model, seed=seed, card=card, on_log=on_log,
+        work=work or out.with_name(out.name + ".training"),
+    )  # fmt: skip

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rise.errors import ModelError
+from rise.errors import ConfigError, ModelError
 from rise.render import Renderer
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -52,6 +52,7 @@ def convert_gguf(directory: Path, gguf_file: str, out: Path) -> None:
 
 def save_checkpoint(model: Any, tokenizer: Any, path: Path, card: dict[str, Any] | None = None) -> None:
     """Write beside the target, then rename: a `checkpoint/` that exists is complete."""
+    check_free(path)
     _quiet()
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -72,6 +73,15 @@ def save_checkpoint(model: Any, tokenizer: Any, path: Path, card: dict[str, Any]
     if path.exists():
         shutil.rmtree(path)
     os.replace(partial, path)
+
+
+def check_free(path: Path) -> None:
+    """Raise `ConfigError` if `path` holds anything but a checkpoint, since a checkpoint written there would replace it."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if (path / "rise.json").exists() or ((path / "config.json").exists() and any(path.glob("*.safetensors"))):
+        return
+    raise ConfigError(f"{path} exists and is no checkpoint (no rise.json, no config.json with weights). Give another --out.")
 
 
 def _quiet() -> None:
