@@ -151,7 +151,8 @@ class BoostConfig(Settings):
     """A finished run whose base and boost are copied instead of made again: improvers are compared from one start."""
     also_one_turn: bool = True
     """Also train and report a boost without multi-turn examples, since a model that never saw the format is no baseline."""
-    n_problems: int = Field(20000, ge=1)
+    n_problems: Count = 20000
+    """`all` takes every training problem there is, and then `disjoint` must be off."""
     multi_turn_share: float = Field(0.3, ge=0, lt=1)
     """Share of examples that show a wrong (or right) attempt and the improver's reply after it."""
     disjoint: bool = True
@@ -299,6 +300,11 @@ class RunConfig(Settings):
             raise ValueError(
                 "dataset.replay_share needs boost examples to replay, but boost.enabled = false. "
                 "Set dataset.replay_share = 0, or enable the boost"
+            )
+        if self.boost.enabled and self.boost.disjoint and self.boost.n_problems == "all":
+            raise ValueError(
+                'boost.n_problems = "all" leaves no problem for the rounds while boost.disjoint = true. '
+                "Set boost.disjoint = false, or give boost.n_problems a number"
             )
         if self.rollout.problems == "fresh" and self.task.n_train == "all" and self.rollout.n_problems is None:
             raise ValueError(

@@ -21,13 +21,14 @@ from typing import Any, Literal, Protocol
 from rise.config import RunConfig, TrainConfig, differences, load_recipe
 from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids
 from rise.errors import ConfigError, DataError, EmptyStageError
-from rise.evaluate.metrics import by_field, measure, paired_stages, read_held_out
+from rise.evaluate.metrics import by_field, measure, paired_stages, read_held_out, write_held_out
 from rise.evaluate.protocol import evaluate
 from rise.jsonl import dumps, write_jsonl, write_whole
 from rise.judge import Judge
 from rise.ledger import Ledger
 from rise.policies import make_policy
 from rise.policy import Policy, Sampling
+from rise.preflight import preflight
 from rise.prompt import Prompt, load_function
 from rise.relabel import relabel
 from rise.rollout import Player, Usage, play_out, rollout
@@ -84,6 +85,7 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
     """
     fix_threads(config)
     task = check(config)
+    preflight(config, task, lambda k: training_problems(config, task, k))
     run_dir = RunDir(directory)
     run_dir.open(config, command=command, contents=contents(config, task))
     ledger = Ledger(run_dir.ledger)
@@ -130,7 +132,7 @@ def contents(config: RunConfig, task: Task) -> dict[str, str]:
     """Hashes of what a recipe only names, so that a run is not continued on other problems or from another model."""
     problems = list(training_problems(config, task))
     if config.boost.enabled:
-        problems += task.problems("train", config.boost.n_problems)
+        problems += task.problems("train", _number(config.boost.n_problems))
     parts = {"training problems": problems, "held-out problems": _held_out(config, task)}
     out = {
         name: hashlib.sha256(dumps([[p.id, p.question, p.gold, p.solution] for p in part]).encode()).hexdigest()[:12]
@@ -157,7 +159,7 @@ def make_player(
 def training_problems(config: RunConfig, task: Task, number: int = 1) -> Sequence[Problem]:
     """Problems of round `number`. The first `boost.n_problems` are the boost's, the rounds take theirs behind them."""
     n = config.rollout.n_problems or _number(config.task.n_train)
-    start = config.boost.n_problems if config.boost.enabled and config.boost.disjoint else 0
+    start = (_number(config.boost.n_problems) or 0) if config.boost.enabled and config.boost.disjoint else 0
     if config.rollout.problems == "fresh" and n is not None:
         start += (number - 1) * n
     return task.problems("train", n, start=start)
@@ -244,7 +246,7 @@ def _base(it: Run) -> Path:
 def _boost(it: Run, base: Path) -> Path:
     """Supervised training on worked solutions; then again with turns in which an attempt is shown and improved."""
     config = it.config.boost
-    problems = it.task.problems("train", config.n_problems)
+    problems = it.task.problems("train", _number(config.n_problems))
     one_turn = it.dir.stage("boost-one-turn")
     if not one_turn.examples.exists():
         _write_examples(it, one_turn, _solutions(it, problems), Counter(), Counter())
@@ -420,7 +422,7 @@ def _evaluate(it: Run, stage: StageDir, path: Path, n: int | None = None) -> Non
                 evaluate(player, problems, n_turns=config.evaluate.turns, n_samples=config.evaluate.samples, control=control),
             )
             timer.usage = player.usage
-        write_jsonl(stage.held_out, (_without_ids(to_json(r)) for r in sorted(records, key=lambda r: r.problem_id)))
+        write_held_out(stage.held_out, records)
     records = list(read_held_out(stage.held_out))
     metrics = summarise(it, stage, records)
     write_whole(stage.metrics, json.dumps(metrics, indent=1) + "\n")
@@ -503,15 +505,6 @@ def _tokenizer_path(it: Run) -> Path:
 
 def _feedback_characters(it: Run) -> str:
     return (it.prompt.feedback_text or "") + (it.prompt.instructions or "") + "?"
-
-
-def _without_ids(record: dict[str, Any]) -> dict[str, Any]:
-    """Held-out replies never train, so their ids are left out of the file (the ledger has them)."""
-    for name in ("run", "samples", "other"):
-        for turn in record.get(name, []):
-            turn.pop("prompt_ids", None)
-            turn.pop("reply_ids", None)
-    return record
 
 
 def fix_threads(config: RunConfig) -> None:

@@ -35,6 +35,16 @@ def problem_id(question: str, gold: str) -> str:
     return hashlib.sha256(f"{question}\x1f{gold}".encode()).hexdigest()[:12]
 
 
+def fewer(split: Split) -> str:
+    """Where the number of problems of a split is set: the tail of a message about too few of them."""
+    if split == "train":
+        return (
+            "task.n_train, rollout.n_problems or boost.n_problems (the rounds take theirs behind the boost's unless "
+            "boost.disjoint = false)"
+        )
+    return f"task.n_{split} in a recipe, -n of rise evaluate"
+
+
 class Task(Protocol):
     """A source of problems and the way its answers are judged."""
 

@@ -112,9 +112,10 @@ def test_run_writes_the_report_and_running_its_config_again_continues(rise, reci
     provenance = json.loads((out / "provenance.json").read_text())
     assert provenance["command"][:2] == ["rise", "run"]
     before = (out / "base" / "metrics.json").stat().st_mtime_ns
-    code, printed, _ = rise("run", out / "config.toml")
-    assert code == 0 and "base: evaluate" not in printed
-    assert (out / "base" / "metrics.json").stat().st_mtime_ns == before
+    for again in (out / "config.toml", out):
+        code, printed, _ = rise("run", again)
+        assert code == 0 and "base: evaluate" not in printed
+        assert (out / "base" / "metrics.json").stat().st_mtime_ns == before
 
 
 def test_dry_run_prints_the_resolved_recipe_and_makes_nothing(rise, recipe, tmp_path, monkeypatch):
@@ -163,6 +164,18 @@ def test_evaluate_any_policy_in_the_same_table(rise, tmp_path):
     assert metrics["m5@t1"]["value"] == 0.0 and metrics["wrong_to_right"]["value"] == 1.0
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
     assert "last reply by turn: 0.0" in rise(*arguments)[1]
+    kept = [json.loads(line) for line in (tmp_path / "out" / "held-out.jsonl").read_text().splitlines()]
+    assert [row["problem_id"] for row in kept] == sorted(row["problem_id"] for row in kept)
+    # Without -n, a file with fewer than 200 problems is asked whole; a recipe's way to write a setting is known here too.
+    code, printed, _ = rise(*arguments[:5], f"task.settings.test_path={problems}", "--json")
+    assert code == 0 and json.loads(printed)["m1@t1"]["n"] == 4
+    assert len(json.loads(printed)["accuracy_by_turn"]) == 5
+
+
+def test_evaluate_leaves_token_ids_out_of_its_records_as_a_run_does(rise, toy_run, tmp_path):
+    assert rise("evaluate", toy_run.stage("round-1").checkpoint, "-n", 4, "--samples", 2, "--out", tmp_path / "out")[0] == 0
+    text = (tmp_path / "out" / "held-out.jsonl").read_text()
+    assert "reply_ids" not in text and text.count("\n") == 4
 
 
 def test_report_show_and_judge(rise, toy_run, tmp_path):
@@ -209,6 +222,24 @@ def test_files_that_are_not_there(refused, recipe, tmp_path):
     assert "none" in refused("report", none)
     assert "no such file" in refused("train", recipe(), "--examples", none, "--start", "x", "--out", tmp_path / "o")
     assert "no model can be loaded" in refused("rollout", recipe(), "--policy", none, "--out", tmp_path / "o")
+
+
+def test_evaluate_says_what_it_cannot_do(refused, rise, toy_run, tmp_path):
+    checkpoint = toy_run.stage("round-1").checkpoint
+    for option in ("--turns", "--samples", "-n", "--batch-size"):
+        code, _, err = rise("evaluate", checkpoint, option, 0)
+        assert code == 2 and f"Invalid value for '{option}'" in err
+    assert "--dtype int8: use float32, bfloat16 or float16" in refused("evaluate", checkpoint, "--dtype", "int8")
+    assert "there is no such directory" in refused("evaluate", tmp_path / "none")  # and not: carries no rise.json
+    assert "only task.settings" in refused("evaluate", checkpoint, "--set", "task.n_test=3")
+    file = tmp_path / "few.jsonl"
+    file.write_text('{"question": "1+1", "gold": "2"}\n')
+    text = refused("evaluate", checkpoint, "--task", "jsonl", "--set", f"test_path={file}", "-n", 5)
+    assert "has 1 test problems" in text and "task.n_test in a recipe, -n of rise evaluate" in text
+
+
+def test_a_directory_that_is_no_run_is_no_recipe(refused, tmp_path):
+    assert "without the config.toml of a run" in refused("run", tmp_path)
 
 
 def test_a_task_without_problems(refused, tmp_path):

@@ -19,6 +19,7 @@ LADDER = [
     {"judges", "prompt", "render", "run_dir"},
     {"tasks", "dataset"},
     {"policies", "train"},
+    {"preflight"},
     {"rollout"},
     {"relabel"},
     {"evaluate"},

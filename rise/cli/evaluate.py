@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rise.task import Problem, Task
 
 
 def evaluate(
@@ -15,12 +19,14 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="Task setting, or state.…/sampling.…: --set path=problems.jsonl.")
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    n: Annotated[int, typer.Option("-n", help="Number of problems.")] = 200,
-    turns: Annotated[int | None, typer.Option(help="Turns per run; by default the checkpoint's, else 5.")] = None,
-    samples: Annotated[int, typer.Option(help="Parallel turn-1 samples.")] = 5,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="Number of problems; by default 200, or all where a file has fewer.")
+    ] = None,
+    turns: Annotated[int | None, typer.Option(min=1, help="Turns per run; by default the checkpoint's, else 5.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Parallel turn-1 samples.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the random streams.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Replies generated together by a local policy.")] = 128,
-    dtype: Annotated[str, typer.Option(help="Of a local policy's weights: float32 or bfloat16.")] = "float32",
+    batch_size: Annotated[int, typer.Option(min=1, help="Replies generated together by a local policy.")] = 128,
+    dtype: Annotated[str, typer.Option(help="Of a local policy's weights: float32, bfloat16 or float16.")] = "float32",
     control: Annotated[bool, typer.Option(help="Also show other problems' attempts, as a control.")] = True,
     out: Annotated[Path | None, typer.Option(help="Keep records, ledger and metrics in this directory; continues it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print metrics as JSON.")] = False,
@@ -34,19 +40,23 @@ def evaluate(
 
     from rise.cli.progress import Bars, stage_line
     from rise.errors import ConfigError
-    from rise.evaluate.metrics import measure
+    from rise.evaluate.metrics import measure, write_held_out
     from rise.evaluate.protocol import evaluate as play
-    from rise.jsonl import write_jsonl, write_whole
+    from rise.jsonl import write_whole
     from rise.ledger import Ledger
     from rise.policies import make_policy
+    from rise.preflight import check_spec
     from rise.rollout import Player, play_out
     from rise.tasks import make_task
-    from rise.trajectory import to_json
+    from rise.train.model import DTYPES
 
     if split not in ("train", "validation", "test"):
         raise ConfigError(f"--split {split}: use train, validation or test.")
+    if dtype not in DTYPES:
+        raise ConfigError(f"--dtype {dtype}: use {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
+    check_spec(policy)
     card = read_card(policy)
-    settings, state, sampling = divide(set_ or [], card)
+    settings, state, sampling = divide(set_ or [])
     name = task or card.get("task")
     if name is None:
         raise ConfigError(f"{policy} carries no rise.json that names a task. Give one: --task gsm8k, for example.")
@@ -54,8 +64,8 @@ def evaluate(
         settings = {**card.get("task_settings", {}), **settings}
     the_task = make_task(name, **settings)
     prompt, draw = build_state(state, sampling, card, the_task)
-    turns = turns or card.get("turns", 5)
-    problems = the_task.problems(split, n)  # type: ignore[arg-type]
+    turns = card.get("turns", 5) if turns is None else turns
+    problems = held_out(the_task, split, n)
     player_policy = make_policy(policy, batch_size=batch_size, dtype=dtype)
     judge = the_task.judge()
     with tempfile.TemporaryDirectory() as scratch, Bars() as bars:
@@ -73,7 +83,7 @@ def evaluate(
             records, judge.same, truthful=prompt.feedback == "truthful", turns=turns
         )
         if out is not None:
-            write_jsonl(out / "held-out.jsonl", (to_json(r) for r in records))
+            write_held_out(out / "held-out.jsonl", records)
             write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     if json_:
         print(json.dumps(metrics))
@@ -89,15 +99,34 @@ def read_card(policy: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def divide(overrides: list[str], card: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """`--set` texts → (task settings, state settings, sampling settings)."""
+def held_out(task: Task, split: str, n: int | None, most: int = 200) -> Sequence[Problem]:
+    """The problems to ask: `n`, or by default the first `most`, or all where there are fewer."""
+    if n is None and not getattr(task, "endless", False):
+        return task.problems(split)[:most]  # type: ignore[arg-type]
+    return task.problems(split, n or most)  # type: ignore[arg-type]
+
+
+def divide(overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """`--set` texts → (task settings, state settings, sampling settings). `task.settings.path=…` is `path=…`.
+
+    >>> divide(["path=a", "task.settings.mode=lenient", "state.window=1"])
+    ({'path': 'a', 'mode': 'lenient'}, {'window': 1}, {})
+    """
     from rise.config import parse_override
+    from rise.errors import ConfigError
 
     parts: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
     for text in overrides:
         for key, value in parse_override(text).items():
             if key in ("state", "sampling") and isinstance(value, dict):
                 parts[1 if key == "state" else 2].update(value)
+            elif key == "task" and isinstance(value, dict):
+                if not isinstance(value.get("settings"), dict):
+                    raise ConfigError(
+                        f"--set {text}: of a recipe's [task] only task.settings.… can be set here. "
+                        "The task is named by --task, the number of problems by -n."
+                    )
+                parts[0].update(value["settings"])
             else:
                 parts[0][key] = value
     return parts

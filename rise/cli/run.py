@@ -9,7 +9,7 @@ import typer
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML), or the config.toml of a run to continue or repeat.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML); or a run directory, or its config.toml, to continue.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override one setting: --set relabel.n_samples=16.")] = None,
     scale: Annotated[str | None, typer.Option(help="Apply the recipe's [scale.NAME] table.")] = None,
     out: Annotated[
@@ -24,15 +24,22 @@ def run(
     import sys
 
     from rise.config import load_recipe, to_toml
+    from rise.errors import ConfigError
 
+    if recipe.is_dir():
+        recipe = recipe / "config.toml"
+        if not recipe.exists():
+            raise ConfigError(f"{recipe.parent} is a directory without the config.toml of a run. Give a recipe.")
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
     if out is None:
         own = recipe.name == "config.toml" and (recipe.parent / "provenance.json").exists()
         out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale}" if scale else config.name)
     if dry_run:
-        from rise.iterate import check
+        from rise.iterate import check, training_problems
+        from rise.preflight import preflight
 
-        check(config)
+        task = check(config)
+        preflight(config, task, lambda k: training_problems(config, task, k))
         print(to_toml(config), end="")
         print(f"# would run in {out}", file=sys.stderr)
         return

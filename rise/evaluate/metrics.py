@@ -6,7 +6,7 @@ Every metric is defined in docs/metrics.md; every interval in `uncertainty.py`. 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from rise.errors import DataError, EmptyStageError
 from rise.evaluate.uncertainty import NOTHING, Estimate, mean, paired_difference, ratio
-from rise.jsonl import read_jsonl
-from rise.trajectory import Turn, Verdict, turn_from_json
+from rise.jsonl import read_jsonl, write_jsonl
+from rise.trajectory import Turn, Verdict, to_json, turn_from_json
 
 Same = Callable[[str, str], bool]
 """Whether two answers are equal, without seeing gold: `Judge.same`. Taken to be symmetric."""
@@ -58,6 +58,20 @@ def read_held_out(path: Path) -> Iterator[HeldOut]:
             yield held_out_from_json(data)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise DataError(f"{path}, line {number}: not a held-out record ({error}). Was the file written by `rise`?") from error
+
+
+def write_held_out(path: Path, records: Iterable[HeldOut]) -> None:
+    """A `held-out.jsonl`, sorted by problem. Held-out replies never train, so token ids are left out (the ledger has them)."""
+    rows = (to_json(record) for record in sorted(records, key=lambda record: record.problem_id))
+    write_jsonl(path, (_without_ids(row) for row in rows))
+
+
+def _without_ids(row: dict[str, Any]) -> dict[str, Any]:
+    for name in ("run", "samples", "other"):
+        for turn in row.get(name, []):
+            turn.pop("prompt_ids", None)
+            turn.pop("reply_ids", None)
+    return row
 
 
 def vote(turns: Sequence[Turn], same: Same) -> list[float]:

@@ -17,7 +17,7 @@ from rise.errors import ConfigError, DataError, did_you_mean
 from rise.jsonl import read_jsonl
 from rise.judge import Judge
 from rise.judges.math import MathJudge
-from rise.task import Problem, Split, problem_id
+from rise.task import Problem, Split, fewer, problem_id
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 VALIDATION_SHARE = 0.1
@@ -77,7 +77,7 @@ class FileTask(ABC):
         if start + (n or 0) > len(every):
             raise DataError(
                 f"task {self.name} has {len(every)} {split} problems, but {start} … {start + (n or 0)} were asked for. "
-                f"Ask for fewer."
+                f"Ask for fewer: {fewer(split)}."
             )
         return every[start:] if n is None else every[start : start + n]
 

@@ -12,7 +12,7 @@ from typing import Any
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judge import Judge
 from rise.judges.math import MathJudge
-from rise.task import Problem, Split, problem_id
+from rise.task import Problem, Split, fewer, problem_id
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _PATIENCE = 30_000
@@ -37,6 +37,8 @@ class GeneratedTask(ABC):
 
     name: str
     instructions: str | None = None
+    endless = True
+    """There is always one problem more, so that somebody must say how many."""
 
     def __init__(self, kinds: Mapping[str, float], known: Iterable[str], seed: int) -> None:
         self.kinds = _checked_kinds(self.name, kinds, set(known))
@@ -80,7 +82,8 @@ class GeneratedTask(ABC):
             else:
                 raise DataError(
                     f"task {self.name}: no new question of kind {kind!r} is left for {split} after {len(made)} problems, "
-                    f"of {n} asked for. Enlarge it (more digits, terms or steps), lower its share, or ask for fewer."
+                    f"of {n} asked for. Enlarge it (more digits, terms or steps), lower its share, "
+                    f"or ask for fewer: {fewer(split)}."
                 )
             seen.add(question)
             made.append(Problem(problem_id(question, gold), question, gold, solution, {"kind": kind}))

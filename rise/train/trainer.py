@@ -16,41 +16,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rise.config import ModelConfig, TrainConfig
 from rise.dataset import Example
-from rise.errors import ConfigError, DataError, EmptyStageError, RiseError, did_you_mean
+from rise.errors import ConfigError, DataError, EmptyStageError, RiseError
+from rise.train.arguments import check_arguments
 from rise.train.loss import tensors, weighted_nll
 from rise.train.model import load_model, save_checkpoint
 from rise.train.rows import Plan, Row, make_rows, plan_batches
-
-REFUSED = {
-    "per_device_train_batch_size": "the recipe sets the global batch: train.batch_size",
-    "gradient_accumulation_steps": "it follows from train.batch_size and train.micro_batch_tokens",
-    "num_train_epochs": "set train.epochs",
-    "max_steps": "set train.max_steps",
-    "group_by_length": "batches are planned before training, by length",
-    "train_sampling_strategy": "batches are planned before training",
-    "remove_unused_columns": "batches hold weights, which it would remove",
-    "average_tokens_across_devices": "the normaliser is already summed over devices",
-    "dataloader_drop_last": "every example trains exactly once an epoch",
-    "accelerator_config": "batches are shared out over devices before training",
-    "auto_find_batch_size": "batches are planned before training; lower train.micro_batch_tokens instead",
-    "ignore_data_skip": "an unfinished training continues behind the batches it has seen",
-    "save_only_model": "an unfinished training needs its optimiser to continue",
-    "save_strategy": "set train.save_steps",
-    "save_steps": "set train.save_steps",
-    "label_smoothing_factor": "the loss is the paper's weighted log-likelihood",
-    "output_dir": "the run directory decides where files go",
-    "resume_from_checkpoint": "unfinished training is continued by itself",
-    "use_cpu": "the device follows from the machine",
-    "learning_rate": "set train.learning_rate",
-    "weight_decay": "set train.weight_decay",
-    "max_grad_norm": "set train.max_grad_norm",
-    "lr_scheduler_type": "set train.schedule",
-    "warmup_steps": "set train.warmup_ratio",
-    "warmup_ratio": "set train.warmup_ratio",
-    "seed": "set seed",
-    "data_seed": "set seed",
-}
-"""Fields of `TrainingArguments` that would break the contract, with the reason."""
 
 COMPLETE = "complete"
 """Empty file written last into a checkpoint of unfinished training: without it, a kill came in between."""
@@ -243,14 +213,7 @@ def _last_complete(work: Path) -> str | None:
 
 
 def _arguments(config: TrainConfig, work: Path, seed: int, accumulation: int) -> TrainingArguments:
-    for name in config.arguments:
-        if name in REFUSED:
-            raise ConfigError(f"train.arguments.{name} is refused: {REFUSED[name]}.")
-        if name not in TrainingArguments.__dataclass_fields__:
-            raise ConfigError(
-                f"train.arguments.{name} is no field of transformers.TrainingArguments. "
-                f"{did_you_mean(name, TrainingArguments.__dataclass_fields__)}"
-            )
+    check_arguments(config)
     settings: dict[str, Any] = {
         "output_dir": str(work),
         "per_device_train_batch_size": 1,

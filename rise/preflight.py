@@ -1,0 +1,104 @@
+"""What can be known to be impossible before any work starts: hours later is too late to hear of a misspelt path."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rise.config import RunConfig
+from rise.errors import ConfigError, DataError, ModelError, PolicyError, did_you_mean
+from rise.policies import KINDS
+from rise.task import Problem, Task
+from rise.train.arguments import check_arguments
+
+
+def preflight(config: RunConfig, task: Task, problems: Callable[[int], Sequence[Problem]]) -> None:
+    """Raises the `RiseError` that names it. `problems(k)` are the training problems of round k."""
+    if config.model.path:
+        _check_place(config.model.path, f'model.path = "{config.model.path}"')
+        if config.model.gguf_file and Path(config.model.path).is_dir():
+            file = Path(config.model.path) / config.model.gguf_file
+            if not file.exists():
+                raise ConfigError(f'model.gguf_file = "{config.model.gguf_file}", but there is no {file}.')
+    if config.model.lora and importlib.util.find_spec("peft") is None:
+        raise ConfigError(
+            "[model.lora] needs the package peft: pip install 'rise-lm[train]'. Or leave it out to train all weights."
+        )
+    check_arguments(config.train)
+    if config.boost.enabled:
+        check_arguments(config.boost.train, "boost.train")
+        if config.boost.train_multi_turn:
+            check_arguments(config.boost.train_multi_turn, "boost.train_multi_turn")
+    if config.boost.reuse and not (Path(config.boost.reuse) / "config.toml").exists():
+        raise ConfigError(f'boost.reuse = "{config.boost.reuse}" is no run directory: it holds no config.toml.')
+    if config.relabel.improver == "teacher" and config.relabel.teacher:
+        check_spec(config.relabel.teacher, "relabel.teacher")
+    _check_problems(config, task, problems)
+
+
+def _check_problems(config: RunConfig, task: Task, problems: Callable[[int], Sequence[Problem]]) -> None:
+    """Enough of them for every round, with worked solutions where those are trained on."""
+    if config.boost.enabled:
+        n = config.boost.n_problems
+        _need_solutions(
+            task.problems("train", None if n == "all" else n), "boost.enabled = true trains on", "Set boost.enabled = false"
+        )
+    fresh = config.rollout.problems == "fresh"
+    for k in range(1, config.iterate.rounds + 1 if fresh else 2):
+        try:
+            found = problems(k)
+        except DataError as error:
+            if k == 1:
+                raise
+            raise DataError(
+                f'round {k} of {config.iterate.rounds}: rollout.problems = "fresh", but {error} '
+                'Fewer rounds, a smaller rollout.n_problems or rollout.problems = "same" need fewer.'
+            ) from error
+        if config.relabel.improver == "gold":
+            _need_solutions(found, 'relabel.improver = "gold" gives', 'Use "self" or "teacher"')
+
+
+def _need_solutions(problems: Sequence[Problem], who: str, way_out: str) -> None:
+    n = sum(problem.solution is None for problem in problems)
+    if n:
+        first = next(problem for problem in problems if problem.solution is None)
+        raise DataError(
+            f"{who} worked solutions, but {n} of {len(problems)} problems have none; the first is {first.id}: "
+            f"{first.question[:60]!r}. {way_out}, or give each problem a solution field."
+        )
+
+
+def check_spec(spec: str, setting: str = "") -> None:
+    """A policy spec names a known kind, and what it points to on this machine is there. `setting` leads the message."""
+    named = f'{setting} = "{spec}"' if setting else f'"{spec}"'
+    kind, colon, rest = spec.partition(":")
+    if not colon or Path(spec).exists():
+        kind, rest = "local", spec
+    if kind not in KINDS:
+        raise PolicyError(f"{named} names no kind of policy. {did_you_mean(kind, KINDS)}")
+    if kind in ("http", "https"):
+        from rise.policies.http import HttpPolicy
+
+        HttpPolicy.from_spec(spec)
+    elif kind == "local":
+        _check_place(rest, named)
+    elif not Path(rest).exists():
+        raise PolicyError(f"{named}: there is no file {rest}.")
+
+
+def _check_place(path: str, named: str) -> None:
+    """A model directory is there. What may be a hub name, as `name` or `owner/name`, is left to the hub."""
+    if looks_local(path) and not Path(path).exists():
+        raise ModelError(f"{named}: there is no such directory ({Path(path).absolute()}).")
+
+
+def looks_local(path: str) -> bool:
+    """Whether a model's name can only be a path.
+
+    >>> [looks_local(p) for p in ("./m", "/a/m", "runs/x/checkpoint", "m.gguf", "gpt2", "owner/name")]
+    [True, True, True, True, False, False]
+    """
+    if path.startswith((".", "/", "~")) or path.endswith(("/", ".gguf", ".safetensors")) or path.count("/") > 1:
+        return True
+    return "/" in path and Path(path).parent.is_dir()  # owner/name, where a folder is called as the owner
