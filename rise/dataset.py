@@ -132,7 +132,7 @@ def build_examples(
                 )
             )  # fmt: skip
         if deduplicate:
-            own = _without_repeats(own, dropped)
+            own = without_repeats(own, dropped)
         if per_problem is not None and len(own) > per_problem:
             dropped["more than per_problem"] += len(own) - per_problem
             own = sorted(sorted(own, key=lambda e: -e.weight)[:per_problem], key=lambda e: e.turn)
@@ -158,7 +158,8 @@ def reward_of(turn: Turn) -> float:
     return turn.reward
 
 
-def _without_repeats(examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:
+def without_repeats(examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:
+    """The first of each (state, reply); the others are counted."""
     seen: set[tuple[Any, ...]] = set()
     out = []
     for example in examples:
@@ -179,10 +180,9 @@ def with_ids(examples: Iterable[Example], renderer: Any, *, max_length: int, dro
         reply_ids = example.reply_ids or renderer.reply_ids(example.prompt, example.reply)
         if not example.reply_ids and example.finish != "stop":
             reply_ids = reply_ids[:-1]  # it did not end by itself, so the end is no target
-        if not reply_ids:
-            raise DataError(
-                f"problem {example.problem_id}, turn {example.turn}: the reply {example.reply!r} has no token to train on."
-            )
+        if not reply_ids:  # cut at the limit before anything was said
+            dropped["no token to train on"] += 1
+            continue
         if len(prompt_ids) + len(reply_ids) > max_length:
             dropped["longer than train.max_length"] += 1
             continue

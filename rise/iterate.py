@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rise.config import RunConfig, TrainConfig, differences, load_recipe
-from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids
+from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids, without_repeats
 from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.evaluate.metrics import by_field, measure, paired_stages, read_held_out, write_held_out
 from rise.evaluate.protocol import evaluate
@@ -31,11 +31,13 @@ from rise.policy import Policy, Sampling
 from rise.preflight import preflight
 from rise.prompt import Prompt, load_function
 from rise.relabel import relabel
+from rise.render import Renderer
 from rise.rollout import Player, Usage, play_out, rollout
 from rise.run_dir import RunDir, StageDir
 from rise.task import Problem, Task
 from rise.tasks import make_task
 from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
+from rise.weigh import reward_weight
 
 
 class Progress(Protocol):
@@ -175,7 +177,7 @@ def round_examples(
     config: RunConfig, prompt: Prompt, problems: Sequence[Problem], trajectories: Sequence[Trajectory],
     relabelled: Sequence[Relabelled],
 ) -> tuple[list[Example], Counter[str], Counter[str]]:  # fmt: skip
-    """Keep and weigh, as the recipe says: (examples with final weights, dropped by reason, other counts)."""
+    """Keep and weigh, as the recipe says: (examples with raw weights, dropped by reason, other counts)."""
     by_id = {problem.id: problem for problem in problems}
     examples, dropped, counts = build_examples(
         trajectories, relabelled, lambda t, k: prompt.messages(by_id[t.problem_id], t.turns[:k]), rule=config.keep.rule,
@@ -185,7 +187,7 @@ def round_examples(
     )  # fmt: skip
     counts["states improved"] = len(relabelled)
     counts["states with a right improved reply"] = sum((r.reply.reward or 0) >= config.reward.right for r in relabelled)
-    return scaled(examples, config.weigh.scale) if examples else examples, dropped, counts
+    return examples, dropped, counts
 
 
 def _held_out(config: RunConfig, task: Task) -> Sequence[Problem]:
@@ -249,7 +251,7 @@ def _boost(it: Run, base: Path) -> Path:
     problems = it.task.problems("train", _number(config.n_problems))
     one_turn = it.dir.stage("boost-one-turn")
     if not one_turn.examples.exists():
-        _write_examples(it, one_turn, _solutions(it, problems), Counter(), Counter())
+        _write_examples(it, one_turn, _solutions(it, problems), Counter(), Counter(), config.train)
     _train(it, one_turn, base, config.train)
     if config.also_one_turn or config.multi_turn_share == 0:
         _evaluate(it, one_turn, one_turn.checkpoint)
@@ -286,7 +288,7 @@ def _boost(it: Run, base: Path) -> Path:
         n_one = round(len(multi) * (1 - config.multi_turn_share) / config.multi_turn_share)
         singles = _solutions(it, problems)
         singles = random.Random(it.config.seed).sample(singles, min(len(singles), n_one))
-        _write_examples(it, stage, [*singles, *multi], dropped, counts)
+        _write_examples(it, stage, [*singles, *multi], dropped, counts, config.train_multi_turn or config.train)
     _train(it, stage, one_turn.checkpoint if config.start == "one-turn" else base, config.train_multi_turn or config.train)
     _evaluate(it, stage, stage.checkpoint)
     return stage.checkpoint
@@ -329,7 +331,7 @@ def _improve(
                 player,
                 relabel(
                     player, problems, trajectories, improver=config.improver, n_samples=config.n_samples,
-                    states=config.states, relabel_right=config.relabel_right,
+                    states=config.states, relabel_right=config.relabel_right, student=_renderer(it),
                 )
             )  # fmt: skip
             timer.usage = player.usage
@@ -345,20 +347,44 @@ def _build(
     trajectories: Sequence[Trajectory],
     relabelled: Sequence[Relabelled],
 ) -> None:
-    """Keep, weigh, mix in what the recipe asks for, and write examples.jsonl."""
+    """Keep, weigh, mix in what the recipe asks for, and write examples.jsonl.
+
+    Weights are scaled once, over what is left of every round that trains; only then come replayed solutions.
+    """
     config = it.config
     examples, dropped, counts = round_examples(config, it.prompt, problems, trajectories, relabelled)
-    if config.dataset.data == "aggregate" and k > 1:
-        earlier = [e for e in read_examples(it.dir.stage(f"round-{k - 1}").examples) if e.source != "solution"]
+    if config.dataset.data == "aggregate":
+        earlier = [e for j in range(1, k) for e in _earlier_round(it, j)]
         counts["examples of earlier rounds"] = len(earlier)
         examples = [*earlier, *examples]
+        if config.dataset.deduplicate:
+            examples = without_repeats(examples, dropped)
+    examples = with_ids(examples, _renderer(it), max_length=config.train.max_length, dropped=dropped)
+    examples = scaled(examples, config.weigh.scale)
     if config.dataset.replay_share > 0:
         solutions = list(read_examples(it.dir.stage("boost-one-turn").examples))
         n = round(len(examples) * config.dataset.replay_share / (1 - config.dataset.replay_share))
         replayed = random.Random(f"{config.seed}-{k}").sample(solutions, min(n, len(solutions)))
         counts["boost examples replayed"] = len(replayed)
-        examples = [*examples, *(replace(e, weight=1.0) for e in replayed)]
-    _write_examples(it, stage, examples, dropped, counts)
+        weight = _replay_weight(config)
+        examples = [*examples, *(replace(e, weight=weight) for e in replayed)]
+    _write_examples(it, stage, examples, dropped, counts, config.train)
+
+
+def _earlier_round(it: Run, j: int) -> list[Example]:
+    """Examples of round j with raw weights, from its own files: what its examples.jsonl holds was scaled for itself."""
+    stage = it.dir.stage(f"round-{j}")
+    trajectories, relabelled = list(read_trajectories(stage.trajectories)), list(read_relabelled(stage.relabelled))
+    return round_examples(it.config, it.prompt, training_problems(it.config, it.task, j), trajectories, relabelled)[0]
+
+
+def _replay_weight(config: RunConfig) -> float:
+    """Of a worked solution: an example like the average one, or, where weights are raw, what a right reply weighs."""
+    if config.weigh.scale == "mean-one":
+        return 1.0
+    # Centred, a problem with one reply is at its own mean.
+    right = config.reward.right
+    return reward_weight(right, config.weigh.temperature, baseline=right if config.weigh.centre else 0.0, clip=config.weigh.clip)
 
 
 def _solutions(it: Run, problems: Sequence[Problem]) -> list[Example]:
@@ -375,11 +401,11 @@ def _solutions(it: Run, problems: Sequence[Problem]) -> list[Example]:
     return out
 
 
-def _write_examples(it: Run, stage: StageDir, examples: Sequence[Example], dropped: Counter[str], counts: Counter[str]) -> None:
-    from rise.render import Renderer
-
-    renderer = Renderer.load(_tokenizer_path(it))
-    complete = with_ids(examples, renderer, max_length=it.config.train.max_length, dropped=dropped)
+def _write_examples(
+    it: Run, stage: StageDir, examples: Sequence[Example], dropped: Counter[str], counts: Counter[str], config: TrainConfig
+) -> None:
+    """`config` is that of the training they are for: its max_length decides what is too long."""
+    complete = with_ids(examples, _renderer(it), max_length=config.max_length, dropped=dropped)
     summary = report(complete, dropped, counts)
     write_whole(stage.dataset, json.dumps(summary.to_json(), indent=2) + "\n")
     write_jsonl(stage.examples, (to_json(e) for e in complete))
@@ -498,9 +524,10 @@ def _card(it: Run, stage: StageDir) -> dict[str, Any]:
     }
 
 
-def _tokenizer_path(it: Run) -> Path:
+def _renderer(it: Run) -> Renderer:
+    """The student's, which no training changes."""
     base = it.dir.stage("base").checkpoint
-    return base if base.exists() else Path(it.config.model.path or "")
+    return Renderer.load(base if base.exists() else Path(it.config.model.path or ""))
 
 
 def _feedback_characters(it: Run) -> str:

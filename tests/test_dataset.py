@@ -176,6 +176,12 @@ def test_too_long_examples_are_dropped_and_counted(renderer):
     assert len(kept) == 1 and dropped["longer than train.max_length"] == 1
 
 
+def test_a_reply_cut_before_it_said_anything_is_dropped_and_counted(renderer):
+    dropped = Counter()
+    assert with_ids([example(reply="", finish="length")], renderer, max_length=100, dropped=dropped) == []
+    assert dropped["no token to train on"] == 1
+
+
 def test_the_report_counts_sources_rewards_and_weights():
     examples, dropped, counts = build([trajectory(W)], [improved(1, BETTER)], temperature=1 / math.log(3))  # weights 1 and 3
     ready = [replace(e, reply_ids=(1, 2)) for e in examples]

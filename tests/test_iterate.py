@@ -1,18 +1,21 @@
 """The whole method on a model of 20,000 parameters: what each stage leaves, what continuing skips, what is refused."""
 
 import json
+import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import TINY, toy_recipe
+from conftest import TINY, toy_recipe, turn
 
-from rise.config import build_config
-from rise.dataset import read_examples
+from rise.config import _merge, build_config
+from rise.dataset import Example, read_examples
 from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, ResumeError
-from rise.iterate import Silent, check, run, student_turns, training_problems
+from rise.iterate import Run, Silent, _build, check, make_prompt, run, student_turns, training_problems
+from rise.jsonl import write_jsonl
 from rise.run_dir import RunDir
-from rise.trajectory import read_relabelled, read_trajectories
+from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,8 +59,6 @@ def untrained(monkeypatch):
 
 def small(**overrides):
     """One round from the untrained base, with two problems."""
-    from rise.config import _merge
-
     task = {"n_train": 2, "n_validation": 2, "n_test": 2}
     return toy_recipe(**_merge({"boost": {"enabled": False}, "task": task, "iterate": {"rounds": 1}}, overrides))
 
@@ -224,10 +225,60 @@ def test_aggregated_data_holds_the_rounds_before_and_replay_the_boosts_solutions
     first, second = (list(read_examples(run_dir.stage(f"round-{k}").examples)) for k in (1, 2))
     own = [e for e in first if e.source != "solution"]
     assert counts[1]["examples of earlier rounds"] == len(own)
-    assert second[: len(own)] == own  # with the weights they had
+    assert [(e.prompt, e.reply, e.reply_ids) for e in second[: len(own)]] == [(e.prompt, e.reply, e.reply_ids) for e in own]
+    trained = [e for e in second if e.source != "solution"]
+    assert sum(e.weight for e in trained) / len(trained) == pytest.approx(1.0)
+    assert len({(e.prompt, e.reply.strip()) for e in trained}) == len(trained)
     assert counts[0]["boost examples replayed"] == len(first) - len(own) == min(8, len(own))
     assert all(e.weight == 1.0 for e in first if e.source == "solution")
     assert [len(examples) for _, _, examples in untrained] == [8, len(first), len(second)]
+
+
+@pytest.fixture
+def two_rounds(tmp_path, nano_dir):
+    """Round 1: a wrong reply, then a right one. Round 2: the same wrong reply, another, then a right one. Raw weights 1 and 3."""
+
+    def build(**overrides):
+        recipe = small(boost={"enabled": True}, weigh={"temperature": 1 / math.log(3)}).model_dump()
+        recipe["model"] = {"path": str(nano_dir)}
+        config = build_config(_merge(recipe, overrides))
+        task = check(config)
+        [p, *_] = training_problems(config, task)
+        it = Run(config, RunDir(tmp_path), task, task.judge(), make_prompt(config, task), None, Silent())
+        wrong, other, right = (replace(turn(r, w), prompt_ids=None) for r, w in (("5", 0), ("6", 0), ("so 4", 1)))
+        for k, turns in ((1, (wrong,)), (2, (wrong, other))):
+            stage = it.dir.stage(f"round-{k}")
+            trajectories = [Trajectory(p.id, p.question, p.gold, turns)]
+            relabelled = [Relabelled(p.id, len(turns), (replace(right, source="self"),), 0)]
+            write_jsonl(stage.trajectories, map(to_json, trajectories))
+            write_jsonl(stage.relabelled, map(to_json, relabelled))
+            solution = Example("s", 0, it.prompt.messages(p, []), "4", "solution", 1.0, 1.0, (5,), (4, 2))
+            write_jsonl(it.dir.stage("boost-one-turn").examples, [to_json(solution)])
+            _build(it, stage, k, training_problems(config, task), trajectories, relabelled)
+        return [(e.source, e.reply, round(e.weight, 9)) for e in read_examples(it.dir.stage("round-2").examples)]
+
+    return build
+
+
+def test_aggregated_weights_are_scaled_once_over_all_rounds_and_a_repeat_trains_once(two_rounds):
+    # Raw 1, 3 of round 1 and 1, 3 of round 2, whose first reply is round 1's: mean 2. Scaled round by round they were
+    # 0.5, 1.5 and 0.6, 0.6, 1.8: two scales in one data set, of mean 1 only by luck.
+    assert two_rounds(dataset={"data": "aggregate"}) == [
+        ("student", "5", 0.5), ("self", "so 4", 1.5), ("student", "6", 0.5), ("self", "so 4", 1.5),
+    ]  # fmt: skip
+
+
+def test_what_is_too_long_to_train_does_not_count_in_the_mean(two_rounds):
+    # Of round 2's 1, 1, 3 the state of the last, with two attempts, is too long: 1 and 1 are left.
+    found = two_rounds(state={"window": "all"}, train={"max_length": 16})
+    assert found == [("student", "5", 1.0), ("student", "6", 1.0)]
+
+
+@pytest.mark.parametrize(("scale", "weight"), [("raw", 3.0), ("mean-one", 1.0)])
+def test_a_replayed_solution_weighs_what_a_right_reply_does_or_the_mean(two_rounds, scale, weight):
+    found = two_rounds(dataset={"replay_share": 0.3}, weigh={"scale": scale})
+    assert [w for source, _, w in found if source == "solution"] == [weight]
+    assert [w for source, _, w in found if source == "self"] == [3.0 if scale == "raw" else 1.8]
 
 
 def test_nothing_left_after_the_keep_rule_says_what_dropped_it_and_what_to_do(tmp_path):

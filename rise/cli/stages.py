@@ -62,7 +62,7 @@ def relabel(
     import json
 
     from rise.config import load_recipe
-    from rise.dataset import report, with_ids
+    from rise.dataset import report, scaled, with_ids
     from rise.errors import ConfigError, DataError
     from rise.iterate import round_examples, training_problems
     from rise.jsonl import write_jsonl, write_whole
@@ -92,6 +92,7 @@ def relabel(
             raise ConfigError("--examples needs token ids, so --policy must be a local: model.")
         built, dropped, counts = round_examples(config, player.prompt, problems, records, done)
         complete = with_ids(built, player.renderer, max_length=config.train.max_length, dropped=dropped)
+        complete = scaled(complete, config.weigh.scale)
         summary = report(complete, dropped, counts)
         write_jsonl(examples, (to_json(e) for e in complete))
         write_whole(examples.with_suffix(".json"), json.dumps(summary.to_json(), indent=2) + "\n")

@@ -19,7 +19,7 @@ from rise.dataset import Example
 from rise.errors import ConfigError, DataError, EmptyStageError, RiseError
 from rise.train.arguments import check_arguments
 from rise.train.loss import tensors, weighted_nll
-from rise.train.model import load_model, save_checkpoint
+from rise.train.model import check_free, load_model, save_checkpoint
 from rise.train.rows import Plan, Row, make_rows, plan_batches
 
 COMPLETE = "complete"
@@ -118,6 +118,7 @@ def run_training(
     seed: int, card: dict[str, Any] | None, work: Path, on_log: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """See `rise.train.train`."""
+    check_free(out)
     weighted = _with_weight(examples)
     torch.manual_seed(seed)
     dtype = "bfloat16" if config.masters else "float32"
