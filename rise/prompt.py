@@ -5,11 +5,10 @@ The state of the multi-turn decision process (RISE §3, §4.1): s' = concat(s, r
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from rise.by_name import load_named
 from rise.errors import ConfigError
 from rise.task import Problem
 from rise.trajectory import Message, Trajectory, Turn, Verdict
@@ -46,7 +45,12 @@ class Prompt:
         """The text that follows the last of `turns`."""
         if ":" in self.feedback:
             trajectory = Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields)
-            return load_function(self.feedback)(problem, trajectory, turns[-1].verdict)
+            text = load_function(self.feedback)(problem, trajectory, turns[-1].verdict)
+            if not isinstance(text, str):
+                raise ConfigError(
+                    f'state.feedback = "{self.feedback}" returned {text!r} for problem {problem.id}; expected text.'
+                )
+            return text
         if self.feedback == "truthful":
             if turns[-1].right:
                 return FEEDBACK_TEXTS["truthful"]
@@ -74,13 +78,9 @@ class Prompt:
         return tuple(messages)
 
 
-def load_function(path: str) -> Any:
-    """The object behind `module:name`. Raises `ConfigError` where it cannot be imported."""
-    module_name, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f'"{path}" cannot be loaded ({error}). Write "module:function", with the module importable from here '
-            f"(the folder you start `rise` in is not searched unless PYTHONPATH names it)."
-        ) from error
+def load_function(path: str) -> FeedbackFunction:
+    """The feedback function behind `module:name`. Raises `ConfigError` where there is none."""
+    found = load_named(path, "state.feedback")
+    if not callable(found):
+        raise ConfigError(f'state.feedback = "{path}" is no function: it is called with (problem, trajectory, verdict).')
+    return found

@@ -194,6 +194,15 @@ def test_report_show_and_judge(rise, toy_run, tmp_path):
     assert [line["verdict"] for line in lines] == ["right", "wrong", "unparsable"] and lines[0]["mine"] == 1
 
 
+def test_judge_takes_numbers_and_task_settings(rise, refused, tmp_path):
+    replies = tmp_path / "replies.jsonl"
+    replies.write_text('{"gold": 4, "reply": "2+2 is 4"}\n{"gold": 0.5, "reply": "It is 1/2"}\n')
+    code, printed, _ = rise("judge", "--task", "jsonl", "--set", "mode=lenient", replies)
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert code == 0 and [(line["gold"], line["verdict"]) for line in lines] == [(4, "right"), (0.5, "right")]
+    assert "settings of the task only" in refused("judge", "--task", "jsonl", "--set", "state.window=1", replies)
+
+
 # --- trouble ----------------------------------------------------------------------------------------------------------
 
 

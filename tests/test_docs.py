@@ -73,6 +73,21 @@ def test_the_python_example_prints_what_the_readme_says(outside):
     assert done.stdout == one_block("printed by: python")
 
 
+def test_the_judge_of_your_own_decides(outside):
+    page = ROOT / "docs/own-judge.md"
+    [program], [command] = blocks(page, "run in tests: own-judge"), blocks(page, "run in tests: own-judge-command")
+    (outside / "my_judge.py").write_text(program)
+    rows = [
+        {"gold": "dark red", "reply": "Answer: Dark red"},
+        {"gold": "red", "reply": "Answer: blue"},
+        {"gold": "red", "reply": "red"},
+    ]
+    (outside / "replies.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert [json.loads(line)["verdict"] for line in done.output.splitlines()] == ["right", "wrong", "unparsable"]
+
+
 def test_every_command_and_program_on_a_page_is_run_or_says_why_not():
     for page in PAGES:
         for found in BLOCK.finditer(page.read_text()):

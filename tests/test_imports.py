@@ -13,7 +13,7 @@ ROOT = Path(rise.__file__).parent
 
 LADDER = [
     {"errors"},
-    {"jsonl"},
+    {"jsonl", "by_name"},
     {"task", "trajectory"},
     {"answers", "config", "judge", "keep", "policy", "weigh", "ledger"},
     {"judges", "prompt", "render", "run_dir"},

@@ -79,6 +79,16 @@ def test_feedback_from_a_function_carries_information():
 
 
 @pytest.mark.parametrize("path", ["no_such_module:f", f"{__name__}:no_such_function"])
-def test_a_function_that_cannot_be_loaded_says_how_to_write_it(path):
-    with pytest.raises(ConfigError, match='Write "module:function"'):
+def test_a_function_that_cannot_be_loaded_is_named(path):
+    with pytest.raises(ConfigError, match=f'state.feedback = "{path}": .*(cannot be imported|has no)'):
         Prompt(feedback=path).feedback_for(P, [WRONG])
+
+
+def test_a_feedback_function_is_found_in_the_current_directory(tmp_path, monkeypatch):
+    (tmp_path / "feedback_of_mine.py").write_text(
+        "def hint(problem, trajectory, verdict): return 'hm'\n\nnone = lambda *_: None\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert Prompt(feedback="feedback_of_mine:hint").feedback_for(P, [WRONG]) == "hm"
+    with pytest.raises(ConfigError, match=f"returned None for problem {P.id}; expected text"):
+        Prompt(feedback="feedback_of_mine:none").feedback_for(P, [WRONG])

@@ -271,32 +271,6 @@ def test_duplicates_are_dropped_and_counted(tmp_path):
         assert [p.question for p in task.problems("test")] == ["1?", "2?"]
 
 
-def test_a_judge_of_your_own(tmp_path, monkeypatch):
-    (tmp_path / "my_own_judge.py").write_text(
-        "from rise.judge import Judgement\nfrom rise.trajectory import Verdict\n\n"
-        "class Shouting:\n"
-        "    def judge(self, problem, reply):\n"
-        "        return Judgement(Verdict.RIGHT if reply.isupper() else Verdict.WRONG, reply)\n"
-        "    def same(self, left, right):\n"
-        "        return left == right\n\n"
-        "ready = Shouting()\nnothing = 3\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    file = own(tmp_path)
-    for name in ("Shouting", "ready"):
-        task = make_task("jsonl", path=file, judge_path=f"my_own_judge:{name}")
-        (problem,) = task.problems("test", 1)
-        assert task.judge().judge(problem, "YES").verdict is Verdict.RIGHT
-    for path, message in (
-        ("my_own_judge", "module:attribute"),
-        ("no_such_module:x", "cannot be imported"),
-        ("my_own_judge:redy", 'Did you mean "ready"'),
-        ("my_own_judge:nothing", "is no judge"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            make_task("jsonl", path=file, judge_path=path)
-
-
 # ---- benchmarks ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Kinds of judges: `math` reads a final answer and compares it with gold."""
+"""Kinds of judges: `math` reads a final answer and compares it with gold; `own` is one of yours."""
 
 from rise.judges.math import MathJudge
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 from rise.answers import Mode
 from rise.errors import ConfigError, DataError, did_you_mean
-from rise.judge import Judge
+from rise.judges.own import load_judge
 from rise.task import Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, SPLITS, FileTask, make_problem, position, read_rows, text_of
 
@@ -44,7 +41,7 @@ class JsonLines(FileTask):
     ) -> None:
         r"""Either `path`, or one file a split. `shares` are those of train, validation and test in one file.
 
-        `judge_path = "module:attribute"` names a judge, or something that returns one when called; by default answers are
+        `judge_path = "module:name"` names a judge, or something that returns one when called; by default answers are
         judged as mathematics, extracted in `mode`. `instructions` ask for the answer format, by default `\boxed{}`.
         """
         super().__init__(instructions, mode)
@@ -98,36 +95,6 @@ class JsonLines(FileTask):
             f"{self.path} is split by content hash, {high - low:.0%} of it being {split}: "
             f"add problems, change task.shares, or give each split its own file."
         )
-
-
-def load_judge(path: str) -> Judge:
-    """The judge at `module:attribute`; modules of the working directory are found too. It has `judge` and `same`."""
-    module_name, _, attribute = path.partition(":")
-    if not module_name or not attribute:
-        raise ConfigError(f'judge_path = {path!r}; expected "module:attribute", e.g. "my_judge:judge".')
-    here = os.getcwd()
-    added = here not in sys.path and "" not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"judge_path = {path!r}: module {module_name!r} cannot be imported ({error}).") from error
-    finally:
-        if added:
-            sys.path.remove(here)
-    if not hasattr(module, attribute):
-        raise ConfigError(f"judge_path = {path!r}: {module_name} has no {attribute!r}. {did_you_mean(attribute, dir(module))}")
-    found: Any = getattr(module, attribute)
-    if isinstance(found, type) or (callable(found) and not _is_judge(found)):
-        found = found()
-    if not _is_judge(found):
-        raise ConfigError(f"judge_path = {path!r} is no judge: it needs judge(problem, reply) and same(left, right).")
-    return cast(Judge, found)
-
-
-def _is_judge(thing: Any) -> bool:
-    return callable(getattr(thing, "judge", None)) and callable(getattr(thing, "same", None))
 
 
 def _bounds(shares: Mapping[str, float] | Sequence[float]) -> dict[str, tuple[float, float]]:
