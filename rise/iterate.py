@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -33,7 +35,7 @@ from rise.prompt import Prompt, load_function
 from rise.relabel import relabel
 from rise.render import Renderer
 from rise.rollout import Player, Usage, play_out, rollout
-from rise.run_dir import RunDir, StageDir
+from rise.run_dir import RunDir, StageDir, provenance
 from rise.task import Problem, Task
 from rise.tasks import make_task
 from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
@@ -85,13 +87,20 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
 
     Raises `RiseError` for whatever the user can put right; a bad reply never raises.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            f"WORLD_SIZE = {os.environ['WORLD_SIZE']}, but a whole run is one process: only `rise train` runs under torchrun. "
+            "Start `rise run` by itself."
+        )
     fix_threads(config)
     task = check(config)
     preflight(config, task, lambda k: training_problems(config, task, k))
     run_dir = RunDir(directory)
-    run_dir.open(config, command=command, contents=contents(config, task))
-    ledger = Ledger(run_dir.ledger)
-    try:
+    made = contents(config, task)
+    with _locked(run_dir) as ledger:
+        if run_dir.open(config, command=command, contents=made):
+            now = provenance(config, command)
+            run_dir.write_log(continued={name: now[name] for name in ("rise", "commit", "clean", "versions", "command")})
         it = Run(config, run_dir, task, task.judge(), make_prompt(config, task), ledger, progress or Silent())
         if config.boost.reuse:
             _reuse(it, RunDir(Path(config.boost.reuse)))
@@ -103,9 +112,19 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
         for k in range(1, config.iterate.rounds + 1):
             trained_from = {"base": base, "boost": start, "previous": previous}[config.iterate.start]
             previous = _round(it, k, student=previous, start=trained_from)
-    finally:
-        ledger.close()
     return run_dir
+
+
+@contextmanager
+def _locked(run_dir: RunDir) -> Iterator[Ledger]:
+    """The ledger, whose lock keeps other processes out, before anything else is written. Leaves a stranger's folder as it was."""
+    new = not run_dir.ledger.exists()
+    with Ledger(run_dir.ledger) as ledger:
+        try:
+            yield ledger
+        finally:
+            if new and not run_dir.config.exists():
+                run_dir.ledger.unlink()
 
 
 def make_prompt(config: RunConfig, task: Task) -> Prompt:
@@ -231,7 +250,7 @@ def _base(it: Run) -> Path:
             from rise.train.nano import make_nano
 
             alphabet = it.task.alphabet + _feedback_characters(it)  # type: ignore[attr-defined]
-            make_nano(model.nano, alphabet, it.config.seed, stage.checkpoint, card=_card(it, stage))
+            make_nano(model.nano, alphabet, it.config.seed, stage.checkpoint, card=card(it.config, it.prompt, stage.name))
         path = stage.checkpoint
     elif model.gguf_file:
         if not stage.checkpoint.exists():
@@ -428,7 +447,7 @@ def _train(it: Run, stage: StageDir, start: Path, config: TrainConfig) -> None:
 
         timer.facts = train(
             examples, start, stage.checkpoint, config, model=it.config.model, seed=it.config.seed,
-            card=_card(it, stage), work=stage.training, on_log=tell,
+            card=card(it.config, it.prompt, stage.name), work=stage.training, on_log=tell,
         )  # fmt: skip
 
 
@@ -507,20 +526,20 @@ def _policy(it: Run, spec: str | Path, *, gold: bool = False) -> Policy:
     return make_policy(str(spec), batch_size=it.config.batch_size, dtype=it.config.model.dtype)
 
 
-def _card(it: Run, stage: StageDir) -> dict[str, Any]:
+def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
     """rise.json: what a checkpoint must know to be evaluated and served as it was trained."""
-    config = it.config
+    number = re.fullmatch(r"round-(\d+)", stage)
     return {
         "task": config.task.name,
         "task_settings": config.task.settings,
-        "instructions": it.prompt.instructions,
-        "feedback": it.prompt.feedback,
-        "feedback_text": it.prompt.feedback_text,
+        "instructions": prompt.instructions,
+        "feedback": prompt.feedback,
+        "feedback_text": prompt.feedback_text,
         "window": config.state.window,
         "sampling": config.sampling.model_dump(),
         "turns": config.evaluate.turns,
-        "stage": stage.name,
-        "round": int(stage.name.split("-")[1]) if stage.name.startswith("round-") else 0,
+        "stage": stage,
+        "round": int(number[1]) if number else 0,
     }
 
 

@@ -6,6 +6,8 @@ last line is owed again. Stage files are built from it; nothing else remembers w
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import fcntl
 import json
@@ -26,19 +28,33 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.n_written = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            self._places: dict[str, tuple[int, int]] = {}
+            self._end = self._scan()
+        except BlockingIOError as error:
             os.close(self._file)
             raise RiseError(
-                f"{path}: another process is at work in this directory. Wait for it, stop it, or give another --out."
+                f"{path}: another process is at work in this directory (or an open Ledger in this process). Wait for it, stop "
+                "it, or give another --out."
             ) from error
-        self._places: dict[str, tuple[int, int]] = {}
-        self._end = self._scan()
+        except BaseException:
+            os.close(self._file)
+            raise
         self._synced = time.monotonic()
+        self._dirty = False
+        """Whether a line may be lost with the power."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop whose timer that is."""
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
@@ -70,6 +86,8 @@ class Ledger:
                 written += os.write(self._file, block[written:])
             if time.monotonic() - self._synced > FSYNC_EVERY_S:
                 self.sync()
+            else:
+                self._sync_soon()
         except OSError as error:
             os.ftruncate(self._file, self._end)
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -83,18 +101,44 @@ class Ledger:
         for key, line in fresh:
             self._places[key] = (self._end, len(line))
             self._end += len(line)
-        self.n_written += len(fresh)
         return len(fresh)
 
     def sync(self) -> None:
+        """Flush to the disk whatever is not there yet."""
+        self._stop_timer()
         os.fsync(self._file)
         self._synced = time.monotonic()
+        self._dirty = False
+
+    def flush(self) -> None:
+        """`sync` where there is something to, in passing: a disk in trouble is heard of at the next line."""
+        self._stop_timer()
+        if self._dirty and self._file >= 0:
+            with contextlib.suppress(OSError):
+                self.sync()
+
+    def _sync_soon(self) -> None:
+        """In an event loop, see to it that what was written is on the disk within the second, even if no more is."""
+        self._dirty = True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # the next line or `close` does it
+        if self._timer is None or self._loop is not loop:
+            self._timer, self._loop = loop.call_later(FSYNC_EVERY_S, self.flush), loop
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def close(self) -> None:
         if self._file >= 0:
-            self.sync()
-            os.close(self._file)
-            self._file = -1
+            try:
+                self.sync()
+            finally:
+                os.close(self._file)
+                self._file = -1
 
     def _scan(self) -> int:
         """Learn where each line is; cut off a torn last one. Returns the offset of the end."""

@@ -70,7 +70,9 @@ class Player:
         if trust_ledger:
             for key in keys:
                 if key in self.ledger:
-                    found[key] = replace(turn_from_json(self.ledger.get(key)["turn"]), prompt_ids=prompt_ids)
+                    # Judged anew: the judge or the rewards may have been mended since the reply was filed.
+                    filed = turn_from_json(self.ledger.get(key)["turn"])
+                    found[key] = self.judged(problem, replace(filed, prompt_ids=prompt_ids))
             self.usage.n_reused += len(found)
         missing = [(key, seed) for key, seed in zip(keys, seeds, strict=True) if key not in found]
         if missing:
@@ -115,6 +117,8 @@ class Player:
             return await self._play(problems, one)
         except BaseExceptionGroup as group:
             raise _first(group) from None
+        finally:
+            self.ledger.flush()
 
     async def _play(self, problems: Sequence[Problem], one: Callable[[Problem, bool], Awaitable[Record]]) -> list[Record]:
         enter = getattr(self.policy, "enter", lambda: None)
@@ -124,10 +128,7 @@ class Player:
 
         async def play_one(index: int, trust: bool) -> None:
             nonlocal n_done
-            try:
-                results[index] = await one(problems[index], trust)
-            finally:
-                leave()
+            results[index] = await one(problems[index], trust)
             n_done += 1
             if self.on_done:
                 self.on_done(n_done, self.usage)
@@ -138,22 +139,34 @@ class Player:
                 group = range(start, min(start + size, len(problems)))
                 names = "\x1f".join(problems[i].id for i in group)
                 marker = hashlib.sha256(f"{self.policy.name}\x1f{self.purpose}\x1f{names}".encode()).hexdigest()[:24]
+
+                async def once(index: int, trust: bool) -> None:
+                    try:
+                        await play_one(index, trust)
+                    finally:
+                        leave()
+
                 for _ in group:
                     enter()
                 async with asyncio.TaskGroup() as tasks:
                     for index in group:
-                        tasks.create_task(play_one(index, marker in self.ledger))
+                        tasks.create_task(once(index, marker in self.ledger))
                 self.ledger.append([(marker, {"purpose": self.purpose, "group": start})])
         else:
             waiting = iter(range(len(problems)))
 
             async def worker() -> None:
-                for index in waiting:
-                    enter()
-                    await play_one(index, True)
+                try:
+                    for index in waiting:
+                        await play_one(index, True)
+                finally:
+                    leave()
 
+            n_workers = min(self.policy.max_in_flight, len(problems))
+            for _ in range(n_workers):  # all at once, or the first to ask would be served alone
+                enter()
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(self.policy.max_in_flight, len(problems))):
+                for _ in range(n_workers):
                     tasks.create_task(worker())
         return [result for result in results if result is not None]
 

@@ -124,8 +124,8 @@ class RunDir:
                 )
             self._mend_log()
             return True
-        # What a kill between the two writes below leaves is no stranger's directory.
-        own = {self.provenance.name, f"{self.provenance.name}.partial", f"{self.config.name}.partial"}
+        # What a kill before the writes below were done leaves is no stranger's directory.
+        own = {self.provenance.name, f"{self.provenance.name}.partial", f"{self.config.name}.partial", self.ledger.name}
         if self.path.exists() and any(file.name not in own for file in self.path.iterdir()):
             raise ResumeError(f"{self.path} is not empty and holds no config.toml of a run. Give another --out.")
         self.path.mkdir(parents=True, exist_ok=True)

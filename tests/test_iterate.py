@@ -11,9 +11,10 @@ from conftest import TINY, toy_recipe, turn
 
 from rise.config import _merge, build_config
 from rise.dataset import Example, read_examples
-from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, ResumeError
+from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, ResumeError, RiseError
 from rise.iterate import Run, Silent, _build, check, make_prompt, run, student_turns, training_problems
 from rise.jsonl import write_jsonl
+from rise.ledger import Ledger
 from rise.run_dir import RunDir
 from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
 
@@ -142,7 +143,10 @@ def test_the_same_recipe_makes_the_same_files_anywhere(toy_run, tmp_path):
 def test_a_finished_run_does_nothing_again(copy):
     before, listening = files(copy.path), Listening()
     run(toy_recipe(), copy.path, progress=listening)
-    assert listening.begun == [] and files(copy.path) == before
+    assert listening.begun == []
+    assert {n for n, content in files(copy.path).items() if before[n] != content} == {"metrics.jsonl"}
+    continued = copy.read_log()[-1]["continued"]
+    assert continued["versions"]["torch"] and "commit" in continued
 
 
 def test_continuing_skips_what_is_finished_and_redoes_what_is_not(copy):
@@ -187,7 +191,20 @@ def test_an_event_torn_by_a_kill_does_not_swallow_the_next(copy):
     copy.stage("round-2").metrics.unlink()
     copy.stage("round-2").held_out.unlink()
     run(toy_recipe(), copy.path)
-    assert len(copy.read_log()) == n + 1
+    assert len(copy.read_log()) == n + 2  # that it was continued, and the evaluation
+
+
+def test_a_second_process_is_kept_out_before_it_writes_anything(tmp_path):
+    with Ledger(tmp_path / "run" / "ledger.jsonl"), pytest.raises(RiseError, match="another process is at work"):
+        run(small(), tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["ledger.jsonl"]
+
+
+def test_a_whole_run_under_torchrun_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="only `rise train` runs under torchrun"):
+        run(small(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 # --- settings of the method -------------------------------------------------------------------------------------------
@@ -336,7 +353,7 @@ def test_changed_problems_or_a_changed_model_are_refused_by_name(own, tmp_path, 
 
 def test_boost_without_worked_solutions_says_so(own, tmp_path):
     own[1]["boost"] = {"enabled": True, "n_problems": 2, "disjoint": False}
-    with pytest.raises(DataError, match=r"boost trains on worked solutions.*boost\.enabled = false"):
+    with pytest.raises(DataError, match=r"trains on worked solutions.*boost\.enabled = false"):
         run(own[2](), tmp_path / "run")
 
 

@@ -54,6 +54,7 @@ def test_a_torn_last_line_is_owed_again_and_the_rest_is_kept(path, torn):
     assert "c" not in again and len(again) == 2
     assert path.read_bytes() == whole
     again.append([("c", {"n": 1})])
+    again.close()
     assert Ledger(path).get("c") == {"key": "c", "n": 1}
 
 
@@ -92,6 +93,7 @@ def test_a_full_disk_keeps_the_file_whole_and_says_what_is_lost(path, monkeypatc
     assert path.read_bytes() == before
     assert "b" not in ledger and ledger.get("a")["n"] == 1
     ledger.append([("b", {"n": 2})])  # space was made
+    ledger.close()
     assert Ledger(path).get("b")["n"] == 2
 
 
@@ -140,6 +142,39 @@ def test_it_is_flushed_to_the_disk_within_a_second_or_so(path, monkeypatch):
     assert 2 <= len(synced) <= 3  # groups, not every line
     ledger.close()
     assert synced[-1] == now[0]
+
+
+def test_a_last_line_reaches_the_disk_within_a_second_although_no_other_follows(path, monkeypatch):
+    import asyncio
+
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    monkeypatch.setattr("rise.ledger.FSYNC_EVERY_S", 0.02)
+
+    async def one_line_and_a_long_wait():
+        ledger.append([("a", {})])
+        n = len(synced)
+        await asyncio.sleep(0.1)
+        return n, len(synced)
+
+    with Ledger(path) as ledger:
+        assert asyncio.run(one_line_and_a_long_wait()) == (0, 1)
+        assert asyncio.run(one_line_and_a_long_wait()) == (1, 1)  # nothing new, nothing to do
+
+
+def test_one_directory_has_one_writer_and_the_second_is_told(path):
+    with Ledger(path), pytest.raises(RiseError, match=r"another process.*or an open Ledger in this process"):
+        Ledger(path)
+    Ledger(path).close()  # and the first has gone
+
+
+def test_a_file_system_without_locks_is_not_called_another_process(path, monkeypatch):
+    def refuses(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("rise.ledger.fcntl.flock", refuses)
+    with pytest.raises(OSError, match="No locks available"):
+        Ledger(path)
 
 
 def test_a_kill_minus_nine_loses_no_line(path):

@@ -5,12 +5,15 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from conftest import ALPHABET, TINY
+from conftest import ALPHABET, TINY, problem
 
 from rise.errors import ModelError, PolicyError
+from rise.ledger import Ledger
 from rise.policies import make_policy
 from rise.policies.local import LocalPolicy
 from rise.policy import Request, Sampling, stream_seed
+from rise.prompt import Prompt
+from rise.rollout import Player, rollout
 from rise.trajectory import Message
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -177,6 +180,22 @@ def test_requests_that_wait_together_are_generated_together(policy):
 
     asyncio.run(play())
     assert sizes == [3, 2, 1]  # nobody waits for a problem that has ended
+
+
+def test_the_first_to_ask_is_not_served_alone(policy, judge, tmp_path):
+    """24 problems, 8 at a time, without fixed batches: every batch is full to the end, from the first on."""
+    sizes = []
+
+    class Watching(LocalPolicy):
+        def generate(self, requests):
+            sizes.append(len(requests))
+            return super().generate(requests)
+
+    watching = Watching(policy.model, policy.renderer, name="w", batch_size=8)
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        player = Player(watching, Prompt(), judge, Sampling(max_new_tokens=2), ledger, "x", renderer=policy.renderer)
+        asyncio.run(rollout(player, [problem(f"p{i}", f"{i}+1") for i in range(24)], n_turns=1, stop_when_right=False))
+    assert sizes == [8, 8, 8]
 
 
 def test_nothing_is_generated_for_whoever_was_cancelled(policy):

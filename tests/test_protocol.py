@@ -35,10 +35,9 @@ class Telling(ScriptedPolicy):
 
 
 def play(policy, judge, tmp_path, problems=(P, Q), prompt=None, **settings):
-    player = Player(
-        policy, prompt or Prompt(feedback_text="no"), judge, Sampling(), Ledger(tmp_path / "ledger.jsonl"), "evaluate"
-    )
-    return asyncio.run(evaluate(player, problems, **settings))
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        player = Player(policy, prompt or Prompt(feedback_text="no"), judge, Sampling(), ledger, "evaluate")
+        return asyncio.run(evaluate(player, problems, **settings))
 
 
 def test_the_run_begins_with_the_first_of_the_parallel_samples(judge, tmp_path):

@@ -7,6 +7,7 @@ from conftest import problem
 
 from rise.config import RewardConfig
 from rise.errors import PolicyError, RiseError
+from rise.judge import Judgement
 from rise.ledger import Ledger
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Request, Sampling, request_key, stream_seed
@@ -18,13 +19,23 @@ P, Q = problem("p", "2+2", "4"), problem("q", "3*3", "9")
 TABLE = {"2+2": ["so 5", "so 4", "so 4"], "3*3": ["so 9", "hm ?", "so 6"]}
 
 
+OPEN = []
+"""Ledgers that tests opened."""
+
+
 def player(policy, judge, path, **settings):
-    return Player(policy, Prompt(feedback_text="no"), judge, Sampling(), Ledger(path), "round-1/rollout", **settings)
+    """A player at work; the one before it in the same test has gone home."""
+    while OPEN:
+        OPEN.pop().close()
+    OPEN.append(Ledger(path))
+    return Player(policy, Prompt(feedback_text="no"), judge, Sampling(), OPEN[-1], "round-1/rollout", **settings)
 
 
 @pytest.fixture
 def ledger_path(tmp_path):
-    return tmp_path / "ledger.jsonl"
+    yield tmp_path / "ledger.jsonl"
+    while OPEN:
+        OPEN.pop().close()
 
 
 def replies(trajectory):
@@ -68,6 +79,21 @@ def test_a_finished_turn_is_never_sampled_again(judge, ledger_path):
     assert again.n_requests == 2  # only the third turns
     assert (at_work.usage.n_reused, at_work.usage.n_replies) == (4, 2)
     assert replies(first) == ["so 5", "so 4", "so 4"]
+
+
+def test_what_is_read_back_is_judged_anew(judge, ledger_path):
+    """The judge was mended and the rewards changed between the two runs: no verdict of the old judge is handed back."""
+
+    class Strict:
+        def judge(self, problem, reply):
+            return Judgement(Verdict.UNPARSABLE, None)
+
+    asyncio.run(rollout(player(ScriptedPolicy.from_table(TABLE), judge, ledger_path), [Q], n_turns=1, stop_when_right=False))
+    again = ScriptedPolicy.from_table(TABLE)
+    at_work = player(again, Strict(), ledger_path, rewards=RewardConfig(unparsable=-1.0))
+    [found] = asyncio.run(rollout(at_work, [Q], n_turns=1, stop_when_right=False))
+    assert again.n_requests == 0
+    assert [(t.verdict, t.answer, t.reward) for t in found.turns] == [(Verdict.UNPARSABLE, None, -1.0)]
 
 
 def test_another_model_reuses_nothing(judge, ledger_path):
