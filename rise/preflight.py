@@ -16,7 +16,7 @@ from rise.train.arguments import check_arguments
 def preflight(config: RunConfig, task: Task, problems: Callable[[int], Sequence[Problem]]) -> None:
     """Raises the `RiseError` that names it. `problems(k)` are the training problems of round k."""
     if config.model.path:
-        _check_place(config.model.path, f'model.path = "{config.model.path}"')
+        check_place(config.model.path, f'model.path = "{config.model.path}"')
         if config.model.gguf_file and Path(config.model.path).is_dir():
             file = Path(config.model.path) / config.model.gguf_file
             if not file.exists():
@@ -82,12 +82,12 @@ def check_spec(spec: str, setting: str = "") -> None:
 
         HttpPolicy.from_spec(spec)
     elif kind == "local":
-        _check_place(rest, named)
+        check_place(rest, named)
     elif not Path(rest).exists():
         raise PolicyError(f"{named}: there is no file {rest}.")
 
 
-def _check_place(path: str, named: str) -> None:
+def check_place(path: str, named: str) -> None:
     """A model directory is there. What may be a hub name, as `name` or `owner/name`, is left to the hub."""
     if looks_local(path) and not Path(path).exists():
         raise ModelError(f"{named}: there is no such directory ({Path(path).absolute()}).")

@@ -142,6 +142,9 @@ def test_one_stage_at_a_time_from_file_to_file(rise, recipe, nano_dir, tmp_path)
     code, printed, _ = rise("train", path, "--examples", files["examples"], "--start", nano_dir, "--out", tmp_path / "checkpoint")
     assert code == 0 and "steps on" in printed
     assert (tmp_path / "checkpoint" / "model.safetensors").exists()
+    card = json.loads((tmp_path / "checkpoint" / "rise.json").read_text())
+    assert (card["task"], card["feedback"], card["window"], card["turns"]) == ("arithmetic", "neutral", 1, 3)
+    assert rise("evaluate", tmp_path / "checkpoint", "-n", 2, "--samples", 1, "--json")[0] == 0
 
 
 def test_evaluate_a_checkpoint_takes_state_and_task_from_its_card(rise, toy_run):
@@ -245,6 +248,16 @@ def test_evaluate_says_what_it_cannot_do(refused, rise, toy_run, tmp_path):
     file.write_text('{"question": "1+1", "gold": "2"}\n')
     text = refused("evaluate", checkpoint, "--task", "jsonl", "--set", f"test_path={file}", "-n", 5)
     assert "has 1 test problems" in text and "task.n_test in a recipe, -n of rise evaluate" in text
+
+
+def test_train_replaces_nothing(refused, recipe, nano_dir, tmp_path):
+    examples, out = tmp_path / "examples.jsonl", tmp_path / "mine"
+    examples.write_text("")
+    shutil.copytree(nano_dir, out)
+    text = refused("train", recipe(), "--examples", examples, "--start", nano_dir, "--out", out)
+    assert f"{out} is there already; give another --out." in text
+    text = refused("train", recipe(), "--examples", examples, "--start", tmp_path / "none", "--out", tmp_path / "new")
+    assert "--start" in text and "there is no such directory" in text
 
 
 def test_a_directory_that_is_no_run_is_no_recipe(refused, tmp_path):

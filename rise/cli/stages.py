@@ -111,10 +111,20 @@ def train(
     from rise.cli.progress import Bars
     from rise.config import load_recipe
     from rise.dataset import read_examples
-    from rise.iterate import fix_threads
+    from rise.errors import ConfigError
+    from rise.iterate import card, fix_threads, make_prompt
+    from rise.preflight import check_place
+    from rise.tasks import make_task
     from rise.train import train as fit
+    from rise.train.arguments import check_arguments
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"{out} is there already; give another --out.")
+    check_place(start, f"--start {start}")
+    check_arguments(config.train)
+    stage = out.parent.name if out.name == "checkpoint" else out.name
+    facts_for_use = card(config, make_prompt(config, make_task(config.task.name, **config.task.settings)), stage)
     records = list(read_examples(examples))
     fix_threads(config)
     with Bars() as bars:
@@ -125,7 +135,9 @@ def train(
                 bars.begin(out.name, "train", logs["steps"])
             bars.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
 
-        facts = fit(records, start, out, config.train, model=config.model, seed=config.seed, on_log=tell)
+        facts = fit(
+            records, start, out, config.train, model=config.model, seed=config.seed, card=facts_for_use, on_log=tell,
+        )  # fmt: skip
     print(f"{out}: {facts['n_steps']} steps on {len(records)} examples in {facts['n_rows']} rows")
 
 
