@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
@@ -30,15 +31,26 @@ class Renderer:
         if tokenizer.eos_token_id is None:
             raise ModelError(f"{name} has no end-of-sequence token, so a reply could never end. Set `eos_token` and save it.")
         self.eos_ids = frozenset([tokenizer.eos_token_id])
+        """Tokens that end a reply: the tokenizer's, and those of the model's generation settings (`add_ends`)."""
 
     @classmethod
     def load(cls, path: str | Path, **kwargs: Any) -> Renderer:
-        from transformers import AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
         try:
-            return cls(AutoTokenizer.from_pretrained(str(path), **kwargs))
+            renderer = cls(AutoTokenizer.from_pretrained(str(path), **kwargs))
         except (OSError, ValueError) as error:
             raise ModelError(f"{path}: no tokenizer can be loaded from there ({str(error).splitlines()[0]}).") from error
+        for source in (GenerationConfig, AutoConfig):  # the second where there is none of the first, as a loaded model does
+            with contextlib.suppress(OSError, ValueError):
+                renderer.add_ends(source.from_pretrained(str(path)))
+                break
+        return renderer
+
+    def add_ends(self, generation: Any) -> None:
+        """Also end replies where a model's `generation_config` does."""
+        ends = getattr(generation, "eos_token_id", None)
+        self.eos_ids |= frozenset([ends] if isinstance(ends, int) else ends or [])
 
     @cached_property
     def fingerprint(self) -> str:

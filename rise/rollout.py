@@ -191,14 +191,18 @@ def play_out(player: Player, work: Coroutine[Any, Any, Record]) -> Record:
 
 
 async def rollout(player: Player, problems: Sequence[Problem], *, n_turns: int, stop_when_right: bool) -> list[Trajectory]:
-    """The student's own turns on each problem: the states that the improver will work on."""
+    """The student's own turns on each problem: the states that the improver will work on.
+
+    Truthful feedback ends a run at the first right reply in any case, as in evaluation: it has told that it is right.
+    """
+    stop = stop_when_right or player.prompt.feedback == "truthful"
 
     async def one(problem: Problem, trust: bool) -> Trajectory:
         turns: list[Turn] = []
         for _ in range(n_turns):
             [turn] = await player.turns(problem, turns, trust_ledger=trust)
             turns.append(player.answered(problem, turns, turn))
-            if stop_when_right and turn.right:
+            if turn.right and stop:
                 break
         return Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields)
 

@@ -121,7 +121,7 @@ def test_stop_tokens_of_the_generation_config_end_a_reply_too(policy, nano_dir):
     other = LocalPolicy.load(nano_dir)
     other.model.generation_config.eos_token_id = [2, 9]
     listed = LocalPolicy(other.model, other.renderer, name="x")
-    assert listed.eos_ids == [2, 9]
+    assert listed.eos_ids == sorted(listed.renderer.eos_ids) == [2, 9]  # one set for sampling and for rendering
     [replies] = listed.generate([request(listed, seeds=seeds(200), max_new_tokens=8)])
     assert {reply.ids[-1] for reply in replies if reply.finish == "stop"} == {2, 9}
 
@@ -236,6 +236,21 @@ def test_an_error_while_generating_reaches_everyone_who_waits(policy):
         return await asyncio.gather(broken.reply(request(policy)), broken.reply(request(policy)), return_exceptions=True)
 
     assert [str(error) for error in asyncio.run(play())] == ["out of memory"] * 2
+
+
+def test_out_of_memory_names_the_setting_to_lower(policy):
+    import torch
+
+    class Full(LocalPolicy):
+        def _generate(self, rows, sampling, room):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(PolicyError, match=r"3 replies together \(batch_size = 64\)"):
+        Full(policy.model, policy.renderer, name="f", batch_size=64).generate([request(policy, seeds=seeds(3))])
+
+
+def test_another_type_of_weights_is_another_policy(nano_dir):
+    assert make_policy(str(nano_dir), dtype="bfloat16").name == make_policy(str(nano_dir)).name + "-bfloat16"
 
 
 def test_a_policy_is_named_by_its_weights(nano_dir, tmp_path):

@@ -1,6 +1,8 @@
 """One renderer: what is sampled on, trained on and evaluated on are the same token ids, turn by turn."""
 
 import asyncio
+import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -152,3 +154,13 @@ def test_a_template_that_rewrites_replies_falls_back_to_the_replys_own_tokens(re
 def test_a_directory_without_a_tokenizer(tmp_path):
     with pytest.raises(ModelError, match="no tokenizer can be loaded"):
         Renderer.load(tmp_path)
+
+
+def test_a_reply_ends_where_the_models_generation_settings_say(nano_dir, tmp_path):
+    """Sampling stops at every one of them, so the renderer must know them too, with settings of their own or the model's."""
+    for name, file in (("a", "generation_config.json"), ("b", "config.json")):
+        path = shutil.copytree(nano_dir, tmp_path / name)
+        (path / "generation_config.json").unlink(missing_ok=True)
+        settings = json.loads((path / file).read_text()) if (path / file).exists() else {}
+        (path / file).write_text(json.dumps({**settings, "eos_token_id": [2, 9]}))
+        assert Renderer.load(path).eos_ids == {2, 9}

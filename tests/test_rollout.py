@@ -61,6 +61,13 @@ def test_or_goes_on_to_the_end(judge, ledger_path):
     assert [t.n_prompt_tokens for t in trajectory.turns] == [1, 4, 7]  # question; + two words and "no"; and again
 
 
+def test_truthful_feedback_stops_at_the_right_reply_whatever_the_recipe_says(judge, ledger_path):
+    at_work = player(ScriptedPolicy.from_table(TABLE), judge, ledger_path)
+    at_work.prompt = Prompt(feedback="truthful")
+    first, second = asyncio.run(rollout(at_work, [P, Q], n_turns=3, stop_when_right=False))
+    assert replies(first) == ["so 5", "so 4"] and replies(second) == ["so 9"]
+
+
 def test_rewards_are_the_recipes(judge, ledger_path):
     rewards = RewardConfig(right=2.0, wrong=-0.5, unparsable=-1.0)
     [trajectory] = asyncio.run(

@@ -362,3 +362,57 @@ def test_a_folder_of_somebody_elses_is_neither_replaced_nor_cleared(nano_dir, da
     train(data, nano_dir, tmp_path / "out", one_step())  # one of ours is replaced
     assert own.exists() and home.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "out", "training"]
+
+
+def test_a_plain_process_trains_on_one_of_several_gpus(caplog):
+    """The Trainer would wrap the model in DataParallel, which splits batches whose plan is fixed."""
+    from types import SimpleNamespace
+
+    from rise.train.trainer import _one_device
+
+    several = SimpleNamespace(n_gpu=4, _n_gpu=4, device="cuda:0")
+    assert _one_device(several)._n_gpu == 1
+    assert "4 GPUs are visible; this process trains on cuda:0 alone" in caplog.text
+
+
+@pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="needs a GPU")
+def test_masters_live_where_the_model_trains(nano_dir, data, tmp_path):
+    train(data, bfloat16(nano_dir, tmp_path / "start"), tmp_path / "out", one_step(masters=True, line_length=512))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_lora_trains_float32_adapters_on_a_base_of_its_own_type(nano_dir, data, tmp_path, monkeypatch, dtype):
+    import torch
+
+    seen = {}
+
+    def look(net, *args):
+        seen.update({name: p.dtype for name, p in net.named_parameters()})
+
+    monkeypatch.setattr("rise.train.trainer._check_first_packed_line", look)
+    model = ModelConfig(path=str(nano_dir), lora=LoraConfig(rank=2), dtype=dtype)
+    train(data, nano_dir, tmp_path / "out", one_step(), model=model)
+    assert {t for name, t in seen.items() if "lora" in name} == {torch.float32}
+    assert {t for name, t in seen.items() if "lora" not in name} == {getattr(torch, dtype)}
+
+
+def test_out_of_memory_names_the_setting_to_lower(nano_dir, data, tmp_path, monkeypatch):
+    import torch
+
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("rise.train.trainer.weighted_nll", full)
+    with pytest.raises(RiseError, match=r"train\.micro_batch_tokens = 8192"):
+        train(data, nano_dir, tmp_path / "out", one_step())
+
+
+def test_a_tokenizer_with_several_chat_templates_is_saved(nano_dir, tmp_path):
+    """transformers puts them in a folder of their own."""
+    from rise.train.model import load_model, save_checkpoint
+
+    model, renderer = load_model(nano_dir)
+    tokenizer = copy.deepcopy(renderer.tokenizer)
+    tokenizer.chat_template = {"default": tokenizer.chat_template, "tool_use": tokenizer.chat_template}
+    save_checkpoint(model, tokenizer, tmp_path / "out")
+    assert any(p.is_dir() for p in (tmp_path / "out").iterdir())

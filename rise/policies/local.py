@@ -25,8 +25,6 @@ class _Row:
 
     prompt_ids: tuple[int, ...]
     seed: int
-    request: int
-    """Index of its request in the batch being served."""
 
 
 class LocalPolicy:
@@ -48,11 +46,14 @@ class LocalPolicy:
         self.batch_size = batch_size
         self.max_in_flight = batch_size
         self.max_length = getattr(model.config, "max_position_embeddings", None)
-        eos = model.generation_config.eos_token_id if model.generation_config is not None else None
-        self.eos_ids = sorted(set(renderer.eos_ids) | set([eos] if isinstance(eos, int) else eos or []))
+        # One set for sampling and for rendering: a reply ends in training where it ends here.
+        renderer.add_ends(model.generation_config)
+        self.eos_ids = sorted(renderer.eos_ids)
         self._waiting: list[tuple[Request, asyncio.Future[list[Reply]]]] = []
         self._in_flight = 0
         self._busy = False
+        self._task: asyncio.Task[None] | None = None
+        """The batch being served; an event loop keeps no task alive by itself."""
 
     @classmethod
     def load(cls, path: str | Path, *, name: str | None = None, batch_size: int = 128, dtype: str = "float32") -> LocalPolicy:
@@ -60,7 +61,9 @@ class LocalPolicy:
         from rise.train.model import load_model, weights_hash
 
         model, renderer = load_model(path, dtype=dtype)
-        return cls(model, renderer, name=name or f"local-{weights_hash(path)}", batch_size=batch_size)
+        # Other roundings are other replies, which the ledger must not mistake for these.
+        own = f"local-{weights_hash(path)}" + ("" if dtype == "float32" else f"-{dtype}")
+        return cls(model, renderer, name=name or own, batch_size=batch_size)
 
     def enter(self) -> None:
         self._in_flight += 1
@@ -96,8 +99,7 @@ class LocalPolicy:
             return
         self._busy = True
         batch, self._waiting = self._waiting, []
-        task = asyncio.get_running_loop().create_task(self._serve(batch))
-        task.add_done_callback(lambda _: None)
+        self._task = asyncio.get_running_loop().create_task(self._serve(batch))
 
     async def _serve(self, batch: list[tuple[Request, asyncio.Future[list[Reply]]]]) -> None:
         try:
@@ -118,7 +120,7 @@ class LocalPolicy:
         """Replies to all requests, in batches of at most `batch_size` rows of similar length. Blocking."""
         out: list[list[Reply | None]] = [[None] * len(r.seeds) for r in requests]
         rows = [
-            (index, sample, _Row(request.prompt_ids or (), seed, index))
+            (index, sample, _Row(request.prompt_ids or (), seed))
             for index, request in enumerate(requests)
             for sample, seed in enumerate(request.seeds)
         ]
@@ -137,11 +139,22 @@ class LocalPolicy:
             while end < len(rows) and end - start < self.batch_size and kind(rows[end]) == (sampling, room):
                 end += 1
             chunk = rows[start:end]
-            replies = self._generate([row for _, _, row in chunk], sampling, room)
+            replies = self._within_memory([row for _, _, row in chunk], sampling, room)
             for (index, sample, _), reply in zip(chunk, replies, strict=True):
                 out[index][sample] = reply
             start = end
         return [[reply for reply in replies if reply is not None] for replies in out]
+
+    def _within_memory(self, rows: list[_Row], sampling: Sampling, room: int) -> list[Reply]:
+        import torch
+
+        try:
+            return self._generate(rows, sampling, room)
+        except torch.OutOfMemoryError as error:
+            raise PolicyError(
+                f"{self.name} ran out of memory while generating {len(rows)} replies together (batch_size = {self.batch_size}). "
+                'Halve batch_size, or set model.dtype = "bfloat16". What is finished is kept.'
+            ) from error
 
     def _room(self, row: _Row, sampling: Sampling) -> int:
         """How many tokens the reply may have."""

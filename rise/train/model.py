@@ -67,7 +67,7 @@ def save_checkpoint(model: Any, tokenizer: Any, path: Path, card: dict[str, Any]
     if card is not None:
         card = {**card, "weights": weights_hash(partial)}
         (partial / "rise.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    for file in partial.iterdir():
+    for file in (p for p in partial.rglob("*") if p.is_file()):
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
     if path.exists():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from rise.train.arguments import check_arguments
 from rise.train.loss import tensors, weighted_nll
 from rise.train.model import check_free, load_model, save_checkpoint
 from rise.train.rows import Plan, Row, make_rows, plan_batches
+
+log = logging.getLogger(__name__)
 
 COMPLETE = "complete"
 """Empty file written last into a checkpoint of unfinished training: without it, a kill came in between."""
@@ -56,7 +60,7 @@ class WeightedTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self.plain = [0.0, 0.0]
         """Σ unweighted nll and trained tokens since the last log line."""
-        self._window = (0, time.perf_counter())
+        self._logged = time.perf_counter()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)  # type: ignore[arg-type]
@@ -96,8 +100,8 @@ class WeightedTrainer(Trainer):
         if "loss" in logs and self.plain[1]:
             logs["loss_plain"] = self.plain[0] / self.plain[1]
             now = time.perf_counter()
-            logs["tokens_per_s"] = self.plain[1] / max(now - self._window[1], 1e-9)
-            self._window = (self.state.global_step, now)
+            logs["tokens_per_s"] = self.plain[1] / max(now - self._logged, 1e-9)
+            self._logged = now
             self.plain = [0.0, 0.0]
         super().log(logs, start_time)
 
@@ -121,12 +125,13 @@ def run_training(
     check_free(out)
     weighted = _with_weight(examples)
     torch.manual_seed(seed)
-    dtype = "bfloat16" if config.masters else "float32"
+    lora = model.lora if model else None
+    # What trains is float32, or bfloat16 with float32 masters. A base that adapters leave as it is may be smaller.
+    dtype = model.dtype if model and lora else "bfloat16" if config.masters else "float32"
     net, renderer = load_model(start, dtype=dtype)
     net.config.use_cache = False
     tokenizer = renderer.tokenizer
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    lora = model.lora if model else None
     if lora:
         from peft import LoraConfig as PeftLora
         from peft import get_peft_model
@@ -143,11 +148,6 @@ def run_training(
     rows = make_rows(weighted, per=config.per, merge=config.merge)
     arguments = _arguments(config, work, seed, 1)
     world = arguments.world_size
-    if arguments.n_gpu > 1:
-        raise ConfigError(
-            f"{arguments.n_gpu} GPUs are visible but no launcher started this process. Use `torchrun --nproc-per-node "
-            f"{arguments.n_gpu} -m rise.cli.main …`, or show one GPU: CUDA_VISIBLE_DEVICES=0."
-        )
     plan = plan_batches(
         rows, batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps,
         line_length=config.line_length, micro_batch_tokens=config.micro_batch_tokens, world=world, seed=seed,
@@ -155,7 +155,10 @@ def run_training(
     if plan.n_steps == 1:  # warming up starts from 0: a single step would train nothing
         config = config.model_copy(update={"warmup_ratio": 0.0})
     arguments = _arguments(config, work, seed, plan.accumulation)
-    _check_first_packed_line(net, rows, plan, pad_id)
+    if not (arguments.fsdp or arguments.deepspeed):  # they place the model themselves
+        net.to(arguments.device)  # before masters are copied from it, or they would stay behind
+    with _memory(config):
+        _check_first_packed_line(net, rows, plan, pad_id)
     optimizer = None
     if config.masters:
         from rise.train.masters import MasterAdamW
@@ -173,7 +176,8 @@ def run_training(
         optimizers=(optimizer, None),
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_last_complete(work) if config.save_steps else None)
+    with _memory(config):
+        trainer.train(resume_from_checkpoint=_last_complete(work) if config.save_steps else None)
 
     net = trainer.accelerator.unwrap_model(trainer.model)
     if lora:
@@ -192,6 +196,19 @@ def run_training(
         "n_tokens_per_epoch": sum(len(row.ids) for row in rows),
         "n_trained_tokens_per_epoch": sum(row.n_trained for row in rows),
     }
+
+
+@contextlib.contextmanager
+def _memory(config: TrainConfig) -> Iterator[None]:
+    """Say which setting to lower when the device's memory does not suffice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RiseError(
+            f"training ran out of memory with train.micro_batch_tokens = {config.micro_batch_tokens}. Halve it: the batch of "
+            "the optimiser stays what train.batch_size says. If it is small already, set [model.lora], or "
+            "train.arguments.gradient_checkpointing = true."
+        ) from error
 
 
 def _with_weight(examples: Sequence[Example]) -> list[Example]:
@@ -239,9 +256,20 @@ def _arguments(config: TrainConfig, work: Path, seed: int, accumulation: int) ->
         **config.arguments,
     }
     try:
-        return TrainingArguments(**settings)
+        return _one_device(TrainingArguments(**settings))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"train: transformers.TrainingArguments refuses the settings: {error}") from error
+
+
+def _one_device(arguments: Any) -> Any:
+    """A process that no launcher started trains on one GPU: the Trainer would otherwise split batches whose plan is fixed."""
+    if arguments.n_gpu > 1:
+        log.warning(
+            "%d GPUs are visible; this process trains on %s alone. For all of them: torchrun --nproc-per-node %d -m "
+            "rise.cli.main train …", arguments.n_gpu, arguments.device, arguments.n_gpu,
+        )  # fmt: skip
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _check_first_packed_line(net: Any, rows: Sequence[Row], plan: Plan, pad_id: int) -> None:
@@ -252,11 +280,16 @@ def _check_first_packed_line(net: Any, rows: Sequence[Row], plan: Plan, pad_id: 
     members = [rows[i] for i in line]
     training = net.training
     net.eval()
+    some = next(net.parameters())
+
+    def loss(lines: list[list[Row]]) -> float:
+        return float(weighted_nll(net, {name: t.to(some.device) for name, t in tensors(lines, pad_id).items()})[0])
+
     with torch.no_grad():
-        packed = float(weighted_nll(net, tensors([members], pad_id))[0])
-        alone = sum(float(weighted_nll(net, tensors([[row]], pad_id))[0]) for row in members)
+        packed = loss([members])
+        alone = sum(loss([[row]]) for row in members)
     net.train(training)
-    tolerance = 1e-4 if next(net.parameters()).dtype == torch.float32 else 2e-2
+    tolerance = 1e-4 if some.dtype == torch.float32 else 2e-2
     if abs(packed - alone) > tolerance * max(1.0, abs(alone)):
         raise RiseError(
             f"packing is not exact for this model: {len(members)} rows in one line have loss {packed:.6f}, alone "
