@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 from rise.config import RunConfig, TrainConfig, differences, load_recipe
 from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids, without_repeats
 from rise.errors import ConfigError, DataError, EmptyStageError
-from rise.evaluate.metrics import by_field, measure, paired_stages, read_held_out, write_held_out
+from rise.evaluate.metrics import by_fields, measure, paired_stages, read_held_out, write_held_out
 from rise.evaluate.protocol import evaluate
 from rise.jsonl import dumps, write_jsonl, write_whole
 from rise.judge import Judge
@@ -480,8 +480,7 @@ def summarise(it: Run, stage: StageDir, records: Sequence[Any]) -> dict[str, Any
     turns = it.config.evaluate.turns
     metrics = measure(records, it.judge.same, truthful=truthful, turns=turns)
     metrics["stage"] = stage.name
-    if any("kind" in record.fields for record in records):
-        metrics["by_kind"] = by_field(records, it.judge.same, "kind", truthful=truthful, turns=turns)
+    metrics["by_field"] = by_fields(records, it.judge.same, truthful=truthful, turns=turns)
     before = [s for s in it.dir.stages() if s.name != stage.name]
     if before:
         previous = list(read_held_out(before[-1].held_out))

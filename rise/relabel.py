@@ -26,7 +26,7 @@ async def relabel(
     relabel_right: RelabelRight = "skip",
     student: Any = None,
 ) -> list[Relabelled]:
-    """Improved replies, sorted by (problem, state). `player.policy` is the improver; `gold` asks nobody.
+    """Improved replies in the order of `problems`, then of states. `player.policy` is the improver; `gold` asks nobody.
 
     The improver sees exactly what the student saw: the problem, its own attempts and the feedback, never the gold answer.
     `student` is the student's renderer. A teacher's token ids are kept only if its renderer is the same: the ids of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -97,8 +98,8 @@ class RunDir:
     def stages(self) -> list[StageDir]:
         """Stages with metrics, in the order they ran."""
         names = ["base", "boost-one-turn", "boost"]
-        rounds = sorted(self.path.glob("round-*"), key=lambda p: int(p.name.split("-")[1]))
-        found = [self.path / name for name in names] + rounds
+        rounds = {int(found[1]): path for path in self.path.glob("round-*") if (found := re.fullmatch(r"round-(\d+)", path.name))}
+        found = [self.path / name for name in names] + [rounds[number] for number in sorted(rounds)]
         return [StageDir(path) for path in found if (path / "metrics.json").exists()]
 
     def open(self, config: RunConfig, *, command: list[str] | None = None, contents: dict[str, str] | None = None) -> bool:

@@ -38,7 +38,7 @@ class Turn:
     """One attempt at a problem."""
 
     reply: str
-    """What was written, unedited."""
+    """What was written, special tokens left out and white space at both ends stripped; `reply_ids` are what was sampled."""
     verdict: Verdict | None = None
     """None until a judge has looked. Unjudged is not the same as wrong."""
     reward: float | None = None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rise.evaluate.metrics import HeldOut, by_field, measure, paired_stages
+from rise.evaluate.metrics import HeldOut, by_fields, measure, paired_stages
 from rise.jsonl import dumps
 from rise.run_dir import RunDir
 from rise.trajectory import Turn, Verdict, to_json
@@ -128,7 +128,7 @@ def write_run(
         stage.path.mkdir()
         records = [held_out(i, pattern, HOSTILE if hostile else "6*7=?") for i, pattern in enumerate(patterns)]
         stage.held_out.write_text("".join(dumps(to_json(r)) + "\n" for r in records), encoding="utf-8")
-        metrics = measure(records, same) | {"stage": name, "by_kind": by_field(records, same, "kind")}
+        metrics = measure(records, same) | {"stage": name, "by_field": by_fields(records, same)}
         if previous:
             metrics["paired"]["previous"] = paired_stages(previous, records, same)
             metrics["previous"] = before

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from rise.errors import DataError, EmptyStageError
-from rise.evaluate.metrics import HeldOut, by_field, held_out_from_json, measure, paired_stages, read_held_out, vote
+from rise.evaluate.metrics import HeldOut, by_field, by_fields, held_out_from_json, measure, paired_stages, read_held_out, vote
 from rise.jsonl import write_jsonl
 from rise.trajectory import Turn, Verdict, to_json
 
@@ -241,6 +241,17 @@ def test_by_field():
 def test_fields_that_are_numbers_stand_in_order_of_size():
     records = [record(str(level), run="4", level=level) for level in (10, 9, 1)]
     assert list(by_field(records, same, "level")) == ["1", "9", "10"]
+
+
+def test_every_field_that_says_a_kind_is_given_apart():
+    records = [record(str(i), run="4", level=i % 2, subject="Algebra", source=f"page {i}") for i in range(4)]
+    assert {name: list(table) for name, table in by_fields(records, same).items()} == {
+        "level": ["0", "1"],
+        "subject": ["Algebra"],
+    }
+    assert by_fields([record("a", run="4")], same) == {}
+    names = [record(str(i), run="4", type=f"name {i}") for i in range(30)]
+    assert by_fields(names, same) == {}  # a name, not a kind
 
 
 def test_stages_are_compared_on_common_problems_only():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rise.report.tables import (
     all_tables,
     compute_table,
     data_table,
+    kinds_table,
     main_table,
     paired_table,
     previous_table,
@@ -71,6 +73,26 @@ def test_each_stage_is_compared_with_the_one_before(tmp_path):
     # Boost has 1 of 8 right at every turn; round 1 has 4 at turn 1 and 5 at turn 5.
     against, first, _, last, n = rows(previous_table(collect(write_run(tmp_path / "run").path)))["round 1"]
     assert (against.text, first.text, last.text, n.text) == ("boost", "+37.5", "+50.0", "8")
+
+
+def test_the_last_stage_is_shown_by_every_field_that_says_a_kind(tmp_path):
+    run = write_run(tmp_path / "run")
+    table = kinds_table(collect(run.path))
+    assert table.columns[0] == "kind" and list(rows(table)) == ["product", "sum"]
+    stage = run.stage("round-1")
+    metrics = stage.read_metrics()
+    metrics["by_field"]["level"] = {"3": metrics["by_field"]["kind"]["sum"]}
+    stage.metrics.write_text(json.dumps(metrics))
+    table = kinds_table(collect(run.path))
+    assert list(rows(table)) == ["kind product", "kind sum", "level 3"] and table.title.startswith("By kind and level of problem")
+
+
+def test_a_folder_that_is_no_round_is_left_aside(tmp_path):
+    run = write_run(tmp_path / "run")
+    for name in ("round-old", "round-", "round-1-bad"):
+        shutil.copytree(run.stage("round-1").path, run.path / name)
+    assert [stage.name for stage in run.stages()] == ["boost", "round-1"]
+    write_report(run.path)
 
 
 def test_what_is_missing_prints_as_a_dash_and_never_as_zero(tmp_path):

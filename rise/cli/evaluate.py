@@ -40,7 +40,7 @@ def evaluate(
 
     from rise.cli.progress import Bars, stage_line
     from rise.errors import ConfigError
-    from rise.evaluate.metrics import measure, write_held_out
+    from rise.evaluate.metrics import by_fields, measure, write_held_out
     from rise.evaluate.protocol import evaluate as play
     from rise.jsonl import write_whole
     from rise.ledger import Ledger
@@ -79,9 +79,9 @@ def evaluate(
         )  # fmt: skip
         records = play_out(player, play(player, problems, n_turns=turns, n_samples=samples, control=control))
         ledger.close()
-        metrics = {"policy": policy, "task": name, "split": split} | measure(
-            records, judge.same, truthful=prompt.feedback == "truthful", turns=turns
-        )
+        truthful = prompt.feedback == "truthful"
+        metrics = {"policy": policy, "task": name, "split": split} | measure(records, judge.same, truthful=truthful, turns=turns)
+        metrics["by_field"] = by_fields(records, judge.same, truthful=truthful, turns=turns)
         if out is not None:
             write_held_out(out / "held-out.jsonl", records)
             write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")

@@ -177,6 +177,21 @@ def measure(records: Sequence[HeldOut], same: Same, truthful: bool = False, turn
     }
 
 
+FIELDS = ("kind", "level", "subject", "type")
+"""Fields of a problem by which numbers are given apart."""
+MOST_VALUES = 24
+"""A field with more values than this is a name rather than a kind."""
+
+
+def by_fields(
+    records: Sequence[HeldOut], same: Same, truthful: bool = False, turns: int | None = None
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """`by_field` for each of `FIELDS` that the problems have."""
+    values = {name: {_label(record.fields.get(name)) for record in records} for name in FIELDS}
+    known = [name for name in FIELDS if values[name] - {"–"} and len(values[name]) <= MOST_VALUES]
+    return {name: by_field(records, same, name, truthful, turns) for name in known}
+
+
 def by_field(
     records: Sequence[HeldOut], same: Same, name: str, truthful: bool = False, turns: int | None = None
 ) -> dict[str, dict[str, Any]]:

@@ -203,17 +203,20 @@ def previous_table(data: ReportData) -> Table:
 
 
 def kinds_table(data: ReportData) -> Table:
-    """The last stage, kind of problem by kind of problem."""
+    """The last stage, kind of problem by kind of problem: by kind, level, subject or type, whichever problems have."""
     K = data.n_turns
     names = ("m1@t1", f"m1@t{K}", f"t{K}")
-    kinds = (data.last.metrics or {}).get("by_kind") if data.last else None
+    fields = ((data.last.metrics or {}).get("by_field") or {}) if data.last else {}
     rows = []
-    for kind in kinds or {}:
-        estimates = [estimate_at(kinds, kind, name) for name in names]
-        cells = (share_cell(e, None if i == 0 else estimates[0]) for i, e in enumerate(estimates))
-        rows.append((Cell(str(kind)), *cells, Cell(count(estimates[0].n or None))))
-    title = f"By kind of problem ({data.last.title})" if data.last else "By kind of problem"
-    return Table("kinds", title, ("kind", *names, "n"), tuple(rows), "Percent right; in brackets the change from m1@t1.")
+    for field, values in fields.items():
+        for value in values:
+            estimates = [estimate_at(values, value, name) for name in names]
+            cells = (share_cell(e, None if i == 0 else estimates[0]) for i, e in enumerate(estimates))
+            label = str(value) if len(fields) == 1 else f"{field} {value}"
+            rows.append((Cell(label), *cells, Cell(count(estimates[0].n or None))))
+    title = f"By {' and '.join(fields) or 'kind'} of problem" + (f" ({data.last.title})" if data.last else "")
+    head = next(iter(fields)) if len(fields) == 1 else ""
+    return Table("kinds", title, (head, *names, "n"), tuple(rows), "Percent right; in brackets the change from m1@t1.")
 
 
 def data_table(data: ReportData) -> Table:
