@@ -13,8 +13,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from rise.config import load_recipe
 from rise.iterate import run
+from rise.recipe import load_recipe
 from rise.run_dir import RunDir
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "nano.toml"

@@ -30,7 +30,7 @@ _HOME = {
     "Turn": "rise.trajectory",
     "Verdict": "rise.trajectory",
     "build_examples": "rise.dataset",
-    "load_recipe": "rise.config",
+    "load_recipe": "rise.recipe",
     "make_policy": "rise.policies",
     "make_task": "rise.tasks",
     "measure": "rise.evaluate.metrics",
@@ -38,7 +38,7 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
-    from rise.config import RunConfig, load_recipe
+    from rise.config import RunConfig
     from rise.dataset import Example, build_examples
     from rise.errors import RiseError
     from rise.evaluate.metrics import HeldOut, measure
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rise.policies import make_policy
     from rise.policy import Sampling
     from rise.prompt import Prompt
+    from rise.recipe import load_recipe
     from rise.rollout import Player
     from rise.run_dir import RunDir
     from rise.task import Problem

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from rise.config import RunConfig, TrainConfig, differences, load_recipe
+from rise.config import RunConfig, TrainConfig
 from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids, without_repeats
 from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.evaluate.metrics import by_fields, measure, paired_stages, read_held_out, write_held_out
@@ -32,6 +32,7 @@ from rise.policies import make_policy
 from rise.policy import Policy, Sampling
 from rise.preflight import preflight
 from rise.prompt import Prompt, load_function
+from rise.recipe import differences, load_recipe
 from rise.relabel import relabel
 from rise.render import Renderer
 from rise.rollout import Player, Usage, play_out, rollout

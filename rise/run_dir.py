@@ -13,9 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rise.config import RunConfig, differences, load_recipe, to_toml
+from rise.config import RunConfig
 from rise.errors import DataError, ResumeError
 from rise.jsonl import dumps, write_whole
+from rise.recipe import differences, load_recipe, to_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class RunDir:
     def stages(self) -> list[StageDir]:
         """Stages with metrics, in the order they ran."""
         names = ["base", "boost-one-turn", "boost"]
-        rounds = {int(found[1]): path for path in self.path.glob("round-*") if (found := re.fullmatch(r"round-(\d+)", path.name))}
+        rounds = {int(match[1]): path for path in self.path.glob("round-*") if (match := re.fullmatch(r"round-(\d+)", path.name))}
         found = [self.path / name for name in names] + [rounds[number] for number in sorted(rounds)]
         return [StageDir(path) for path in found if (path / "metrics.json").exists()]
 

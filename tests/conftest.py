@@ -10,8 +10,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 
-from rise.config import NanoConfig, RunConfig, build_config
+from rise.config import NanoConfig, RunConfig
 from rise.judge import Judgement
+from rise.recipe import build_config
 from rise.task import Problem
 from rise.trajectory import Turn, Verdict
 
@@ -83,7 +84,7 @@ def toy_recipe(**overrides) -> RunConfig:
 
     The boost is long enough for a few right answers, so that every kind of record occurs.
     """
-    from rise.config import _merge
+    from rise.recipe import merged
 
     train = {"epochs": 24, "batch_size": 16, "learning_rate": 1e-2, "line_length": 96, "micro_batch_tokens": 2048}
     data = {
@@ -114,7 +115,7 @@ def toy_recipe(**overrides) -> RunConfig:
         "evaluate": {"turns": 3, "samples": 2, "controls": "last"},
         "iterate": {"rounds": 2},
     }
-    return build_config(_merge(data, overrides))
+    return build_config(merged(data, overrides))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 from conftest import TINY, toy_recipe
 
 from rise.cli.main import COMMANDS, main
-from rise.config import to_toml
+from rise.recipe import to_toml
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,11 +55,11 @@ def recipe(tmp_path):
     """A file of the smallest recipe: no boost, one round, two problems."""
 
     def write(name="recipe.toml", **overrides):
-        from rise.config import _merge
+        from rise.recipe import merged
 
         small = {"boost": {"enabled": False}, "task": {"n_train": 2, "n_validation": 2, "n_test": 2}, "iterate": {"rounds": 1}}
         path = tmp_path / name
-        path.write_text(to_toml(toy_recipe(**_merge(_merge(small, {"dataset": {"drop_truncated": False}}), overrides))))
+        path.write_text(to_toml(toy_recipe(**merged(merged(small, {"dataset": {"drop_truncated": False}}), overrides))))
         return path
 
     return write

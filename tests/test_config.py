@@ -7,8 +7,9 @@ from conftest import toy_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rise.config import RunConfig, TrainConfig, build_config, differences, load_recipe, parse_override, to_toml
+from rise.config import RunConfig, TrainConfig
 from rise.errors import ConfigError
+from rise.recipe import build_config, differences, load_recipe, parse_override, to_toml
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 MODEL = {"model": {"path": "somewhere"}}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from conftest import TINY, toy_recipe, turn
 
-from rise.config import _merge, build_config
 from rise.dataset import Example, read_examples
 from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, ResumeError, RiseError
 from rise.iterate import Run, Silent, _build, check, make_prompt, run, student_turns, training_problems
 from rise.jsonl import write_jsonl
 from rise.ledger import Ledger
+from rise.recipe import build_config, merged
 from rise.run_dir import RunDir
 from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
 
@@ -61,7 +61,7 @@ def untrained(monkeypatch):
 def small(**overrides):
     """One round from the untrained base, with two problems."""
     task = {"n_train": 2, "n_validation": 2, "n_test": 2}
-    return toy_recipe(**_merge({"boost": {"enabled": False}, "task": task, "iterate": {"rounds": 1}}, overrides))
+    return toy_recipe(**merged({"boost": {"enabled": False}, "task": task, "iterate": {"rounds": 1}}, overrides))
 
 
 # --- what a run leaves ------------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def two_rounds(tmp_path, nano_dir):
     def build(**overrides):
         recipe = small(boost={"enabled": True}, weigh={"temperature": 1 / math.log(3)}).model_dump()
         recipe["model"] = {"path": str(nano_dir)}
-        config = build_config(_merge(recipe, overrides))
+        config = build_config(merged(recipe, overrides))
         task = check(config)
         [p, *_] = training_problems(config, task)
         it = Run(config, RunDir(tmp_path), task, task.judge(), make_prompt(config, task), None, Silent())

@@ -20,9 +20,9 @@ def own(tmp_path, nano_dir, **overrides):
     recipe = toy_recipe().model_dump()
     recipe["task"] = {"n_train": 12, "n_test": 6}
     recipe["model"] = {}
-    from rise.config import _merge, build_config
+    from rise.recipe import build_config, merged
 
-    return build_config(_merge(_merge(recipe, base), overrides))
+    return build_config(merged(merged(recipe, base), overrides))
 
 
 def refused(config, tmp_path):

@@ -11,7 +11,7 @@ from test_docs import own_things
 from typer.testing import CliRunner
 
 from rise.cli.main import app
-from rise.config import load_recipe, to_toml
+from rise.recipe import load_recipe, to_toml
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.toml"))
 NAMES = [path.stem for path in RECIPES]

@@ -112,8 +112,8 @@ def divide(overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any], dict[s
     >>> divide(["path=a", "task.settings.mode=lenient", "state.window=1"])
     ({'path': 'a', 'mode': 'lenient'}, {'window': 1}, {})
     """
-    from rise.config import parse_override
     from rise.errors import ConfigError
+    from rise.recipe import parse_override
 
     parts: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
     for text in overrides:
@@ -134,9 +134,10 @@ def divide(overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any], dict[s
 
 def build_state(state: dict[str, Any], sampling: dict[str, Any], card: dict[str, Any], task: Any) -> tuple[Any, Any]:
     """(Prompt, Sampling): the card's, with overrides; the task's instructions where the card names another task."""
-    from rise.config import SamplingConfig, StateConfig, validated
+    from rise.config import SamplingConfig, StateConfig
     from rise.policy import Sampling
     from rise.prompt import Prompt
+    from rise.recipe import validated
 
     own = {key: card[key] for key in ("feedback", "feedback_text", "window") if card.get(key) is not None}
     config = validated(StateConfig, {**own, **state}, "--set state")

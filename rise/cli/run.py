@@ -23,8 +23,8 @@ def run(
     """
     import sys
 
-    from rise.config import load_recipe, to_toml
     from rise.errors import ConfigError
+    from rise.recipe import load_recipe, to_toml
 
     if recipe.is_dir():
         recipe = recipe / "config.toml"

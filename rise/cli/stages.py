@@ -28,9 +28,9 @@ def rollout(
 ) -> None:
     """Play a policy on the training problems and write trajectories."""
 
-    from rise.config import load_recipe
     from rise.iterate import student_turns, training_problems
     from rise.jsonl import write_jsonl
+    from rise.recipe import load_recipe
     from rise.rollout import play_out
     from rise.rollout import rollout as unroll
     from rise.trajectory import to_json
@@ -61,11 +61,11 @@ def relabel(
     """Put a better reply at the states of trajectories; optionally build the weighted examples."""
     import json
 
-    from rise.config import load_recipe
     from rise.dataset import report, scaled, with_ids
     from rise.errors import ConfigError, DataError
     from rise.iterate import round_examples, training_problems
     from rise.jsonl import write_jsonl, write_whole
+    from rise.recipe import load_recipe
     from rise.relabel import relabel as improve
     from rise.rollout import play_out
     from rise.trajectory import read_trajectories, to_json
@@ -109,11 +109,11 @@ def train(
 ) -> None:
     """Fine-tune a model on weighted examples; settings from the recipe's [train]."""
     from rise.cli.progress import Bars
-    from rise.config import load_recipe
     from rise.dataset import read_examples
     from rise.errors import ConfigError
     from rise.iterate import card, fix_threads, make_prompt
     from rise.preflight import check_place
+    from rise.recipe import load_recipe
     from rise.tasks import make_task
     from rise.train import train as fit
     from rise.train.arguments import check_arguments

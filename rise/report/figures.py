@@ -1,88 +1,30 @@
-"""`ReportData` → pictures, as SVG text without clock or chance in it. Only this file knows matplotlib."""
+"""`ReportData` → pictures: what each one shows. How they are drawn is in `drawing.py`; only these two know matplotlib."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from rise.evaluate.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage, estimate_at
-from rise.report.colours import placeholder, stage_role, to_light, to_variables
+from rise.report.colours import placeholder, stage_role
+from rise.report.drawing import (
+    Figure,
+    band,
+    end_labels,
+    histogram,
+    horizontal,
+    make_figure,
+    patch,
+    running_mean,
+    stroke,
+    turn_axis,
+)
 from rise.report.numbers import count, duration, number, percent
 from rise.report.tables import CONTROLS, paired_names
-
-# 4.6 inches are 331 points: at the width of a phone a 9 point label is still 9 pixels high.
-WIDTH, HEIGHT = 4.6, 3.0
-
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.labelcolor": placeholder("quiet"),
-    "axes.edgecolor": placeholder("line"),
-    "axes.titlecolor": placeholder("ink"),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "grid.color": placeholder("line"),
-    "grid.linewidth": 0.6,
-    "text.color": placeholder("ink"),
-    "xtick.color": placeholder("line"),
-    "ytick.color": placeholder("line"),
-    "xtick.labelcolor": placeholder("quiet"),
-    "ytick.labelcolor": placeholder("quiet"),
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "legend.handlelength": 1.4,
-    "figure.constrained_layout.use": True,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One picture and what it says in words."""
-
-    key: str
-    title: str
-    caption: str
-    drawn: str
-    """SVG with placeholders for colours."""
-
-    @property
-    def inline(self) -> str:
-        """For a page: colours are CSS variables, the font is the page's."""
-        svg = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]+", r"\1 var(--figure-font)", self.drawn)
-        return to_variables(svg)
-
-    @property
-    def standalone(self) -> str:
-        """For a file: light colours on white."""
-        svg = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]+", r"\1 system-ui, 'Segoe UI', Helvetica, Arial, sans-serif", self.drawn)
-        box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-        assert box is not None, "matplotlib always writes a viewBox"
-        paper = f'<rect width="{box[1]}" height="{box[2]}" fill="#ffffff"/>'
-        return '<?xml version="1.0" encoding="utf-8"?>\n' + to_light(re.sub(r"(<svg[^>]*>)", rf"\1{paper}", svg, count=1)) + "\n"
 
 
 def turns_figure(data: ReportData) -> Figure | None:
@@ -109,7 +51,7 @@ def controls_figure(data: ReportData) -> Figure | None:
     caption = (
         "From turn 2 on the model sees its own attempt, nothing, or another problem's attempt. No vote. Bands are 95 % intervals."
     )
-    return _figure("controls", f"Shown its own attempt, and controls ({stage.title})", caption, draw)
+    return make_figure("controls", f"Shown its own attempt, and controls ({stage.title})", caption, draw)
 
 
 def main_picture(data: ReportData) -> Figure | None:
@@ -127,7 +69,7 @@ def main_picture(data: ReportData) -> Figure | None:
         _draw_controls(right, stage)
 
     caption = "Accuracy of the last reply at each turn, no vote; bands are 95 % intervals clustered by problem."
-    return _figure("main", "Does it correct itself?", caption, draw, width=9.2, height=3.4)
+    return make_figure("main", "Does it correct itself?", caption, draw, width=9.2, height=3.4)
 
 
 def transitions_figure(data: ReportData) -> Figure | None:
@@ -151,14 +93,14 @@ def transitions_figure(data: ReportData) -> Figure | None:
                 axes.annotate(
                     percent(estimate.value), (high, i + offset), (4, 0), textcoords="offset points", va="center", fontsize=8.5
                 )
-        _horizontal(axes, [stage.title for stage in reversed(stages)])
+        horizontal(axes, [stage.title for stage in reversed(stages)])
         axes.set_xlim(0, largest * 1.14 or 1)
         axes.set_xlabel("% of wrong (right) replies")
-        handles = [_patch(placeholder("right")), _patch(placeholder("wrong"))]
+        handles = [patch(placeholder("right")), patch(placeholder("wrong"))]
         canvas.legend(handles, ["wrong→right", "right→wrong"], loc="outside upper left", ncols=2)
 
     caption = "Share of wrong replies whose next reply is right, and of right replies whose next reply is wrong. Whiskers: 95 %."
-    return _figure("transitions", "One more turn", caption, draw, height=0.9 + 0.48 * len(stages))
+    return make_figure("transitions", "One more turn", caption, draw, height=0.9 + 0.48 * len(stages))
 
 
 ENDS = {
@@ -186,13 +128,13 @@ def ends_figure(data: ReportData) -> Figure | None:
                     ink = "paper" if role in ("right", "wrong") else "ink"
                     axes.text(left + width / 2, i, f"{width:.0f}", ha="center", va="center", color=placeholder(ink), fontsize=8.5)
                 left += width
-        _horizontal(axes, [stage.title for stage in reversed(stages)])
+        horizontal(axes, [stage.title for stage in reversed(stages)])
         axes.set_xlim(0, 100)
         axes.set_xlabel("% of all problems")
-        handles = [_patch(placeholder(role)) for _, role in ENDS.values()]
+        handles = [patch(placeholder(role)) for _, role in ENDS.values()]
         canvas.legend(handles, [label for label, _ in ENDS.values()], loc="outside upper left", ncols=2)
 
-    return _figure(
+    return make_figure(
         "ends", f"Turn 1 against turn {data.n_turns}", "Shares of all problems.", draw, height=1.15 + 0.36 * len(stages)
     )
 
@@ -221,12 +163,12 @@ def _compute_figure(data: ReportData, field: str) -> Figure | None:
         for way, role in (("sequential", "turns"), ("parallel", "parallel")):
             for score, dashes in (("vote", "-"), ("pass", (0, (3, 2)))):
                 pairs = [(e[field], estimate_at(e, score)) for e in ways[way]]
-                _band(axes, pairs, placeholder(role), linestyle=dashes, band=score == "vote")
+                band(axes, pairs, placeholder(role), linestyle=dashes, band=score == "vote")
         axes.set_xlim(left=0)
         axes.set_xlabel(COSTS[field])
         if field == "samples":
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        handles = [_stroke(placeholder(role), style) for style in ("-", (0, (3, 2))) for role in ("turns", "parallel")]
+        handles = [stroke(placeholder(role), style) for style in ("-", (0, (3, 2))) for role in ("turns", "parallel")]
         labels = ["turns, vote", "parallel, vote", "turns, any right", "parallel, any right"]
         order = [0, 2, 1, 3]  # column by column: turns on the left, parallel on the right
         legend = ([handles[i] for i in order], [labels[i] for i in order])
@@ -234,7 +176,7 @@ def _compute_figure(data: ReportData, field: str) -> Figure | None:
 
     title = f"Accuracy against {COSTS[field].removesuffix(' per problem')}"
     caption = "Percent right after 1, 2, … turns of one run or parallel samples. Any right needs an oracle."
-    return _figure(f"compute-{field.replace('_', '-')}", title, caption, draw, height=3.2)
+    return make_figure(f"compute-{field.replace('_', '-')}", title, caption, draw, height=3.2)
 
 
 def paired_figures(data: ReportData) -> list[Figure]:
@@ -296,7 +238,7 @@ def _paired_figure(data: ReportData, names: Mapping[str, str], key: str, title: 
     for stage in data.measured:
         if _asked_of_few(stage, data):
             caption += f" Not drawn: {stage.title}, asked of only {count(stage.estimate('m1@t1').n)} problems."
-    return _figure(key, title, caption, draw, height=0.6 + 0.19 * n_lines)
+    return make_figure(key, title, caption, draw, height=0.6 + 0.19 * n_lines)
 
 
 def data_figures(data: ReportData) -> list[Figure]:
@@ -315,14 +257,14 @@ def _data_figure(stage: Stage, names: Sequence[str]) -> Figure | None:
     def draw(canvas: Canvas) -> None:
         colour = placeholder(stage_role(stage.name, names))
         for axes, pairs, label in zip(canvas.subplots(1, 2), (rewards, values), ("reward", "weight"), strict=True):
-            _histogram(axes, pairs, colour)
+            histogram(axes, pairs, colour)
             axes.set_xlabel(label)
         canvas.supylabel("examples", fontsize=9, color=placeholder("quiet"))
 
     n, effective = weights.get("n"), weights.get("effective_sample_size")
     size = number(effective) if effective and effective < 100 else count(effective)
     caption = f"Effective sample size {size} of {count(n)} examples."
-    return _figure(f"data-{stage.name}", f"Rewards and weights, {stage.title}", caption, draw, height=2.2)
+    return make_figure(f"data-{stage.name}", f"Rewards and weights, {stage.title}", caption, draw, height=2.2)
 
 
 def training_figure(data: ReportData) -> Figure | None:
@@ -338,7 +280,7 @@ def training_figure(data: ReportData) -> Figure | None:
             pairs = [(line["step"], line["loss"]) for line in stage.training if line.get("loss") is not None]
             colour = placeholder(stage_role(stage.name, names))
             axes.plot(*zip(*pairs, strict=True), color=colour, linewidth=0.7, alpha=0.4)
-            smooth = _running_mean([loss for _, loss in pairs], n=max(1, len(pairs) // 20))
+            smooth = running_mean([loss for _, loss in pairs], n=max(1, len(pairs) // 20))
             axes.plot([step for step, _ in pairs], smooth, color=colour, label=stage.title)
         if all(line["loss"] > 0 for stage in stages for line in stage.training if line.get("loss") is not None):
             axes.set_yscale("log")
@@ -348,7 +290,7 @@ def training_figure(data: ReportData) -> Figure | None:
         axes.set_xlabel("step")
         canvas.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
 
-    return _figure("training", "Training loss", "Thin: as logged. Thick: running mean.", draw)
+    return make_figure("training", "Training loss", "Thin: as logged. Thick: running mean.", draw)
 
 
 PARTS = {
@@ -380,13 +322,13 @@ def time_figure(data: ReportData) -> Figure | None:
                 role = PARTS.get(part.part, "quiet")
                 axes.barh(i, width, left=left, height=0.62, color=placeholder(role), linewidth=0)
                 left += width
-        _horizontal(axes, [stage.title for stage in reversed(stages)])
+        horizontal(axes, [stage.title for stage in reversed(stages)])
         axes.set_xlabel(name)
-        handles = [_patch(placeholder(PARTS[part])) for part in shown]
+        handles = [patch(placeholder(PARTS[part])) for part in shown]
         labels = [part.replace("-", " ") for part in shown]
         canvas.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.2)
 
-    return _figure(
+    return make_figure(
         "time",
         "Where the time went",
         f"All together {duration(total)}. Parts that have ended, by the wall clock.",
@@ -407,7 +349,7 @@ def _lines_over_turns(data: ReportData, field: str, key: str, title: str, captio
     def draw(canvas: Canvas) -> None:
         _draw_turns(canvas.subplots(), data, field)
 
-    return _figure(key, title, caption + " Bands are 95 % intervals.", draw)
+    return make_figure(key, title, caption + " Bands are 95 % intervals.", draw)
 
 
 def _draw_turns(axes: Any, data: ReportData, field: str) -> None:
@@ -416,11 +358,11 @@ def _draw_turns(axes: Any, data: ReportData, field: str) -> None:
     for stage in _drawn(data, field):
         colour = placeholder(stage_role(stage.name, names))
         pairs = [(k, e) for k, e in enumerate(stage.series(field), 1) if e.value is not None]
-        _band(axes, pairs, colour)
+        band(axes, pairs, colour)
         if pairs:
             ends.append((pairs[-1][0], 100 * (pairs[-1][1].value or 0.0), stage.title, colour))
-    _turn_axis(axes, data.n_turns)
-    _end_labels(axes, ends)
+    turn_axis(axes, data.n_turns)
+    end_labels(axes, ends)
 
 
 def _draw_controls(axes: Any, stage: Stage) -> None:
@@ -432,10 +374,10 @@ def _draw_controls(axes: Any, stage: Stage) -> None:
     for label, series, role, dashes in lines:
         pairs = [(k, e) for k, e in enumerate(series, 1) if e.value is not None]
         if pairs:
-            _band(axes, pairs, placeholder(role), linestyle=dashes)
+            band(axes, pairs, placeholder(role), linestyle=dashes)
             ends.append((pairs[-1][0], 100 * (pairs[-1][1].value or 0.0), label, placeholder(role)))
-    _turn_axis(axes, stage.n_turns)
-    _end_labels(axes, ends)
+    turn_axis(axes, stage.n_turns)
+    end_labels(axes, ends)
 
 
 def _drawn(data: ReportData, field: str) -> list[Stage]:
@@ -456,103 +398,3 @@ def _asked_of_few(stage: Stage, data: ReportData) -> bool:
 def _range(series: Sequence[Estimate]) -> tuple[float, float]:
     values = [e.value for e in series if e.value is not None]
     return min(values), max(values)
-
-
-def _band(axes: Any, pairs: Sequence[tuple[float, Estimate]], colour: str, *, linestyle: Any = "-", band: bool = True) -> None:
-    known = [(x, e) for x, e in pairs if e.value is not None]
-    xs = [x for x, _ in known]
-    axes.plot(xs, [100 * (e.value or 0.0) for _, e in known], color=colour, linestyle=linestyle, marker="o")
-    if band and all(e.low is not None and e.high is not None for _, e in known):
-        low, high = ([100 * (getattr(e, end) or 0.0) for _, e in known] for end in ("low", "high"))
-        axes.fill_between(xs, low, high, color=colour, alpha=0.13, linewidth=0)
-
-
-def _turn_axis(axes: Any, n_turns: int) -> None:
-    axes.set_xticks(range(1, n_turns + 1))
-    axes.set_xlim(0.85, n_turns + 0.1)
-    axes.set_xlabel("turn")
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=4))
-
-
-def _end_labels(axes: Any, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Names at the right end of lines, in their colour, pushed apart where they would overlap."""
-    low, high = axes.get_ylim()
-    gap = 0.075 * (high - low)
-    places: list[float] = []
-    for _, y, _, _ in (ordered := sorted(ends, key=lambda end: end[1])):
-        places.append(max(y, places[-1] + gap) if places else y)
-    shift = max(0.0, sum(place - end[1] for place, end in zip(places, ordered, strict=True)) / max(1, len(places)))
-    for place, (x, _, label, colour) in zip(places, ordered, strict=True):
-        # Outside the axes; constrained layout makes room for it.
-        style: Any = {"va": "center", "color": colour, "fontsize": 8.5, "annotation_clip": False}
-        axes.annotate(label, (x, place - shift), (7, 0), textcoords="offset points", **style)
-    axes.set_ylim(low, high)
-
-
-def _horizontal(axes: Any, labels: Sequence[str]) -> None:
-    axes.set_yticks(range(len(labels)), labels)
-    axes.tick_params(axis="y", labelcolor=placeholder("ink"))
-    axes.grid(True, axis="x")
-    axes.grid(False, axis="y")
-    axes.set_ylim(-0.6, len(labels) - 0.4)
-
-
-def _histogram(axes: Any, pairs: Sequence[Sequence[float]], colour: str) -> None:
-    """Bars at the values themselves where they are few, else twenty bins."""
-    if len(pairs) <= 8:
-        heights = [n for _, n in pairs]
-        axes.bar(range(len(pairs)), heights, width=0.6, color=colour)
-        axes.set_xticks(range(len(pairs)), [number(value) for value, _ in pairs])
-        axes.set_xlim(-0.7, max(len(pairs) - 0.3, 1.7))
-        for i, n in enumerate(heights):
-            axes.annotate(count(n), (i, n), (0, 2), textcoords="offset points", ha="center", fontsize=8)
-        axes.margins(y=0.15)
-        axes.set_yticks([])
-        axes.grid(False)
-    else:
-        axes.hist([value for value, _ in pairs], bins=20, weights=[n for _, n in pairs], color=colour)
-
-
-def _running_mean(values: Sequence[float], n: int) -> list[float]:
-    """
-    >>> _running_mean([1.0, 3.0, 5.0], n=2)
-    [1.0, 2.0, 4.0]
-    """
-    out, total = [], 0.0
-    for i, value in enumerate(values):
-        total += value - (values[i - n] if i >= n else 0.0)
-        out.append(total / min(i + 1, n))
-    return out
-
-
-def _patch(colour: str) -> Any:
-    from matplotlib.patches import Patch
-
-    return Patch(facecolor=colour, linewidth=0)
-
-
-def _stroke(colour: str, style: Any) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=colour, linestyle=style)
-
-
-def _figure(
-    key: str, title: str, caption: str, draw: Callable[[Canvas], None], *, width: float = WIDTH, height: float = HEIGHT
-) -> Figure:
-    """Draw on a fresh canvas and take it down as SVG: no clock, no random ids, ids of its own."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": key}):
-        canvas = Canvas(figsize=(width, height))
-        draw(canvas)
-        out = io.StringIO()
-        quiet = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        canvas.savefig(out, format="svg", transparent=True, metadata=quiet)
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :].strip()
-    # Two figures on one page must not share ids, or the second borrows the first one's clip paths.
-    svg = re.sub(r'\bid="', f'id="{key}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", svg)
-    # The page decides the width; the view box keeps the shape.
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    return Figure(key, title, caption, svg)
