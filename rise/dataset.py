@@ -11,7 +11,7 @@ from typing import Any
 from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.jsonl import read_jsonl
 from rise.keep import KeepRule, keep
-from rise.trajectory import Message, Relabelled, Trajectory, Turn
+from rise.trajectory import Message, Relabelled, Trajectory, Turn, Verdict
 from rise.weigh import effective_sample_size, mean_one, reward_weight
 
 
@@ -33,6 +33,8 @@ class Example:
     """Token ids as sampled, or rendered where somebody else wrote the reply."""
     finish: str = "stop"
     """`length`: cut at the token limit, so no end is trained."""
+    verdict: Verdict | None = None
+    """What the judge said of the reply; None in files of before this was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,6 @@ def build_examples(
     temperature: float = 0.4,
     centre: bool = False,
     clip: float | None = None,
-    right_reward: float = 1.0,
     drop_truncated: bool = True,
     deduplicate: bool = True,
     per_problem: int | None = None,
@@ -99,25 +100,31 @@ def build_examples(
         improved = by_problem.get(trajectory.problem_id, [])
         baseline = 0.0
         if centre:
-            judged = trajectory.rewards + [c.reward for item in improved for c in item.candidates if c.reward is not None]
+            # An attempt restated is one reply, not two.
+            candidates = [c for item in improved for c in item.candidates if c.source != "restate"]
+            judged = trajectory.rewards + [c.reward for c in candidates if c.reward is not None]
             baseline = sum(judged) / len(judged) if len(judged) > 1 else trajectory.rewards[0]
             counts["problems with one judged reply"] += len(judged) == 1
         branches = [(*trajectory.turns[: item.turn], item.reply) for item in improved] or [trajectory.turns]
         if improved and max(item.turn for item in improved) < len(trajectory.turns):
             branches.append(trajectory.turns)  # the student's last turns, where no improved state holds them
 
-        kept: dict[tuple[int, bool], Turn] = {}
+        kept: dict[tuple[int, int], Turn] = {}
+        passed: set[tuple[int, int]] = set()
         seen: dict[tuple[int, int], Turn] = {}
         for number, branch in enumerate(branches):
-            flags = keep([reward_of(turn) for turn in branch], rule, right_reward=right_reward)
+            flags = keep([reward_of(turn) for turn in branch], rule, right_K=[turn.right for turn in branch])
             for k, (turn, flag) in enumerate(zip(branch, flags, strict=True)):
                 improver = bool(improved) and number < len(improved) and k == len(branch) - 1
                 place = (k, number if improver else -1)
                 seen[place] = turn
-                if flag and (improver or trained_turns == "all"):
-                    kept[place] = turn  # type: ignore[index]
+                if flag:
+                    passed.add(place)
+                    if improver or trained_turns == "all":
+                        kept[place] = turn
         counts["judged replies"] += len(seen)
-        dropped["keep rule"] += sum(place not in kept for place in seen)
+        dropped["keep rule"] += len(seen) - len(passed)
+        dropped["keep.trained_turns"] += len(passed) - len(kept)
 
         own: list[Example] = []
         for (k, _), turn in sorted(kept.items()):
@@ -128,7 +135,7 @@ def build_examples(
             own.append(
                 Example(
                     trajectory.problem_id, k, state(trajectory, k), turn.reply, turn.source, reward_of(turn), weight,
-                    turn.prompt_ids or (), turn.reply_ids or (), turn.finish,
+                    turn.prompt_ids or (), turn.reply_ids or (), turn.finish, turn.verdict,
                 )
             )  # fmt: skip
         if deduplicate:
@@ -210,13 +217,17 @@ def report(examples: Sequence[Example], dropped: Counter[str], counts: Counter[s
     return DatasetReport(
         n_examples=len(examples),
         dropped={name: n for name, n in sorted(dropped.items()) if n},
-        by_source=dict(sorted(Counter(f"{e.source}, {'right' if e.reward >= 1 else 'not right'}" for e in examples).items())),
+        by_source=dict(sorted(Counter(f"{e.source}, {'right' if _right(e) else 'not right'}" for e in examples).items())),
         rewards=sorted(Counter(example.reward for example in examples).items()),
         weights=sorted(Counter(round(weight, 6) for weight in weights).items()),
         effective_sample_size=round(effective_sample_size(weights), 2),
         n_trained_tokens=sum(len(example.reply_ids) for example in examples),
         counts={name: n for name, n in sorted(counts.items()) if n},
     )
+
+
+def _right(example: Example) -> bool:
+    return example.verdict is Verdict.RIGHT if example.verdict is not None else example.reward >= 1
 
 
 def example_from_json(data: dict[str, Any]) -> Example:
@@ -226,6 +237,7 @@ def example_from_json(data: dict[str, Any]) -> Example:
             "prompt": tuple(Message(**m) for m in data["prompt"]),
             "prompt_ids": tuple(data["prompt_ids"]),
             "reply_ids": tuple(data["reply_ids"]),
+            "verdict": Verdict(data["verdict"]) if data.get("verdict") else None,
         }
     )
 
@@ -235,5 +247,5 @@ def read_examples(path: Path) -> Iterator[Example]:
     for number, data in read_jsonl(path):
         try:
             yield example_from_json(data)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise DataError(f"{path}, line {number}: not an example ({error}). Was the file written by `rise`?") from error

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rise.config import RunConfig, TrainConfig
+from rise.context import check_context
 from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids, without_repeats
 from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.evaluate.metrics import by_fields, measure, paired_stages, read_held_out, write_held_out
@@ -39,7 +40,7 @@ from rise.rollout import Player, Usage, play_out, rollout
 from rise.run_dir import RunDir, StageDir, provenance
 from rise.task import Problem, Task
 from rise.tasks import make_task
-from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
+from rise.trajectory import Relabelled, Trajectory, Verdict, read_relabelled, read_trajectories, to_json
 from rise.weigh import reward_weight
 
 
@@ -105,7 +106,10 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
         it = Run(config, run_dir, task, task.judge(), make_prompt(config, task), ledger, progress or Silent())
         if config.boost.reuse:
             _reuse(it, RunDir(Path(config.boost.reuse)))
-        base = _base(it)
+        base = _base_model(it)
+        if not it.dir.stage("base").metrics.exists():
+            _check_context(it, base)
+        _evaluate(it, it.dir.stage("base"), base, n=config.evaluate.n_base)
         start = base
         if config.boost.enabled:
             start = _boost(it, base)
@@ -202,11 +206,11 @@ def round_examples(
     examples, dropped, counts = build_examples(
         trajectories, relabelled, lambda t, k: prompt.messages(by_id[t.problem_id], t.turns[:k]), rule=config.keep.rule,
         trained_turns=config.keep.trained_turns, temperature=config.weigh.temperature, centre=config.weigh.centre,
-        clip=config.weigh.clip, right_reward=config.reward.right, drop_truncated=config.dataset.drop_truncated,
+        clip=config.weigh.clip, drop_truncated=config.dataset.drop_truncated,
         deduplicate=config.dataset.deduplicate, per_problem=config.dataset.per_problem,
     )  # fmt: skip
     counts["states improved"] = len(relabelled)
-    counts["states with a right improved reply"] = sum((r.reply.reward or 0) >= config.reward.right for r in relabelled)
+    counts["states with a right improved reply"] = sum(r.reply.right for r in relabelled)
     return examples, dropped, counts
 
 
@@ -224,6 +228,8 @@ def _number(count: int | Literal["all"]) -> int | None:
 
 def _reuse(it: Run, other: RunDir) -> None:
     """Copy the base and the boost of a finished run. Raises `ConfigError` if they would have come out otherwise here."""
+    if not other.config.exists():
+        raise ConfigError(f'boost.reuse = "{other.path}" is no run directory: it holds no config.toml.')
     theirs = load_recipe(other.config).model_dump(mode="json")
     mine = it.config.model_dump(mode="json")
     for settings in (theirs, mine):
@@ -233,17 +239,20 @@ def _reuse(it: Run, other: RunDir) -> None:
     if changed:
         shown = "\n  ".join(changed)
         raise ConfigError(f'boost.reuse = "{other.path}", but that run\'s boost was made otherwise:\n  {shown}')
+    last = "boost" if it.config.boost.multi_turn_share else "boost-one-turn"
+    if not (other.stage(last).checkpoint.exists() and other.stage(last).metrics.exists()):
+        raise ConfigError(f'boost.reuse = "{other.path}", but that run has not finished its boost. Let it end first.')
     for name in ("base", "boost-one-turn", "boost"):
         source, target = other.stage(name).path, it.dir.stage(name).path
         if source.exists() and not target.exists():
             partial = target.with_name(name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(source, partial)
+            shutil.copytree(source, partial, ignore=shutil.ignore_patterns("training", "*.partial"))
             os.replace(partial, target)
 
 
-def _base(it: Run) -> Path:
-    """The untouched model: made, converted or found; then measured."""
+def _base_model(it: Run) -> Path:
+    """The untouched model: made, converted or found."""
     stage = it.dir.stage("base")
     model = it.config.model
     if model.nano:
@@ -261,8 +270,24 @@ def _base(it: Run) -> Path:
         path = stage.checkpoint
     else:
         path = Path(model.path or "")
-    _evaluate(it, stage, path, n=it.config.evaluate.n_base)
     return path
+
+
+def _check_context(it: Run, base: Path) -> None:
+    """Every stage's longest state, before the first of them begins."""
+    from rise.train.model import context_length
+
+    limit = context_length(base)
+    config = it.config
+    problems = [*_held_out(config, it.task), *training_problems(config, it.task)]
+    if config.boost.enabled:
+        problems += it.task.problems("train", _number(config.boost.n_problems))
+    # The improver stands where the student has taken its last turn.
+    attempts = max(config.evaluate.turns - 1, *(student_turns(config, k) for k in range(1, config.iterate.rounds + 1)), 0)
+    check_context(
+        it.prompt, _renderer(it), problems, limit=limit, attempts=attempts,
+        max_new_tokens=config.sampling.max_new_tokens,
+    )  # fmt: skip
 
 
 def _boost(it: Run, base: Path) -> Path:
@@ -302,8 +327,8 @@ def _boost(it: Run, base: Path) -> Path:
             relabelled,
             lambda t, k: it.prompt.messages(by_id[t.problem_id], t.turns[:k]),
             trained_turns="last",
-            temperature=1e9,
         )
+        multi = [replace(e, weight=1.0) for e in multi]  # worked solutions all: nothing to weigh
         counts["multi-turn examples"] = len(multi)
         n_one = round(len(multi) * (1 - config.multi_turn_share) / config.multi_turn_share)
         singles = _solutions(it, problems)
@@ -417,7 +442,8 @@ def _solutions(it: Run, problems: Sequence[Problem]) -> list[Example]:
                 "Set boost.enabled = false, or give problems a solution field."
             )
         messages = it.prompt.messages(problem, [])
-        out.append(Example(problem.id, 0, messages, problem.solution, "solution", it.config.reward.right, 1.0, (), ()))
+        reward = it.config.reward.right
+        out.append(Example(problem.id, 0, messages, problem.solution, "solution", reward, 1.0, (), (), verdict=Verdict.RIGHT))
     return out
 
 
@@ -482,12 +508,19 @@ def summarise(it: Run, stage: StageDir, records: Sequence[Any]) -> dict[str, Any
     metrics = measure(records, it.judge.same, truthful=truthful, turns=turns)
     metrics["stage"] = stage.name
     metrics["by_field"] = by_fields(records, it.judge.same, truthful=truthful, turns=turns)
-    before = [s for s in it.dir.stages() if s.name != stage.name]
+    # Those in front of it in order: a later one is on disk too where this one is measured again.
+    before = [s for s in it.dir.stages() if _order(s) < _order(stage)]
     if before:
         previous = list(read_held_out(before[-1].held_out))
         metrics["paired"]["previous"] = paired_stages(previous, records, it.judge.same, truthful=truthful, turns=turns)
         metrics["previous"] = before[-1].name
     return metrics
+
+
+def _order(stage: StageDir) -> int:
+    """Position in a run."""
+    first = ("base", "boost-one-turn", "boost")
+    return first.index(stage.name) if stage.name in first else len(first) + int(stage.name.split("-")[1])
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
@@ -560,4 +593,5 @@ def fix_threads(config: RunConfig) -> None:
     import torch
 
     torch.set_num_threads(config.threads or 2)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if config.deterministic:
+        torch.use_deterministic_algorithms(True, warn_only=True)

@@ -67,7 +67,27 @@ def test_keep_rules_look_at_student_turns_and_the_improved_reply_together(rule, 
 def test_trained_turns_last_trains_the_improver_alone():
     examples, dropped, _ = build([trajectory(W, W2)], [improved(2, BETTER)], trained_turns="last")
     assert names(examples) == [(2, "so 4", "self")]
-    assert dropped["keep rule"] == 2
+    assert (dropped["keep.trained_turns"], dropped["keep rule"]) == (2, 0)
+
+
+def test_what_the_rule_and_what_the_setting_drops_are_told_apart():
+    _, dropped, _ = build([trajectory(W, W2)], [improved(2, BETTER)], trained_turns="last", rule="better")
+    assert (dropped["keep.trained_turns"], dropped["keep rule"]) == (1, 1)  # "5" was better than nothing; "6" no better
+
+
+def test_an_attempt_restated_is_one_reply_in_the_mean():
+    restated = replace(R, source="restate", feedback=None)
+    examples, _, _ = build([trajectory(W, R)], [improved(2, restated)], centre=True, temperature=0.5)
+    # Judged replies: 5 and 4, mean 1/2; with the restated one counted again it was 2/3.
+    assert [e.weight for e in examples] == [pytest.approx(math.exp(r)) for r in (-1, 1, 1)]
+
+
+def test_right_is_what_the_judge_said_whatever_it_is_worth():
+    """A recipe may pay 0.5 for a right reply, or 1 for one that cannot be read."""
+    right, unread = replace(R, reward=0.5), Turn("?", Verdict.UNPARSABLE, 1.0, feedback="?", reply_ids=(1,))
+    examples, _, _ = build([trajectory(right, unread)])
+    assert report(examples, Counter(), Counter()).by_source == {"student, not right": 1, "student, right": 1}
+    assert names(build([trajectory(right, unread)], rule="success")[0]) == [(0, "4", "student")]
 
 
 def test_a_problem_nobody_improved_still_trains_its_own_turns():

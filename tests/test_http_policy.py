@@ -54,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b'{"choices": [')
         else:
-            texts = {"garbage": "<html>", "empty": json.dumps({"choices": []}), "null": completion(None)}
+            texts = {"garbage": "<html>", "empty": json.dumps({"choices": []})}
+            texts |= {"null": completion(None), "null cut": completion(None, "length")}
             payload = texts.get(act, completion("#### 4", "length" if act == "cut" else "stop")).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(payload)))
@@ -107,7 +108,13 @@ def test_a_reply_carries_text_usage_and_how_it_ended(serve: Any) -> None:
     assert "secret" not in policy.name
 
 
-@pytest.mark.parametrize("trouble", ["429", "500", "502", "close", "garbage", "empty", "null", "hang"])
+def test_a_reply_without_content_is_data_not_trouble(serve: Any) -> None:
+    server, policy = serve("null", "null cut")
+    assert [(r.text, r.finish) for r in (*ask(policy), *ask(policy))] == [("", "stop"), ("", "length")]
+    assert (len(server.seen), policy.n_retries) == (2, 0)
+
+
+@pytest.mark.parametrize("trouble", ["429", "500", "502", "close", "garbage", "empty", "hang"])
 def test_trouble_that_may_pass_is_tried_again(serve: Any, trouble: str) -> None:
     server, policy = serve(trouble, "answer")
     [reply] = ask(policy)

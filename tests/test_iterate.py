@@ -10,10 +10,23 @@ import pytest
 from conftest import TINY, toy_recipe, turn
 
 from rise.dataset import Example, read_examples
-from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, ResumeError, RiseError
-from rise.iterate import Run, Silent, _build, check, make_prompt, run, student_turns, training_problems
+from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, ResumeError, RiseError
+from rise.evaluate.metrics import read_held_out
+from rise.iterate import (
+    Run,
+    Silent,
+    _build,
+    check,
+    fix_threads,
+    make_prompt,
+    run,
+    student_turns,
+    summarise,
+    training_problems,
+)
 from rise.jsonl import write_jsonl
 from rise.ledger import Ledger
+from rise.prompt import Prompt
 from rise.recipe import build_config, merged
 from rise.run_dir import RunDir
 from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
@@ -135,6 +148,46 @@ def test_the_same_recipe_makes_the_same_files_anywhere(toy_run, tmp_path):
     clocks = ("metrics.jsonl", "provenance.json")
     mine, theirs = files(toy_run.path), files(again.path)
     assert {n: b for n, b in mine.items() if n not in clocks} == {n: b for n, b in theirs.items() if n not in clocks}
+
+
+def test_a_stage_measured_again_is_compared_with_the_one_before_it_not_the_last_on_disk(toy_run):
+    it = Run(toy_recipe(), toy_run, None, check(toy_recipe()).judge(), Prompt(), None, Silent())
+    stage = toy_run.stage("boost")
+    again = summarise(it, stage, list(read_held_out(stage.held_out)))
+    assert again["previous"] == "boost-one-turn"
+    assert json.dumps(again, indent=1) + "\n" == stage.metrics.read_text()
+
+
+def test_threads_without_deterministic_set_only_threads(one_thread):
+    import torch
+
+    for deterministic in (False, True):
+        torch.use_deterministic_algorithms(False)
+        fix_threads(toy_recipe(deterministic=deterministic))
+        assert torch.are_deterministic_algorithms_enabled() is deterministic
+    torch.use_deterministic_algorithms(False)
+
+
+def test_multi_turn_boosts_weigh_one(toy_run):
+    assert {e.weight for e in read_examples(toy_run.stage("boost").examples)} == {1.0}
+
+
+# --- reusing a boost -----------------------------------------------------------------------------------------------------
+
+
+def test_a_boost_is_copied_without_unfinished_training_and_only_when_it_is_finished(copy, tmp_path):
+    (copy.stage("boost").path / "training").mkdir()
+    recipe = toy_recipe(boost={"reuse": str(copy.path)}, iterate={"rounds": 0})
+    listening = Listening()
+    run_dir = run(recipe, tmp_path / "new", progress=listening)
+    assert listening.begun == [] and (run_dir.stage("boost").checkpoint / "rise.json").exists()
+    assert not (run_dir.stage("boost").path / "training").exists()
+    copy.stage("boost").metrics.unlink()
+    with pytest.raises(ConfigError, match="has not finished its boost"):
+        run(recipe, tmp_path / "newer")
+    copy.config.unlink()
+    with pytest.raises(ConfigError, match=r"no run directory: it holds no config\.toml"):
+        run(recipe, tmp_path / "newest")
 
 
 # --- continuing -------------------------------------------------------------------------------------------------------
@@ -385,8 +438,9 @@ def test_a_context_too_small_for_the_next_turn_names_the_way_out(tmp_path):
         model={"nano": {**TINY.model_dump(), "max_length": 32}}, state={"window": "all"},
         sampling={"max_new_tokens": 30}, evaluate={"turns": 3},
     )  # fmt: skip
-    with pytest.raises(PolicyError, match=r"built for 32.*Lower state\.window"):
+    with pytest.raises(ConfigError, match=r"built for 32.*Lower sampling\.max_new_tokens"):
         run(recipe, tmp_path / "run")
+    assert (tmp_path / "run" / "ledger.jsonl").read_text() == ""  # before anything is generated
 
 
 def test_nano_needs_a_task_with_an_alphabet():

@@ -25,4 +25,4 @@ def test_rules(rewards_K, rule, kept):
 
 
 def test_success_follows_what_the_recipe_calls_right():
-    assert keep([2.0, 1.0], "success", right_reward=2.0) == [True, False]
+    assert keep([2.0, 1.0, 0.5], "success", right_K=[True, False, True]) == [True, False, True]

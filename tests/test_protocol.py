@@ -75,6 +75,17 @@ def test_the_control_shows_the_attempts_of_the_next_problem(judge, tmp_path):
     assert ["2+2", "3*3 [] 3*3:0", "no"] in policy.seen
 
 
+def test_an_oracle_gets_no_control_and_the_player_is_given_back_as_it_was(judge, tmp_path):
+    policy = Telling()
+    records = play(policy, judge, tmp_path, prompt=Prompt(feedback="truthful"), n_turns=2, n_samples=1)
+    assert all(record.other == () for record in records)
+    with Ledger(tmp_path / "other.jsonl") as ledger:
+        player = Player(Telling(), Prompt(feedback_text="no"), judge, Sampling(), ledger, "evaluate")
+        first, second = (asyncio.run(evaluate(player, [P, Q], n_turns=2, n_samples=1)) for _ in range(2))
+    assert player.purpose == "evaluate"
+    assert first == second and player.usage.n_reused == 6  # the same streams again: 2 problems, 2 turns and a control
+
+
 def test_the_control_has_its_own_random_streams(judge, tmp_path):
     policy = Telling()
     play(policy, judge, tmp_path, n_turns=2, n_samples=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rise.context import check_context
 from rise.evaluate.metrics import HeldOut
 from rise.rollout import Player
 from rise.task import Problem
@@ -19,30 +20,36 @@ async def evaluate(
     The control shows, from turn 2 on, the attempts that the next problem in the list got in its own run.
     """
 
+    truthful = player.prompt.feedback == "truthful"
+    check_context(
+        player.prompt, player.renderer, problems, limit=getattr(player.policy, "max_length", None), attempts=n_turns - 1,
+        max_new_tokens=player.sampling.max_new_tokens,
+    )  # fmt: skip
+
     async def one(problem: Problem, trust: bool) -> HeldOut:
         first = await player.turns(problem, [], n=n_samples, trust_ledger=trust)
         run = [player.answered(problem, [], first[0])] if n_turns > 1 else [first[0]]
         for k in range(1, n_turns):
-            if player.prompt.feedback == "truthful" and run[-1].right:
+            if truthful and run[-1].right:
                 break  # an oracle stops at the first right reply
             [turn] = await player.turns(problem, run, trust_ledger=trust)
             run.append(player.answered(problem, run, turn) if k + 1 < n_turns else turn)
         return HeldOut(problem.id, problem.question, problem.gold, tuple(run), tuple(first[1:]), fields=problem.fields)
 
     records = await player.play(problems, one)
-    if not control or len(problems) < 2 or n_turns < 2 or player.prompt.window == 0:
-        return records
+    if not control or len(problems) < 2 or n_turns < 2 or player.prompt.window == 0 or truthful:
+        return records  # an oracle's words about another problem's attempts would tell what they are
     donors = {problems[i].id: records[(i + 1) % len(records)] for i in range(len(problems))}
     # Its own random streams, or the control would be the run itself with other words in front.
-    player.purpose += "/other"
+    control_player = replace(player, purpose=f"{player.purpose}/other")
 
     async def swapped(problem: Problem, trust: bool) -> tuple[Turn, ...]:
         shown: list[Turn] = []
         out = []
         for attempt in donors[problem.id].run[: n_turns - 1]:
             shown.append(player.answered(problem, shown, replace(attempt, feedback=None)))
-            out += await player.turns(problem, shown, trust_ledger=trust)
+            out += await control_player.turns(problem, shown, trust_ledger=trust)
         return tuple(out)
 
-    others = await player.play(problems, swapped)
+    others = await control_player.play(problems, swapped)
     return [replace(record, other=other) for record, other in zip(records, others, strict=True)]

@@ -1,4 +1,4 @@
-"""Policies by spec: `local:DIRECTORY`, `scripted:FILE`, `http://host/v1#model`, or a bare model directory or hub name (`local:`)."""
+"""Policies by spec: `local:DIRECTORY`, `scripted:FILE`, `http://host/v1#model`, or a bare directory or hub name (`local:`)."""
 
 from __future__ import annotations
 

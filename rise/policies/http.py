@@ -123,10 +123,11 @@ def _read(answer: httpx.Response) -> Reply | None:
     try:
         data: Any = answer.json()
         choice = data["choices"][0]
-        text = choice["message"]["content"]
+        # No content at all is a reply of nothing, which reasoning models give when the limit cuts their thinking.
+        text = choice["message"].get("content") or ""
         usage = data.get("usage") or {}
         finish = "length" if choice.get("finish_reason") == "length" else "stop"
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return None
     if not isinstance(text, str):
         return None

@@ -22,9 +22,8 @@ def load_model(path: str | Path, *, dtype: str = "float32", gguf_file: str | Non
     from transformers import AutoModelForCausalLM
 
     _quiet()
-    where = Path(path)
-    if where.is_dir() and gguf_file is None and not (where / "config.json").exists():
-        raise ModelError(f"{path} holds no config.json, so it is no model directory. Give the folder with the weights.")
+    if gguf_file is None:
+        _check_directory(path)
     extra = {"gguf_file": gguf_file} if gguf_file else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(str(path), dtype=getattr(torch, dtype), **extra)
@@ -34,6 +33,22 @@ def load_model(path: str | Path, *, dtype: str = "float32", gguf_file: str | Non
             "Give a directory with config.json and safetensors, or a hub name while online."
         ) from error
     return model, Renderer.load(path, **extra)
+
+
+def context_length(path: str | Path) -> int | None:
+    """How many tokens the model at `path` was built for; None where its config does not say."""
+    from transformers import AutoConfig
+
+    _check_directory(path)
+    try:
+        return getattr(AutoConfig.from_pretrained(str(path)), "max_position_embeddings", None)
+    except (OSError, ValueError):
+        return None  # loading it will say what is missing
+
+
+def _check_directory(path: str | Path) -> None:
+    if Path(path).is_dir() and not (Path(path) / "config.json").exists():
+        raise ModelError(f"{path} holds no config.json, so it is no model directory. Give the folder with the weights.")
 
 
 def convert_gguf(directory: Path, gguf_file: str, out: Path) -> None:
