@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 # them: `rise.rollout` is the module once anything has imported it, and one name must not mean two things.
 _HOME = {
     "Example": "rise.dataset",
-    "HeldOut": "rise.evaluate.metrics",
+    "HeldOut": "rise.evaluate.held_out",
     "Ledger": "rise.ledger",
     "Message": "rise.trajectory",
     "Player": "rise.rollout",
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from rise.config import RunConfig
     from rise.dataset import Example, build_examples
     from rise.errors import RiseError
-    from rise.evaluate.metrics import HeldOut, measure
+    from rise.evaluate.held_out import HeldOut
+    from rise.evaluate.metrics import measure
     from rise.iterate import run
     from rise.ledger import Ledger
     from rise.policies import make_policy

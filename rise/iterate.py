@@ -24,7 +24,8 @@ from rise.config import RunConfig, TrainConfig
 from rise.context import check_context
 from rise.dataset import Example, build_examples, read_examples, report, scaled, with_ids, without_repeats
 from rise.errors import ConfigError, DataError, EmptyStageError
-from rise.evaluate.metrics import by_fields, measure, paired_stages, read_held_out, write_held_out
+from rise.evaluate.held_out import read_held_out, write_held_out
+from rise.evaluate.metrics import by_fields, measure, paired_stages
 from rise.evaluate.protocol import evaluate
 from rise.jsonl import dumps, write_jsonl, write_whole
 from rise.judge import Judge

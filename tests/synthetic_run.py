@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rise.evaluate.metrics import HeldOut, by_fields, measure, paired_stages
+from rise.evaluate.held_out import HeldOut
+from rise.evaluate.metrics import by_fields, measure, paired_stages
 from rise.jsonl import dumps
 from rise.run_dir import RunDir
 from rise.trajectory import Turn, Verdict, to_json

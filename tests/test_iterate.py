@@ -11,7 +11,7 @@ from conftest import TINY, toy_recipe, turn
 
 from rise.dataset import Example, read_examples
 from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, ResumeError, RiseError
-from rise.evaluate.metrics import read_held_out
+from rise.evaluate.held_out import read_held_out
 from rise.iterate import (
     Run,
     Silent,

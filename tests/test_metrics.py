@@ -6,7 +6,8 @@ import time
 import pytest
 
 from rise.errors import DataError, EmptyStageError
-from rise.evaluate.metrics import HeldOut, by_field, by_fields, held_out_from_json, measure, paired_stages, read_held_out, vote
+from rise.evaluate.held_out import HeldOut, held_out_from_json, read_held_out
+from rise.evaluate.metrics import by_field, by_fields, measure, paired_stages, vote
 from rise.jsonl import write_jsonl
 from rise.trajectory import Turn, Verdict, to_json
 

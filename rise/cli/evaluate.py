@@ -40,7 +40,8 @@ def evaluate(
 
     from rise.cli.progress import Bars, stage_line
     from rise.errors import ConfigError
-    from rise.evaluate.metrics import by_fields, measure, write_held_out
+    from rise.evaluate.held_out import write_held_out
+    from rise.evaluate.metrics import by_fields, measure
     from rise.evaluate.protocol import evaluate as play
     from rise.jsonl import write_whole
     from rise.ledger import Ledger

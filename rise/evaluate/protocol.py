@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rise.context import check_context
-from rise.evaluate.metrics import HeldOut
+from rise.evaluate.held_out import HeldOut
 from rise.rollout import Player
 from rise.task import Problem
 from rise.trajectory import Turn

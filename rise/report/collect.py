@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
-from rise.evaluate.metrics import HeldOut, read_held_out
+from rise.evaluate.held_out import HeldOut, read_held_out
 from rise.evaluate.uncertainty import NOTHING, Estimate
 from rise.report.outcomes import OUTCOMES, Outcome, outcome
 from rise.run_dir import RunDir, StageDir
