@@ -250,6 +250,13 @@ def test_evaluate_says_what_it_cannot_do(refused, rise, toy_run, tmp_path):
     assert "has 1 test problems" in text and "task.n_test in a recipe, -n of rise evaluate" in text
 
 
+def test_dry_run_finds_what_would_stop_a_later_round(refused, recipe):
+    teacher = ["--set", "relabel.improver=teacher", "--set", "relabel.teacher=local:runs/no/such/checkpoint"]
+    text = refused("run", recipe(), "--dry-run", *teacher)
+    assert 'relabel.teacher = "local:runs/no/such/checkpoint": there is no such directory' in text
+    assert 'Did you mean "cosine"?' in refused("run", recipe(), "--dry-run", "--set", "train.schedule=cosin")
+
+
 def test_train_replaces_nothing(refused, recipe, nano_dir, tmp_path):
     examples, out = tmp_path / "examples.jsonl", tmp_path / "mine"
     examples.write_text("")
@@ -292,9 +299,8 @@ def test_a_model_without_a_chat_template(refused, recipe, nano_dir, tmp_path):
 def test_a_context_too_small_for_the_next_turn(refused, recipe, tmp_path):
     nano = {**TINY.model_dump(), "max_length": 32}
     path = recipe(model={"nano": nano}, state={"window": "all"}, sampling={"max_new_tokens": 30})
-    assert "there is no room for another reply. Lower state.window" in refused("run", path, "--out", tmp_path / "run").replace(
-        "\n", " "
-    )
+    text = refused("run", path, "--out", tmp_path / "run").replace("\n", " ")
+    assert "the context is too small" in text and "state.window (now all)" in text
 
 
 def test_no_example_left_after_the_keep_rule(refused, recipe, tmp_path):
