@@ -2,15 +2,78 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rise.config import RunConfig
-from rise.errors import ConfigError, DataError, ModelError, PolicyError, did_you_mean
+from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, did_you_mean
+from rise.jsonl import dumps
+from rise.plan import boost_problems, held_out_problems, training_problems
 from rise.policies import KINDS
+from rise.prompt import load_function
 from rise.task import Problem, Task
+from rise.tasks import make_task
 from rise.train.arguments import check_arguments
+
+
+def check(config: RunConfig) -> Task:
+    """Find impossible settings before hours are spent; returns the task. Raises `ConfigError` or `DataError`."""
+    task = make_task(config.task.name, **config.task.settings)
+    if config.model.nano and not hasattr(task, "alphabet"):
+        raise ConfigError(
+            f"model.nano needs a task with a fixed alphabet, which {config.task.name} has not. Use task.name = "
+            '"arithmetic", or give a pretrained model: model.path.'
+        )
+    if ":" in config.state.feedback:
+        load_function(config.state.feedback)
+    if not training_problems(config, task) or not held_out_problems(config, task):
+        raise EmptyStageError(f"task {config.task.name} has no problem.")
+    return task
+
+
+def contents(config: RunConfig, task: Task) -> dict[str, str]:
+    """Hashes of what a recipe only names, so that a run is not continued on other problems, models or code of your own."""
+    problems = list(training_problems(config, task))
+    if config.boost.enabled:
+        problems += boost_problems(config, task)
+    parts = {"training problems": problems, "held-out problems": held_out_problems(config, task)}
+    out = {
+        name: hashlib.sha256(dumps([[p.id, p.question, p.gold, p.solution] for p in part]).encode()).hexdigest()[:12]
+        for name, part in parts.items()
+    }
+    models = {"model.path": config.model.path}
+    if config.relabel.improver == "teacher":
+        models["relabel.teacher"] = (config.relabel.teacher or "").removeprefix("local:")
+    for name, path in models.items():
+        if path and Path(path).is_dir():
+            from rise.train.model import weights_hash
+
+            out[name] = weights_hash(path)
+    code = {"state.feedback": config.state.feedback, "task.judge_path": config.task.settings.get("judge_path")}
+    for name, path in code.items():
+        if path and ":" in path and (source := _source(path)) is not None:
+            out[name] = hashlib.sha256(source).hexdigest()[:12]
+    return out
+
+
+def _source(path: str) -> bytes | None:
+    """The file of `module:name`, which `check` has imported; None where it has none."""
+    file = getattr(sys.modules.get(path.partition(":")[0]), "__file__", None)
+    return Path(file).read_bytes() if file else None
+
+
+def fix_threads(config: RunConfig) -> None:
+    """Set the number of threads where the recipe asks for it: sums in another order are other sums."""
+    if not (config.deterministic or config.threads):
+        return
+    import torch
+
+    torch.set_num_threads(config.threads or 2)
+    if config.deterministic:
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def preflight(config: RunConfig, task: Task, problems: Callable[[int], Sequence[Problem]]) -> None:

@@ -12,23 +12,15 @@ from conftest import TINY, toy_recipe, turn
 from rise.dataset import Example, read_examples
 from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, ResumeError, RiseError
 from rise.evaluate.held_out import read_held_out
-from rise.iterate import (
-    Run,
-    Silent,
-    _build,
-    check,
-    fix_threads,
-    make_prompt,
-    run,
-    student_turns,
-    summarise,
-    training_problems,
-)
+from rise.iterate import _build, run
 from rise.jsonl import write_jsonl
 from rise.ledger import Ledger
+from rise.plan import make_prompt, student_turns, training_problems
+from rise.preflight import check, contents, fix_threads
 from rise.prompt import Prompt
 from rise.recipe import build_config, merged
 from rise.run_dir import RunDir
+from rise.stage import Run, Silent, summarise
 from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -402,6 +394,34 @@ def test_changed_problems_or_a_changed_model_are_refused_by_name(own, tmp_path, 
         file.write(b"0")
     with pytest.raises(ResumeError, match=r"model\.path: its content is not what it was"):
         run(build(), tmp_path / "run")
+
+
+def test_a_changed_teacher_or_code_of_ones_own_is_refused_by_name(own, tmp_path, nano_dir, monkeypatch):
+    _, recipe, build = own
+    teacher = shutil.copytree(nano_dir, tmp_path / "teacher")
+    code = tmp_path / "own_words.py"
+    code.write_text("def say(problem, trajectory, verdict):\n    return '?'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe["state"]["feedback"] = "own_words:say"
+    recipe["relabel"] |= {"improver": "teacher", "teacher": f"local:{teacher}"}
+    before = contents(build(), check(build()))
+    with (teacher / "model.safetensors").open("ab") as file:
+        file.write(b"0")
+    code.write_text(code.read_text().replace("?", "!"))
+    after = contents(build(), check(build()))
+    assert {name for name in before if before[name] != after[name]} == {"relabel.teacher", "state.feedback"}
+
+
+def test_a_converted_base_says_how_it_is_to_be_used(own, tmp_path, monkeypatch):
+    def convert(directory, gguf_file, out, card):
+        shutil.copytree(directory, out)
+        (out / "rise.json").write_text(json.dumps(card))
+
+    monkeypatch.setattr("rise.train.model.convert_gguf", convert)
+    own[1]["model"]["gguf_file"] = "model.safetensors"
+    own[1]["iterate"]["rounds"] = 0
+    run_dir = run(own[2](), tmp_path / "run")
+    assert json.loads((run_dir.stage("base").checkpoint / "rise.json").read_text())["feedback"] == "neutral"
 
 
 def test_boost_without_worked_solutions_says_so(own, tmp_path):

@@ -28,8 +28,8 @@ def rollout(
 ) -> None:
     """Play a policy on the training problems and write trajectories."""
 
-    from rise.iterate import student_turns, training_problems
     from rise.jsonl import write_jsonl
+    from rise.plan import student_turns, training_problems
     from rise.recipe import load_recipe
     from rise.rollout import play_out
     from rise.rollout import rollout as unroll
@@ -63,8 +63,9 @@ def relabel(
 
     from rise.dataset import report, scaled, with_ids
     from rise.errors import ConfigError, DataError
-    from rise.iterate import round_examples, training_problems
+    from rise.iterate import round_examples
     from rise.jsonl import write_jsonl, write_whole
+    from rise.plan import training_problems
     from rise.recipe import load_recipe
     from rise.relabel import relabel as improve
     from rise.rollout import play_out
@@ -111,9 +112,10 @@ def train(
     from rise.cli.progress import Bars
     from rise.dataset import read_examples
     from rise.errors import ConfigError
-    from rise.iterate import card, fix_threads, make_prompt
-    from rise.preflight import check_place
+    from rise.plan import make_prompt
+    from rise.preflight import check_place, fix_threads
     from rise.recipe import load_recipe
+    from rise.stage import card
     from rise.tasks import make_task
     from rise.train import train as fit
     from rise.train.arguments import check_arguments
@@ -145,9 +147,11 @@ def train(
 def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tuple[Player, Task]]:
     """A player with its policy, ledger and bar; closes the ledger whatever happens."""
     from rise.cli.progress import Bars
-    from rise.iterate import check, fix_threads, make_player, make_prompt, training_problems
     from rise.ledger import Ledger
+    from rise.plan import make_prompt, training_problems
     from rise.policies import make_policy
+    from rise.preflight import check, fix_threads
+    from rise.stage import make_player
 
     fix_threads(config)
     task = check(config)

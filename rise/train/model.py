@@ -51,7 +51,7 @@ def _check_directory(path: str | Path) -> None:
         raise ModelError(f"{path} holds no config.json, so it is no model directory. Give the folder with the weights.")
 
 
-def convert_gguf(directory: Path, gguf_file: str, out: Path) -> None:
+def convert_gguf(directory: Path, gguf_file: str, out: Path, card: dict[str, Any] | None = None) -> None:
     """A GGUF file as plain safetensors with its tokenizer (the quantised values, de-quantised)."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -62,7 +62,7 @@ def convert_gguf(directory: Path, gguf_file: str, out: Path) -> None:
         del config.quantization_config  # a model that claims to be quantised cannot be saved plainly
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
-    save_checkpoint(plain, renderer.tokenizer, out)
+    save_checkpoint(plain, renderer.tokenizer, out, card)
 
 
 def save_checkpoint(model: Any, tokenizer: Any, path: Path, card: dict[str, Any] | None = None) -> None:

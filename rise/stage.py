@@ -1,0 +1,214 @@
+"""What every stage does with the files of a run: write examples, train, evaluate, each skipped when its last file is there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rise.config import RunConfig, TrainConfig
+from rise.dataset import Example, read_examples, report, with_ids
+from rise.evaluate.held_out import read_held_out, write_held_out
+from rise.evaluate.metrics import by_fields, measure, paired_stages
+from rise.evaluate.protocol import evaluate
+from rise.jsonl import write_jsonl, write_whole
+from rise.judge import Judge
+from rise.ledger import Ledger
+from rise.plan import held_out_problems
+from rise.policies import make_policy
+from rise.policy import Policy, Sampling
+from rise.prompt import Prompt
+from rise.render import Renderer
+from rise.rollout import Player, Usage, play_out
+from rise.run_dir import RunDir, StageDir
+from rise.task import Task
+from rise.trajectory import to_json
+
+
+class Progress(Protocol):
+    """Who is told how it goes: the command line draws bars, tests listen."""
+
+    def begin(self, stage: str, part: str, total: int) -> None: ...
+    def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None: ...
+    def end(self) -> None: ...
+    def stage_done(self, stage: StageDir) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def begin(self, stage: str, part: str, total: int) -> None: ...
+    def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None: ...
+    def end(self) -> None: ...
+    def stage_done(self, stage: StageDir) -> None: ...
+
+
+@dataclass
+class Run:
+    """Everything the stages share."""
+
+    config: RunConfig
+    dir: RunDir
+    task: Task
+    judge: Judge
+    prompt: Prompt
+    ledger: Ledger
+    progress: Progress
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(**self.config.sampling.model_dump())
+
+    def player(self, policy: Policy, stage: str, part: str) -> Player:
+        return make_player(
+            self.config, policy, self.prompt, self.judge, self.ledger, purpose=f"{stage}/{part}", on_done=self.progress.advance
+        )
+
+
+def make_player(
+    config: RunConfig, policy: Policy, prompt: Prompt, judge: Judge, ledger: Ledger, *, purpose: str,
+    on_done: Callable[[int, Usage], None] | None = None,
+) -> Player:  # fmt: skip
+    """A player with the recipe's sampling, rewards and seed."""
+    return Player(
+        policy, prompt, judge, Sampling(**config.sampling.model_dump()), ledger, purpose=purpose, seed=config.seed,
+        rewards=config.reward, renderer=getattr(policy, "renderer", None), deterministic=config.deterministic, on_done=on_done,
+    )  # fmt: skip
+
+
+def write_examples(
+    it: Run, stage: StageDir, examples: Sequence[Example], dropped: Counter[str], counts: Counter[str], config: TrainConfig
+) -> None:
+    """`config` is that of the training they are for: its max_length decides what is too long."""
+    complete = with_ids(examples, student_renderer(it), max_length=config.max_length, dropped=dropped)
+    summary = report(complete, dropped, counts)
+    write_whole(stage.dataset, json.dumps(summary.to_json(), indent=2) + "\n")
+    write_jsonl(stage.examples, (to_json(e) for e in complete))
+
+
+def train_stage(it: Run, stage: StageDir, start: Path, config: TrainConfig) -> None:
+    if stage.checkpoint.exists():
+        shutil.rmtree(stage.training, ignore_errors=True)  # left by a kill between the two
+        return
+    from rise.train import train
+
+    examples = list(read_examples(stage.examples))
+    with Timed(it, stage, "train", len(examples)) as timer:
+
+        def tell(logs: dict[str, Any]) -> None:
+            it.dir.write_log(stage=stage.name, **{k: round(v, 6) if isinstance(v, float) else v for k, v in logs.items()})
+            if timer.total != logs["steps"]:
+                timer.restart(logs["steps"])
+            it.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
+
+        timer.facts = train(
+            examples, start, stage.checkpoint, config, model=it.config.model, seed=it.config.seed,
+            card=card(it.config, it.prompt, stage.name), work=stage.training, on_log=tell,
+        )  # fmt: skip
+
+
+def evaluate_stage(it: Run, stage: StageDir, path: Path, n: int | None = None) -> None:
+    """Held-out records and metrics of one stage."""
+    if stage.metrics.exists():
+        return
+    config = it.config
+    problems = list(held_out_problems(config, it.task))[: n or None]
+    if not stage.held_out.exists():
+        last = config.iterate.rounds
+        control = config.evaluate.controls == "all" or (config.evaluate.controls == "last" and stage.name == f"round-{last}")
+        with Timed(it, stage, "evaluate", len(problems)) as timer:
+            player = it.player(policy_for(it, str(path)), stage.name, "evaluate")
+            records = play_out(
+                player,
+                evaluate(player, problems, n_turns=config.evaluate.turns, n_samples=config.evaluate.samples, control=control),
+            )
+            timer.usage = player.usage
+        write_held_out(stage.held_out, records)
+    records = list(read_held_out(stage.held_out))
+    metrics = summarise(it, stage, records)
+    write_whole(stage.metrics, json.dumps(metrics, indent=1) + "\n")
+    it.progress.stage_done(stage)
+
+
+def summarise(it: Run, stage: StageDir, records: Sequence[Any]) -> dict[str, Any]:
+    """Everything in metrics.json."""
+    truthful = it.prompt.feedback == "truthful"
+    turns = it.config.evaluate.turns
+    metrics = measure(records, it.judge.same, truthful=truthful, turns=turns)
+    metrics["stage"] = stage.name
+    metrics["by_field"] = by_fields(records, it.judge.same, truthful=truthful, turns=turns)
+    # Those in front of it in order: a later one is on disk too where this one is measured again.
+    before = [s for s in it.dir.stages() if _order(s) < _order(stage)]
+    if before:
+        previous = list(read_held_out(before[-1].held_out))
+        metrics["paired"]["previous"] = paired_stages(previous, records, it.judge.same, truthful=truthful, turns=turns)
+        metrics["previous"] = before[-1].name
+    return metrics
+
+
+def _order(stage: StageDir) -> int:
+    """Position in a run."""
+    first = ("base", "boost-one-turn", "boost")
+    return first.index(stage.name) if stage.name in first else len(first) + int(stage.name.split("-")[1])
+
+
+class Timed:
+    """A part of a stage: a bar while it runs, a line in metrics.jsonl when it ends."""
+
+    def __init__(self, it: Run, stage: StageDir, part: str, total: int) -> None:
+        self.it, self.stage, self.part, self.total = it, stage, part, total
+        self.usage = Usage()
+        self.facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Timed:
+        self.began = time.perf_counter()
+        self.it.progress.begin(self.stage.name, self.part, self.total)
+        return self
+
+    def restart(self, total: int) -> None:
+        self.total = total
+        self.it.progress.begin(self.stage.name, self.part, total)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.it.progress.end()
+        if error is None:
+            usage = {name: getattr(self.usage, name) for name in ("n_replies", "n_prompt_tokens", "n_reply_tokens", "n_reused")}
+            seconds = round(time.perf_counter() - self.began, 3)
+            self.it.dir.write_log(stage=self.stage.name, part=self.part, seconds=seconds, **usage, **self.facts)
+
+
+def policy_for(it: Run, spec: str | Path, *, gold: bool = False) -> Policy:
+    if gold:
+        from rise.policies.scripted import ScriptedPolicy
+
+        return ScriptedPolicy.from_table({}, name="gold")  # asked for nothing: the worked solutions are at hand
+    return make_policy(str(spec), batch_size=it.config.batch_size, dtype=it.config.model.dtype)
+
+
+def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
+    """rise.json: what a checkpoint must know to be evaluated and served as it was trained."""
+    number = re.fullmatch(r"round-(\d+)", stage)
+    return {
+        "task": config.task.name,
+        "task_settings": config.task.settings,
+        "instructions": prompt.instructions,
+        "feedback": prompt.feedback,
+        "feedback_text": prompt.feedback_text,
+        "window": config.state.window,
+        "sampling": config.sampling.model_dump(),
+        "turns": config.evaluate.turns,
+        "stage": stage,
+        "round": int(number[1]) if number else 0,
+    }
+
+
+def student_renderer(it: Run) -> Renderer:
+    """The student's, which no training changes."""
+    base = it.dir.stage("base").checkpoint
+    return Renderer.load(base if base.exists() else Path(it.config.model.path or ""))
