@@ -29,8 +29,16 @@ def check(config: RunConfig) -> Task:
         )
     if ":" in config.state.feedback:
         load_function(config.state.feedback)
-    if not training_problems(config, task) or not held_out_problems(config, task):
-        raise EmptyStageError(f"task {config.task.name} has no problem.")
+    if not training_problems(config, task):
+        shared = config.boost.enabled and config.boost.disjoint
+        way_out = (
+            f"boost.n_problems = {config.boost.n_problems} takes all; lower it, or set boost.disjoint = false"
+            if shared
+            else "add some"
+        )
+        raise EmptyStageError(f"task {config.task.name} has no training problem for the rounds: {way_out}.")
+    if not held_out_problems(config, task):
+        raise EmptyStageError(f"task {config.task.name} has no {config.evaluate.split} problem to measure on: add some.")
     return task
 
 

@@ -233,7 +233,9 @@ def test_files_that_are_not_there(refused, recipe, tmp_path):
     assert "none" in refused("show", none)
     assert "none" in refused("report", none)
     assert "no such file" in refused("train", recipe(), "--examples", none, "--start", "x", "--out", tmp_path / "o")
-    assert "no model can be loaded" in refused("rollout", recipe(), "--policy", none, "--out", tmp_path / "o")
+    assert f'--policy = "{none}": there is no such directory' in refused(
+        "rollout", recipe(), "--policy", none, "--out", tmp_path / "o"
+    )
 
 
 def test_evaluate_says_what_it_cannot_do(refused, rise, toy_run, tmp_path):

@@ -65,6 +65,10 @@ def test_a_setting_that_would_have_stopped_a_later_stage(overrides, message, tmp
         ({"relabel": {"improver": "gold"}}, 'relabel.improver = "gold" gives worked solutions, but 12 of 12 problems have none'),
         ({"boost": {"enabled": True, "n_problems": 5}}, "boost.enabled = true trains on worked solutions, but 5 of 5"),
         ({"boost": {"enabled": True, "n_problems": 10, "disjoint": True}}, "boost.n_problems (the rounds take theirs behind"),
+        (
+            {"boost": {"enabled": True, "n_problems": 20, "disjoint": True}, "task": {"n_train": "all"}},
+            "no training problem for the rounds: boost.n_problems = 20 takes all; lower it, or set boost.disjoint = false",
+        ),
     ],
 )
 def test_own_problems_and_models(overrides, message, tmp_path, nano_dir):

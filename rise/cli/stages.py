@@ -150,11 +150,12 @@ def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tup
     from rise.ledger import Ledger
     from rise.plan import make_prompt, training_problems
     from rise.policies import make_policy
-    from rise.preflight import check, fix_threads
+    from rise.preflight import check, check_spec, fix_threads
     from rise.stage import make_player
 
     fix_threads(config)
     task = check(config)
+    check_spec(spec, "--policy")
     policy = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype)
     ledger = Ledger(out.with_name(out.stem + ".ledger.jsonl"))
     with Bars() as bars:
