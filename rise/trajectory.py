@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -155,12 +155,3 @@ def _read(path: Path, make: Any, what: str) -> Iterator[Any]:
             yield make(data)
         except (TypeError, KeyError, ValueError) as error:
             raise DataError(f"{path}, line {number}: not a {what} ({error}). Was the file written by `rise`?") from error
-
-
-def total_tokens(turns: Iterable[Turn]) -> tuple[int, int]:
-    """(prompt tokens, reply tokens) over turns; unknown counts as 0, so say where usage was missing."""
-    prompt = reply = 0
-    for turn in turns:
-        prompt += turn.n_prompt_tokens or 0
-        reply += turn.n_reply_tokens or 0
-    return prompt, reply
