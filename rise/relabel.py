@@ -62,6 +62,8 @@ async def relabel(
         return out
 
     wanted = [p for p in problems if chosen_states(by_id[p.id], states=states, relabel_right=relabel_right)]
+    if improver != "gold":
+        player.check_context(wanted, max((len(by_id[p.id].turns) for p in wanted), default=0))
     return [item for items in await player.play(wanted, one) for item in items]
 
 

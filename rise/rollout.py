@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from rise.config import RewardConfig
+from rise.context import check_context
 from rise.errors import RiseError
 from rise.judge import Judge
 from rise.ledger import Ledger
@@ -102,6 +103,13 @@ class Player:
         judgement = self.judge.judge(problem, turn.reply)
         reward = getattr(self.rewards, judgement.verdict.value)
         return replace(turn, verdict=judgement.verdict, answer=judgement.answer, reward=reward)
+
+    def check_context(self, problems: Sequence[Problem], attempts: int) -> None:
+        """Raise `ConfigError` where a reply after so many attempts may not fit the policy's context."""
+        check_context(
+            self.prompt, self.renderer, problems, limit=getattr(self.policy, "max_length", None), attempts=attempts,
+            max_new_tokens=self.sampling.max_new_tokens,
+        )  # fmt: skip
 
     def answered(self, problem: Problem, turns: Sequence[Turn], turn: Turn) -> Turn:
         """The turn with the feedback that will follow it."""
@@ -195,6 +203,7 @@ async def rollout(player: Player, problems: Sequence[Problem], *, n_turns: int, 
 
     Truthful feedback ends a run at the first right reply in any case, as in evaluation: it has told that it is right.
     """
+    player.check_context(problems, n_turns - 1)
     stop = stop_when_right or player.prompt.feedback == "truthful"
 
     async def one(problem: Problem, trust: bool) -> Trajectory:

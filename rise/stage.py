@@ -212,3 +212,18 @@ def student_renderer(it: Run) -> Renderer:
     """The student's, which no training changes."""
     base = it.dir.stage("base").checkpoint
     return Renderer.load(base if base.exists() else Path(it.config.model.path or ""))
+
+
+def base_renderer(config: RunConfig, task: Task, prompt: Prompt) -> Renderer:
+    """The same without a run directory: from the recipe's model, or made as that of a nano model is."""
+    if config.model.nano is None:
+        extra = {"gguf_file": config.model.gguf_file} if config.model.gguf_file else {}
+        return Renderer.load(config.model.path or "", **extra)
+    from rise.train.nano import make_tokenizer
+
+    return Renderer(make_tokenizer(nano_alphabet(task, prompt)))
+
+
+def nano_alphabet(task: Task, prompt: Prompt) -> str:
+    """Every character that a nano model may be shown."""
+    return task.alphabet + (prompt.feedback_text or "") + (prompt.instructions or "") + "?"  # type: ignore[attr-defined]

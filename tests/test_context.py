@@ -1,9 +1,10 @@
 """The longest state a run can reach, counted by hand against the character tokenizer."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from conftest import problem
+from conftest import problem, turn
 
 from rise.context import check_context, state_length
 from rise.errors import ConfigError
@@ -12,7 +13,9 @@ from rise.ledger import Ledger
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Sampling
 from rise.prompt import Prompt
-from rise.rollout import Player
+from rise.relabel import relabel
+from rise.rollout import Player, rollout
+from rise.trajectory import Trajectory
 
 P = problem("p", "2+2", "4")
 ALL, TWO, NONE = (Prompt(feedback="neutral", feedback_text="?", window=w) for w in (None, 2, 0))
@@ -65,3 +68,16 @@ def test_an_evaluation_says_so_before_it_asks_for_anything(renderer, judge, tmp_
             asyncio.run(evaluate(player, [P], n_turns=5))
         assert policy.n_requests == 0
         asyncio.run(evaluate(player, [P], n_turns=4))  # 57
+
+
+def test_a_teachers_context_is_its_own(renderer, judge, tmp_path):
+    policy = ScriptedPolicy(lambda messages, seed: "4")
+    policy.max_length = 28  # one attempt: 5 + 14 + 10
+    trajectory = Trajectory("p", "2+2", "4", (turn("5", 0),))
+    with Ledger(tmp_path / "l") as ledger:
+        player = Player(policy, ALL, judge, Sampling(max_new_tokens=10), ledger, "x", renderer=renderer)
+        with pytest.raises(ConfigError, match="in all 29; but the model was built for 28"):
+            asyncio.run(relabel(player, [P], [trajectory], improver="teacher"))
+        [found] = asyncio.run(relabel(player, [replace(P, solution="4")], [trajectory], improver="gold"))  # generates nothing
+        asyncio.run(rollout(player, [P], n_turns=1, stop_when_right=False))
+    assert found.reply.right and policy.n_requests == 1

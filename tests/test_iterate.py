@@ -19,8 +19,9 @@ from rise.plan import make_prompt, student_turns, training_problems
 from rise.preflight import check, contents, fix_threads
 from rise.prompt import Prompt
 from rise.recipe import build_config, merged
+from rise.render import Renderer
 from rise.run_dir import RunDir
-from rise.stage import Run, Silent, summarise
+from rise.stage import Run, Silent, base_renderer, summarise
 from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -422,6 +423,14 @@ def test_a_converted_base_says_how_it_is_to_be_used(own, tmp_path, monkeypatch):
     own[1]["iterate"]["rounds"] = 0
     run_dir = run(own[2](), tmp_path / "run")
     assert json.loads((run_dir.stage("base").checkpoint / "rise.json").read_text())["feedback"] == "neutral"
+
+
+def test_the_students_renderer_is_known_without_a_run(toy_run):
+    """`rise relabel --examples` with a teacher renders for the student that the recipe names."""
+    config = toy_recipe()
+    task = check(config)
+    made = base_renderer(config, task, make_prompt(config, task))
+    assert made.fingerprint == Renderer.load(toy_run.stage("round-1").checkpoint).fingerprint
 
 
 def test_boost_without_worked_solutions_says_so(own, tmp_path):

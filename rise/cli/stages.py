@@ -69,6 +69,7 @@ def relabel(
     from rise.recipe import load_recipe
     from rise.relabel import relabel as improve
     from rise.rollout import play_out
+    from rise.stage import base_renderer
     from rise.trajectory import read_trajectories, to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
@@ -79,20 +80,22 @@ def relabel(
         if len(problems) < len(wanted):
             raise DataError(f"{trajectories}: {len(wanted) - len(problems)} of its problems are not in the recipe's task.")
         settings = config.relabel
+        teacher = settings.improver == "teacher"
+        student = base_renderer(config, task, player.prompt) if teacher else player.renderer
         done = play_out(
             player,
             improve(
                 player, problems, records, improver=settings.improver, n_samples=settings.n_samples,
-                states=settings.states, relabel_right=settings.relabel_right,
+                states=settings.states, relabel_right=settings.relabel_right, student=student,
             )
         )  # fmt: skip
     write_jsonl(out, (to_json(r) for r in done))
     print(f"{out}: {len(done)} states, {sum(r.reply.right for r in done)} with a right improved reply")
     if examples is not None:
-        if player.renderer is None:
+        if student is None:
             raise ConfigError("--examples needs token ids, so --policy must be a local: model.")
         built, dropped, counts = round_examples(config, player.prompt, problems, records, done)
-        complete = with_ids(built, player.renderer, max_length=config.train.max_length, dropped=dropped)
+        complete = with_ids(built, student, max_length=config.train.max_length, dropped=dropped)
         complete = scaled(complete, config.weigh.scale)
         summary = report(complete, dropped, counts)
         write_jsonl(examples, (to_json(e) for e in complete))

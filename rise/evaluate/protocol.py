@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rise.context import check_context
 from rise.evaluate.held_out import HeldOut
 from rise.rollout import Player
 from rise.task import Problem
@@ -21,10 +20,7 @@ async def evaluate(
     """
 
     truthful = player.prompt.feedback == "truthful"
-    check_context(
-        player.prompt, player.renderer, problems, limit=getattr(player.policy, "max_length", None), attempts=n_turns - 1,
-        max_new_tokens=player.sampling.max_new_tokens,
-    )  # fmt: skip
+    player.check_context(problems, n_turns - 1)
 
     async def one(problem: Problem, trust: bool) -> HeldOut:
         first = await player.turns(problem, [], n=n_samples, trust_ledger=trust)
