@@ -63,7 +63,7 @@ class WeightedTrainer(Trainer):
         self._logged = time.perf_counter()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)  # type: ignore[arg-type]
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         batches = []
@@ -139,7 +139,7 @@ def run_training(
         net = get_peft_model(
             net,
             PeftLora(
-                r=lora.rank, lora_alpha=lora.alpha,  # type: ignore[arg-type]
+                r=lora.rank, lora_alpha=lora.alpha,
  lora_dropout=lora.dropout, target_modules=lora.target_modules,
                 task_type="CAUSAL_LM",
             ),
