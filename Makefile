@@ -29,12 +29,12 @@ docs: venv
 # A stamp per set of extras: installing again is skipped until what it depends on changes.
 .venv/.train: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv; minutes the first time, since torch is large."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,serve]"
 	@touch $@
 
 .venv/.test: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv; minutes the first time, since torch is large."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,serve,dev]"
 	@touch $@ .venv/.train
 
 .venv/bin/python:

@@ -28,3 +28,12 @@ class Judge(Protocol):
     def same(self, left: str, right: str) -> bool:
         """Whether two answers are equal, without seeing gold: how votes are grouped."""
         ...
+
+
+def answer_of(judge: Judge, question: str, reply: str) -> str | None:
+    """The final answer in a reply to a question whose right answer nobody knows; None where the reply holds none.
+
+    Asked of the judge's own `answer(reply)` if it has one, else of `judge.judge`, with a problem whose gold is empty.
+    """
+    read = getattr(judge, "answer", None)
+    return read(reply) if read is not None else judge.judge(Problem("", question, ""), reply).answer

@@ -69,9 +69,13 @@ class Prompt:
         >>> [m.content for m in Prompt(window=0).messages(p, t)]
         ['2*3']
         """
+        first = [Message("system", self.instructions)] if self.instructions else []
+        return self.continued([*first, Message("user", problem.question)], turns)
+
+    def continued(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """The state after `turns` on whatever `first` says, which is always shown whole: the window is one of attempts."""
         shown = turns if self.window is None else turns[max(0, len(turns) - self.window) :]
-        messages = [Message("system", self.instructions)] if self.instructions else []
-        messages.append(Message("user", problem.question))
+        messages = list(first)
         for turn in shown:
             assert turn.feedback is not None, "feedback is set when a turn is recorded"
             messages += [Message("assistant", turn.reply), Message("user", turn.feedback)]

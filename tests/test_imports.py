@@ -96,7 +96,10 @@ def test_torch_is_imported_by_training_and_local_policies_alone():
     ],
 )
 def test_light_things_stay_light(statement):
-    heavy = "('torch', 'transformers', 'peft', 'accelerate', 'matplotlib', 'datasets', 'ray', 'fastapi', 'pandas')"
+    heavy = (
+        "('torch', 'transformers', 'peft', 'accelerate', 'matplotlib', 'datasets', 'ray', 'pandas', "
+        "'fastapi', 'uvicorn', 'prometheus_client')"
+    )
     check = f"import sys; {statement}; sys.exit([m for m in {heavy} if m in sys.modules] or 0)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

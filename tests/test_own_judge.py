@@ -6,7 +6,8 @@ import pytest
 from conftest import problem
 
 from rise.errors import ConfigError
-from rise.judge import Judgement
+from rise.judge import Judgement, answer_of
+from rise.judges.math import MathJudge
 from rise.judges.own import OwnJudge
 from rise.tasks import make_task
 from rise.trajectory import Verdict
@@ -81,3 +82,18 @@ def test_a_module_that_fails_and_a_class_that_wants_arguments(tmp_path, monkeypa
     for path, words in (("broken_judge:Judge", "ZeroDivisionError"), ("wanting_judge:Judge", "calling it fails with TypeError")):
         with pytest.raises(ConfigError, match=words):
             make_task("jsonl", judge_path=path)
+
+
+def test_an_answer_is_read_without_a_right_one():
+    class Last:
+        def judge(self, problem, reply):
+            assert problem.gold == ""
+            return Judgement(Verdict.WRONG, reply.split()[-1] if reply else None)
+
+        def same(self, left, right):
+            return left == right
+
+    assert answer_of(OwnJudge(Last()), "1+1?", "it is 2") == "2"
+    assert answer_of(OwnJudge(Last()), "1+1?", "") is None
+    assert answer_of(MathJudge(), "1+1?", r"so \boxed{2}, I think") == "2"
+    assert answer_of(MathJudge(), "1+1?", "no idea") is None

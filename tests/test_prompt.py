@@ -5,7 +5,7 @@ from conftest import problem, turn
 
 from rise.errors import ConfigError
 from rise.prompt import FEEDBACK_TEXTS, Prompt
-from rise.trajectory import Trajectory
+from rise.trajectory import Message, Trajectory
 
 P = problem("p", "2+2", "4")
 WRONG, RIGHT = turn("5", 0, feedback="no"), turn("4", 1, feedback="yes")
@@ -92,3 +92,9 @@ def test_a_feedback_function_is_found_in_the_current_directory(tmp_path, monkeyp
     assert Prompt(feedback="feedback_of_mine:hint").feedback_for(P, [WRONG]) == "hm"
     with pytest.raises(ConfigError, match=f"returned None for problem {P.id}; expected text"):
         Prompt(feedback="feedback_of_mine:none").feedback_for(P, [WRONG])
+
+
+def test_a_conversation_somebody_sent_is_shown_whole_before_the_attempts():
+    sent = [Message("system", "theirs"), Message("user", "hello"), Message("assistant", "hi"), Message("user", "2+2")]
+    shown = Prompt("ours", window=1).continued(sent, [WRONG, RIGHT])
+    assert contents(shown) == [*contents(sent), ("assistant", "4"), ("user", "yes")]

@@ -78,6 +78,10 @@ class MathJudge:
                 return Judgement(Verdict.UNPARSABLE, answer)
         return Judgement(self._compare(gold, answer), answer)
 
+    def answer(self, reply: str) -> str | None:
+        """The final answer as the reply marks it; None where it marks none."""
+        return extract(reply, self.mode)
+
     def same(self, left: str, right: str) -> bool:
         """Whether two answers are equal. A comparison that times out says no."""
         if left == right:
