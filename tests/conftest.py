@@ -1,6 +1,8 @@
 """Real parts for tests: a tiny untrained model, arithmetic problems, and one thread so that sums are the same sums."""
 
 import os
+import shutil
+from pathlib import Path
 
 # Before torch is imported anywhere: two workers on two cores, and no network to wait for.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,7 +14,7 @@ import pytest
 
 from rise.config import NanoConfig, RunConfig
 from rise.judge import Judgement
-from rise.recipe import build_config
+from rise.recipe import build_config, merged
 from rise.task import Problem
 from rise.trajectory import Turn, Verdict
 
@@ -127,3 +129,28 @@ def toy_run(tmp_path_factory):
 
 
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a tiny disk needs root")
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Training that only copies its start, and remembers it: for tests of what happens around it."""
+    calls = []
+
+    def train(examples, start, out, config, **kwargs):
+        shutil.copytree(start, out)
+        calls.append((out.parent.name, Path(start).parent.name, list(examples)))
+        return {}
+
+    monkeypatch.setattr("rise.train.train", train)
+    return calls
+
+
+def small(**overrides):
+    """One round from the untrained base, with two problems."""
+    task = {"n_train": 2, "n_validation": 2, "n_test": 2}
+    return toy_recipe(**merged({"boost": {"enabled": False}, "task": task, "iterate": {"rounds": 1}}, overrides))
+
+
+def files(path):
+    """Every file below a directory, by its relative name."""
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(Path(path).rglob("*")) if p.is_file()}
