@@ -56,6 +56,8 @@ class ModelConfig(Settings):
     gguf_file: str | None = None
     """File name inside `path`, for models that come as GGUF."""
     nano: NanoConfig | None = None
+    chat_format: str | None = None
+    """`chatml`, `llama-2`, `llama-3` or `mistral` (`rise.formats`), in place of the tokenizer's own template; None keeps that."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of generation, and of the weights in training when `train.masters` keeps float32 copies."""
     lora: LoraConfig | None = None

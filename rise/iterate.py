@@ -108,7 +108,8 @@ def _base_model(it: Run) -> Path:
         if not stage.checkpoint.exists():
             from rise.train.model import convert_gguf
 
-            convert_gguf(Path(model.path or ""), model.gguf_file, stage.checkpoint, card(it.config, it.prompt, stage.name))
+            about = card(it.config, it.prompt, stage.name)
+            convert_gguf(Path(model.path or ""), model.gguf_file, stage.checkpoint, about, model.chat_format)
         path = stage.checkpoint
     else:
         path = Path(model.path or "")

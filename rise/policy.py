@@ -46,7 +46,11 @@ class Reply:
 
 
 class Policy(Protocol):
-    """Anything that replies."""
+    """Anything that replies.
+
+    One that knows its own probabilities may also have
+    `async score(prompts, replies) -> list[tuple[float, ...]]`: token ids in, log-probabilities of the replies' tokens out.
+    """
 
     name: str
     """Content hash or served name: part of every ledger key, so a new model never reuses an old reply."""

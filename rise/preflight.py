@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rise.config import RunConfig
 from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, did_you_mean
+from rise.formats import find_format
 from rise.jsonl import dumps
 from rise.plan import boost_problems, held_out_problems, training_problems
 from rise.policies import KINDS
@@ -86,6 +87,8 @@ def fix_threads(config: RunConfig) -> None:
 
 def preflight(config: RunConfig, task: Task, problems: Callable[[int], Sequence[Problem]]) -> None:
     """Raises the `RiseError` that names it. `problems(k)` are the training problems of round k."""
+    if config.model.chat_format:
+        find_format(config.model.chat_format)
     if config.model.path:
         check_place(config.model.path, f'model.path = "{config.model.path}"')
         if config.model.gguf_file and Path(config.model.path).is_dir():

@@ -188,7 +188,9 @@ def policy_for(it: Run, spec: str | Path, *, gold: bool = False) -> Policy:
         from rise.policies.scripted import ScriptedPolicy
 
         return ScriptedPolicy.from_table({}, name="gold")  # asked for nothing: the worked solutions are at hand
-    return make_policy(str(spec), batch_size=it.config.batch_size, dtype=it.config.model.dtype)
+    # A teacher has a format of its own.
+    chat_format = None if str(spec) == it.config.relabel.teacher else it.config.model.chat_format
+    return make_policy(str(spec), batch_size=it.config.batch_size, dtype=it.config.model.dtype, chat_format=chat_format)
 
 
 def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
@@ -211,14 +213,15 @@ def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
 def student_renderer(it: Run) -> Renderer:
     """The student's, which no training changes."""
     base = it.dir.stage("base").checkpoint
-    return Renderer.load(base if base.exists() else Path(it.config.model.path or ""))
+    model = it.config.model
+    return Renderer.load(base if base.exists() else model.path or "", chat_format=model.chat_format)
 
 
 def base_renderer(config: RunConfig, task: Task, prompt: Prompt) -> Renderer:
     """The same without a run directory: from the recipe's model, or made as that of a nano model is."""
     if config.model.nano is None:
         extra = {"gguf_file": config.model.gguf_file} if config.model.gguf_file else {}
-        return Renderer.load(config.model.path or "", **extra)
+        return Renderer.load(config.model.path or "", chat_format=config.model.chat_format, **extra)
     from rise.train.nano import make_tokenizer
 
     return Renderer(make_tokenizer(nano_alphabet(task, prompt)))

@@ -17,6 +17,7 @@ LADDER = [
     {"task", "trajectory"},
     {"answers", "config", "judge", "keep", "policy", "weigh", "ledger"},
     {"recipe"},
+    {"formats"},
     {"judges", "prompt", "render", "run_dir"},
     {"tasks", "dataset", "context", "plan"},
     {"policies", "train"},

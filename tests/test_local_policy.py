@@ -276,3 +276,36 @@ def test_a_policy_is_named_by_its_weights(nano_dir, tmp_path):
 def test_a_spec_that_leads_nowhere(spec, error, words):
     with pytest.raises(error, match=words):
         make_policy(spec)
+
+
+# --- scoring ----------------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_the_log_probabilities_that_the_model_gives_each_token_alone(policy, monkeypatch):
+    import torch
+
+    prompts = [(3, 12, 15), (3, 12, 15, 9, 9, 9, 4), (4,), (3, 3)]
+    replies = [(9, 2), (14, 14, 14, 2), (11,), ()]
+    expected = []
+    for prompt, reply in zip(prompts, replies, strict=True):
+        with torch.no_grad():
+            logits = policy.model(input_ids=torch.tensor([[*prompt, *reply]])).logits[0].double()
+        by_token = torch.log_softmax(logits, -1)
+        expected.append([float(by_token[len(prompt) - 1 + k, token]) for k, token in enumerate(reply)])
+    for most in (8192, 12, 1):  # in one batch, in two, one by one
+        monkeypatch.setattr("rise.policies.local.SCORED_TOKENS", most)
+        scores = asyncio.run(policy.score(prompts, replies))
+        assert [len(s) for s in scores] == [2, 4, 1, 0]
+        for mine, theirs in zip(scores, expected, strict=True):
+            assert mine == pytest.approx(theirs, abs=1e-4)
+
+
+def test_the_scores_of_all_next_tokens_are_one_distribution(policy):
+    n = len(policy.renderer.tokenizer)
+    scores = asyncio.run(policy.score([(3, 12, 15)] * n, [(token,) for token in range(n)]))
+    assert sum(2.718281828459045 ** s[0] for s in scores) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_reply_longer_than_the_model_is_not_scored(policy):
+    with pytest.raises(PolicyError, match=r"ends at token 194 of its state, but .* was built for 192"):
+        asyncio.run(policy.score([(3,) * 190], [(4,) * 4]))

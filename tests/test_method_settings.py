@@ -184,7 +184,7 @@ def test_a_changed_teacher_or_code_of_ones_own_is_refused_by_name(own, tmp_path,
 
 
 def test_a_converted_base_says_how_it_is_to_be_used(own, tmp_path, monkeypatch):
-    def convert(directory, gguf_file, out, card):
+    def convert(directory, gguf_file, out, card, chat_format):
         shutil.copytree(directory, out)
         (out / "rise.json").write_text(json.dumps(card))
 

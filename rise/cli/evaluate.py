@@ -27,6 +27,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the random streams.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Replies generated together by a local policy.")] = 128,
     dtype: Annotated[str, typer.Option(help="Of a local policy's weights: float32, bfloat16 or float16.")] = "float32",
+    chat_format: Annotated[
+        str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
+    ] = None,
     control: Annotated[bool, typer.Option(help="Also show other problems' attempts, as a control.")] = True,
     out: Annotated[Path | None, typer.Option(help="Keep records, ledger and metrics in this directory; continues it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print metrics as JSON.")] = False,
@@ -67,7 +70,7 @@ def evaluate(
     prompt, draw = build_state(state, sampling, card, the_task)
     turns = card.get("turns", 5) if turns is None else turns
     problems = held_out(the_task, split, n)
-    player_policy = make_policy(policy, batch_size=batch_size, dtype=dtype)
+    player_policy = make_policy(policy, batch_size=batch_size, dtype=dtype, chat_format=chat_format)
     judge = the_task.judge()
     with tempfile.TemporaryDirectory() as scratch, Bars() as bars:
         where = out or Path(scratch)

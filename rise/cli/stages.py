@@ -159,7 +159,10 @@ def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tup
     fix_threads(config)
     task = check(config)
     check_spec(spec, "--policy")
-    policy = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype)
+    # A teacher has a format of its own.
+    teacher = part == "relabel" and config.relabel.improver == "teacher"
+    chat_format = None if teacher else config.model.chat_format
+    policy = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype, chat_format=chat_format)
     ledger = Ledger(out.with_name(out.stem + ".ledger.jsonl"))
     with Bars() as bars:
         bars.begin(out.name, part, len(training_problems(config, task)))

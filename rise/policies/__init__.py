@@ -15,15 +15,18 @@ KINDS = {
 }
 
 
-def make_policy(spec: str, *, batch_size: int = 128, dtype: str = "float32") -> Policy:
-    """The policy behind a spec. Raises `PolicyError` for an unknown kind, `ModelError` for a model that will not load."""
+def make_policy(spec: str, *, batch_size: int = 128, dtype: str = "float32", chat_format: str | None = None) -> Policy:
+    """The policy behind a spec. `chat_format` replaces the template of a model that we render for.
+
+    Raises `PolicyError` for an unknown kind, `ModelError` for a model that will not load.
+    """
     kind, colon, rest = spec.partition(":")
     if not colon or Path(spec).exists():
         kind, rest = "local", spec
     if kind == "local":
         from rise.policies.local import LocalPolicy
 
-        return LocalPolicy.load(rest, batch_size=batch_size, dtype=dtype)
+        return LocalPolicy.load(rest, batch_size=batch_size, dtype=dtype, chat_format=chat_format)
     if kind == "scripted":
         from rise.policies.scripted import ScriptedPolicy
 

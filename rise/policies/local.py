@@ -56,11 +56,14 @@ class LocalPolicy:
         """The batch being served; an event loop keeps no task alive by itself."""
 
     @classmethod
-    def load(cls, path: str | Path, *, name: str | None = None, batch_size: int = 128, dtype: str = "float32") -> LocalPolicy:
+    def load(
+        cls, path: str | Path, *, name: str | None = None, batch_size: int = 128, dtype: str = "float32",
+        chat_format: str | None = None,
+    ) -> LocalPolicy:  # fmt: skip
         """A policy from a model directory or hub name. Raises `ModelError` naming what is missing."""
         from rise.train.model import load_model, weights_hash
 
-        model, renderer = load_model(path, dtype=dtype)
+        model, renderer = load_model(path, dtype=dtype, chat_format=chat_format)
         # Other roundings are other replies, which the ledger must not mistake for these.
         own = f"local-{weights_hash(path)}" + ("" if dtype == "float32" else f"-{dtype}")
         return cls(model, renderer, name=name or own, batch_size=batch_size)
@@ -78,6 +81,15 @@ class LocalPolicy:
         self._waiting.append((request, future))
         self._serve_if_ready()
         return await future
+
+    async def score(
+        self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]
+    ) -> list[tuple[float, ...]]:  # fmt: skip
+        """Natural log-probability of each token of each reply after its prompt, at temperature 1: one tuple a pair.
+
+        Raises `PolicyError` where prompt and reply together are longer than the model was built for.
+        """
+        return await asyncio.to_thread(self._score, prompts, replies)
 
     async def close(self) -> None:
         self.model = None
@@ -192,6 +204,39 @@ class LocalPolicy:
                 )
             )  # fmt: skip
         return replies
+
+    def _score(self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
+        import torch
+
+        pairs = list(zip(prompts, replies, strict=True))
+        lengths = [len(prompt) + len(reply) for prompt, reply in pairs]
+        if self.max_length is not None and max(lengths, default=0) > self.max_length:
+            raise PolicyError(
+                f"a reply to be scored ends at token {max(lengths)} of its state, but {self.name} was built for "
+                f"{self.max_length}. Lower state.window or evaluate.turns, or set evaluate.gold_probability = false."
+            )
+        out: list[tuple[float, ...]] = [()] * len(pairs)
+        order = sorted(range(len(pairs)), key=lambda i: lengths[i])
+        while order:
+            # The longest is the last of the batch: so many rows of its length keep to the limit.
+            n = next((n for n in range(len(order), 1, -1) if n * lengths[order[n - 1]] <= SCORED_TOKENS), 1)
+            batch, order = order[:n], order[n:]
+            ids = torch.zeros((n, max(2, lengths[batch[-1]])), dtype=torch.long)
+            for row, i in enumerate(batch):
+                # What fills a row stands behind its last token, where causal attention never looks.
+                ids[row, : lengths[i]] = torch.tensor([*pairs[i][0], *pairs[i][1]])
+            first = min(len(pairs[i][0]) for i in batch) - 1
+            with torch.inference_mode():
+                kept = self.model(input_ids=ids.to(self.device), use_cache=False, logits_to_keep=ids.shape[1] - first).logits
+                chosen = torch.log_softmax(kept[:, :-1].float(), -1).gather(-1, ids[:, first + 1 :, None].to(self.device))
+            for row, i in enumerate(batch):
+                start = len(pairs[i][0]) - 1 - first
+                out[i] = tuple(chosen[row, start : start + len(pairs[i][1]), 0].tolist())
+        return out
+
+
+SCORED_TOKENS = 8192
+"""Tokens in one forward pass of `LocalPolicy.score`: logits of so many, in float32, are 4 GB for 128,000 words."""
 
 
 class _StreamSampler:

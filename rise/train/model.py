@@ -16,7 +16,9 @@ from rise.render import Renderer
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-def load_model(path: str | Path, *, dtype: str = "float32", gguf_file: str | None = None) -> tuple[Any, Renderer]:
+def load_model(
+    path: str | Path, *, dtype: str = "float32", gguf_file: str | None = None, chat_format: str | None = None
+) -> tuple[Any, Renderer]:
     """(causal language model, renderer) from a directory or hub name. Raises `ModelError` naming what is missing."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -32,7 +34,7 @@ def load_model(path: str | Path, *, dtype: str = "float32", gguf_file: str | Non
             f"{path}: no model can be loaded from there ({str(error).splitlines()[0]}). "
             "Give a directory with config.json and safetensors, or a hub name while online."
         ) from error
-    return model, Renderer.load(path, **extra)
+    return model, Renderer.load(path, chat_format=chat_format, **extra)
 
 
 def context_length(path: str | Path) -> int | None:
@@ -51,12 +53,14 @@ def _check_directory(path: str | Path) -> None:
         raise ModelError(f"{path} holds no config.json, so it is no model directory. Give the folder with the weights.")
 
 
-def convert_gguf(directory: Path, gguf_file: str, out: Path, card: dict[str, Any] | None = None) -> None:
+def convert_gguf(
+    directory: Path, gguf_file: str, out: Path, card: dict[str, Any] | None = None, chat_format: str | None = None
+) -> None:
     """A GGUF file as plain safetensors with its tokenizer (the quantised values, de-quantised)."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    model, renderer = load_model(directory, gguf_file=gguf_file)
+    model, renderer = load_model(directory, gguf_file=gguf_file, chat_format=chat_format)
     config = model.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # a model that claims to be quantised cannot be saved plainly

@@ -128,7 +128,7 @@ def run_training(
     lora = model.lora if model else None
     # What trains is float32, or bfloat16 with float32 masters. A base that adapters leave as it is may be smaller.
     dtype = model.dtype if model and lora else "bfloat16" if config.masters else "float32"
-    net, renderer = load_model(start, dtype=dtype)
+    net, renderer = load_model(start, dtype=dtype, chat_format=model.chat_format if model else None)
     net.config.use_cache = False
     tokenizer = renderer.tokenizer
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -183,6 +183,8 @@ def run_training(
     if lora:
         net = net.merge_and_unload()
     net.config.use_cache = True
+    if model and model.chat_format:  # or plain `generate` would run past the end of a turn
+        net.generation_config.eos_token_id = sorted(renderer.eos_ids)
     if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
         raise RiseError(f"a weight is no longer a number after {plan.n_steps} steps, so nothing was saved. {WAY_OUT}")
     if trainer.is_world_process_zero():
