@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rise.presets import with_preset
+
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values are not silently converted (a whole number may be a fraction)."""
@@ -85,9 +87,28 @@ class SamplingConfig(Settings):
     max_new_tokens: int = Field(512, ge=1)
 
 
+class Demonstration(Settings):
+    """One worked example, shown as an exchange before every problem: the one-shot prompt of the paper."""
+
+    question: str
+    reply: str
+    lead: str = "{question}"
+    """What leads over from the example; `{question}` stands for the problem."""
+
+    @model_validator(mode="after")
+    def _leads_to_the_problem(self) -> Demonstration:
+        if "{question}" not in self.lead:
+            raise ValueError("lead must hold {question}, or the problem would never be shown")
+        return self
+
+
 class StateConfig(Settings):
     """What the model is shown (`rise.prompt.Prompt`)."""
 
+    preset: Literal["paper"] | None = None
+    """`paper`: the published wording, for whatever of the fields below is not set (`rise.presets`)."""
+    demonstration: Demonstration | bool = False
+    """A worked example before every problem; true takes one of ours in mathematics. False: none."""
     instructions: str | None = None
     """System text; None takes the task's own. An empty string means none at all."""
     feedback: str = "always-wrong"
@@ -95,6 +116,11 @@ class StateConfig(Settings):
     feedback_text: str | None = None
     window: int | Literal["all"] = "all"
     """Number of most recent attempts shown."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, data: Any) -> Any:
+        return with_preset(data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _known_mode(self) -> StateConfig:

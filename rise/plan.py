@@ -12,9 +12,7 @@ from rise.task import Problem, Task
 
 def make_prompt(config: RunConfig, task: Task) -> Prompt:
     """What is shown at each turn, as the recipe and the task say."""
-    state = config.state
-    instructions = task.instructions if state.instructions is None else (state.instructions or None)
-    return Prompt(instructions, state.feedback, state.feedback_text, None if state.window == "all" else state.window)
+    return Prompt.of(config.state, task.instructions)
 
 
 def training_problems(config: RunConfig, task: Task, number: int = 1) -> Sequence[Problem]:

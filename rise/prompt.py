@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rise.by_name import load_named
+from rise.config import Demonstration, StateConfig
 from rise.errors import ConfigError
 from rise.task import Problem
 from rise.trajectory import Message, Trajectory, Turn, Verdict
@@ -35,6 +36,16 @@ class Prompt:
     """Own wording for the mode; `{question}` stands for the question."""
     window: int | None = None
     """How many of the most recent attempts are shown; None shows all, 0 none."""
+    demonstration: Demonstration | None = None
+    """A worked example before the problem, in every state; no window cuts it."""
+
+    @classmethod
+    def of(cls, state: StateConfig, instructions: str | None) -> Prompt:
+        """As a recipe's [state] says. `instructions` are the task's own, for where it says nothing of them."""
+        shown = None if state.window == "all" else state.window
+        system = (instructions if state.instructions is None else state.instructions) or None
+        demonstration = state.demonstration if isinstance(state.demonstration, Demonstration) else None
+        return cls(system, state.feedback, state.feedback_text, shown, demonstration)
 
     @property
     def uses_oracle(self) -> bool:
@@ -70,7 +81,11 @@ class Prompt:
         ['2*3']
         """
         first = [Message("system", self.instructions)] if self.instructions else []
-        return self.continued([*first, Message("user", problem.question)], turns)
+        question = problem.question
+        if self.demonstration:
+            first += [Message("user", self.demonstration.question), Message("assistant", self.demonstration.reply)]
+            question = self.demonstration.lead.replace("{question}", question)
+        return self.continued([*first, Message("user", question)], turns)
 
     def continued(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
         """The state after `turns` on whatever `first` says, which is always shown whole: the window is one of attempts."""

@@ -200,6 +200,7 @@ def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
         "task": config.task.name,
         "task_settings": config.task.settings,
         "instructions": prompt.instructions,
+        "demonstration": prompt.demonstration.model_dump() if prompt.demonstration else False,
         "feedback": prompt.feedback,
         "feedback_text": prompt.feedback_text,
         "window": config.state.window,
@@ -229,4 +230,5 @@ def base_renderer(config: RunConfig, task: Task, prompt: Prompt) -> Renderer:
 
 def nano_alphabet(task: Task, prompt: Prompt) -> str:
     """Every character that a nano model may be shown."""
-    return task.alphabet + (prompt.feedback_text or "") + (prompt.instructions or "") + "?"  # type: ignore[attr-defined]
+    example = "".join(prompt.demonstration.model_dump().values()) if prompt.demonstration else ""
+    return task.alphabet + (prompt.feedback_text or "") + (prompt.instructions or "") + example + "?"  # type: ignore[attr-defined]

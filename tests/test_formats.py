@@ -8,6 +8,7 @@ from families import make_family, tokenizer_of
 from test_render import Recording
 from transformers import AutoTokenizer
 
+from rise.config import Demonstration
 from rise.dataset import build_examples, with_ids
 from rise.errors import ConfigError, ModelError
 from rise.evaluate.protocol import evaluate
@@ -20,6 +21,7 @@ from rise.render import Renderer
 from rise.rollout import Player, rollout
 from rise.trajectory import Message
 
+EXAMPLE = Demonstration(question="One?", reply="so 1", lead="Next: {question}")
 P = problem("p", "How many apples?", "5")
 
 TALK = [Message("system", "Be brief."), Message("user", "One?"), Message("assistant", "Two."), Message("user", "Three?")]
@@ -90,10 +92,10 @@ def test_a_reply_ends_with_the_formats_own_end_also_after_saving(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", [*AS_PUBLISHED, *OTHERS])
-@pytest.mark.parametrize("window", [None, 1])
-def test_every_stage_shows_the_same_ids_turn_by_turn(name, window, judge, tmp_path):
+@pytest.mark.parametrize(("window", "example"), [(None, None), (1, EXAMPLE)], ids=["all", "last, with an example"])
+def test_every_stage_shows_the_same_ids_turn_by_turn(name, window, example, judge, tmp_path):
     renderer = renderer_of(name)
-    prompt = Prompt(instructions="Give the answer last.", feedback="neutral", window=window)
+    prompt = Prompt(instructions="Give the answer last.", feedback="neutral", window=window, demonstration=example)
     texts = ["<think>12 - 6</think>It is 6", "Step 1: 12 - 7 = 5\nso 4", "the answer is 5"]
 
     def player(purpose):

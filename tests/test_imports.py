@@ -13,7 +13,7 @@ ROOT = Path(rise.__file__).parent
 
 LADDER = [
     {"errors"},
-    {"jsonl", "by_name"},
+    {"jsonl", "by_name", "presets"},
     {"task", "trajectory"},
     {"answers", "config", "judge", "keep", "policy", "weigh", "ledger"},
     {"recipe"},

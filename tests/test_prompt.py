@@ -1,11 +1,16 @@
-"""What the model is shown: windows, feedback modes, instructions, own feedback functions."""
+"""What the model is shown: windows, feedback modes, instructions, a worked example, own feedback functions."""
+
+import tomllib
 
 import pytest
 from conftest import problem, turn
 
+from rise.answers import extract
 from rise.errors import ConfigError
+from rise.presets import DEMONSTRATION
 from rise.prompt import FEEDBACK_TEXTS, Prompt
-from rise.trajectory import Message, Trajectory
+from rise.recipe import build_config, to_toml
+from rise.trajectory import Message, Trajectory, Turn
 
 P = problem("p", "2+2", "4")
 WRONG, RIGHT = turn("5", 0, feedback="no"), turn("4", 1, feedback="yes")
@@ -98,3 +103,55 @@ def test_a_conversation_somebody_sent_is_shown_whole_before_the_attempts():
     sent = [Message("system", "theirs"), Message("user", "hello"), Message("assistant", "hi"), Message("user", "2+2")]
     shown = Prompt("ours", window=1).continued(sent, [WRONG, RIGHT])
     assert contents(shown) == [*contents(sent), ("assistant", "4"), ("user", "yes")]
+
+
+# --- a worked example, and the published wording ------------------------------------------------------------------------
+
+
+def state(**settings):
+    return build_config({"model": {"path": "x"}, "state": settings}).state
+
+
+def test_a_demonstration_is_an_exchange_before_the_problem_and_no_window_cuts_it():
+    example = {"question": "1+1", "reply": "2", "lead": "Good. Next: {question}"}
+    prompt = Prompt.of(state(demonstration=example, window=1), "be brief")
+    assert contents(prompt.messages(P, [RIGHT, WRONG])) == [
+        ("system", "be brief"), ("user", "1+1"), ("assistant", "2"), ("user", "Good. Next: 2+2"), ("assistant", "5"),
+        ("user", "no"),
+    ]  # fmt: skip
+
+
+def test_a_demonstration_can_be_ours_or_none_and_its_lead_must_show_the_problem():
+    shown = [len(Prompt.of(state(demonstration=d), None).messages(P, [])) for d in (True, False)]
+    assert shown == [3, 1]
+    with pytest.raises(ConfigError, match=r"lead must hold \{question\}"):
+        state(demonstration={"question": "1+1", "reply": "2", "lead": "Next."})
+
+
+def test_our_demonstration_is_solved_rightly_in_the_form_that_the_judge_reads():
+    reply = DEMONSTRATION["reply"]
+    assert 9 * 6 - 31 == 23 and extract(reply) == "23"
+
+
+def test_the_published_wording_by_name():
+    prompt = Prompt.of(state(preset="paper"), "the task's own")
+    messages = prompt.messages(P, [Turn("5", feedback=prompt.feedback_for(P, [WRONG]))])
+    assert [m.role for m in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert messages[-1].content == "The answer is incorrect. Please try again. Here's the question: 2+2"
+    assert "\\boxed{}" in messages[0].content and messages[3].content.endswith("2+2")
+
+
+@pytest.mark.parametrize(
+    ("own", "changed"),
+    [
+        ({"demonstration": False}, {"demonstration": False}),
+        ({"instructions": ""}, {"instructions": ""}),
+        ({"feedback": "neutral"}, {"feedback": "neutral", "feedback_text": None}),  # no word that calls it wrong
+        ({"feedback": "truthful"}, {"feedback": "truthful"}),
+        ({"feedback_text": "No. {question}"}, {"feedback_text": "No. {question}"}),
+    ],
+)
+def test_what_a_recipe_sets_goes_before_its_preset_also_when_it_is_read_again(own, changed):
+    config = build_config({"model": {"path": "x"}, "state": {"preset": "paper", **own}})
+    assert config.state.model_dump() == state(preset="paper").model_dump() | changed
+    assert build_config(tomllib.loads(to_toml(config))) == config

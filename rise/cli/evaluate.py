@@ -143,12 +143,9 @@ def build_state(state: dict[str, Any], sampling: dict[str, Any], card: dict[str,
     from rise.prompt import Prompt
     from rise.recipe import validated
 
-    own = {key: card[key] for key in ("feedback", "feedback_text", "window") if card.get(key) is not None}
+    own = {key: card[key] for key in ("demonstration", "feedback", "feedback_text", "window") if card.get(key) is not None}
     config = validated(StateConfig, {**own, **state}, "--set state")
     draw = validated(SamplingConfig, {**card.get("sampling", {}), **sampling}, "--set sampling")
     same_task = card.get("task") == task.name
-    instructions = (
-        config.instructions if config.instructions is not None else card.get("instructions") if same_task else task.instructions
-    )
-    window = None if config.window == "all" else config.window
-    return Prompt(instructions or None, config.feedback, config.feedback_text, window), Sampling(**draw.model_dump())
+    instructions = card.get("instructions") if same_task else task.instructions
+    return Prompt.of(config, instructions), Sampling(**draw.model_dump())
