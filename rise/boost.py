@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rise.dataset import Example, build_examples
-from rise.errors import ConfigError, DataError
+from rise.errors import DataError
 from rise.plan import boost_problems
-from rise.recipe import differences, load_recipe
 from rise.relabel import relabel
 from rise.rollout import play_out, rollout
-from rise.run_dir import RunDir
 from rise.stage import Run, Timed, evaluate_stage, policy_for, train_stage, write_examples
 from rise.task import Problem
 from rise.trajectory import Verdict
@@ -84,28 +80,3 @@ def _solutions(it: Run, problems: Sequence[Problem]) -> list[Example]:
         reward = it.config.reward.right
         out.append(Example(problem.id, 0, messages, problem.solution, "solution", reward, 1.0, (), (), verdict=Verdict.RIGHT))
     return out
-
-
-def reuse(it: Run, other: RunDir) -> None:
-    """Copy the base and the boost of a finished run. Raises `ConfigError` if they would have come out otherwise here."""
-    if not other.config.exists():
-        raise ConfigError(f'boost.reuse = "{other.path}" is no run directory: it holds no config.toml.')
-    theirs = load_recipe(other.config).model_dump(mode="json")
-    mine = it.config.model_dump(mode="json")
-    for settings in (theirs, mine):
-        settings["boost"].pop("reuse")
-    parts = ("seed", "task", "model", "state", "sampling", "reward", "boost", "evaluate")
-    changed = differences({key: theirs[key] for key in parts}, {key: mine[key] for key in parts})
-    if changed:
-        shown = "\n  ".join(changed)
-        raise ConfigError(f'boost.reuse = "{other.path}", but that run\'s boost was made otherwise:\n  {shown}')
-    last = "boost" if it.config.boost.multi_turn_share else "boost-one-turn"
-    if not (other.stage(last).checkpoint.exists() and other.stage(last).metrics.exists()):
-        raise ConfigError(f'boost.reuse = "{other.path}", but that run has not finished its boost. Let it end first.')
-    for name in ("base", "boost-one-turn", "boost"):
-        source, target = other.stage(name).path, it.dir.stage(name).path
-        if source.exists() and not target.exists():
-            partial = target.with_name(name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(source, partial, ignore=shutil.ignore_patterns("training", "*.partial"))
-            os.replace(partial, target)

@@ -112,8 +112,11 @@ class StateConfig(Settings):
     instructions: str | None = None
     """System text; None takes the task's own. An empty string means none at all."""
     feedback: str = "always-wrong"
-    """`always-wrong` (as published), `neutral`, `truthful`, or `module:function`."""
+    """`always-wrong` (as published), `neutral`, `truthful`, `self-refine` (the model criticises its attempt), or
+    `module:function`."""
     feedback_text: str | None = None
+    critique_text: str | None = None
+    """What asks for the critique under `self-refine`; None takes our own words."""
     window: int | Literal["all"] = "all"
     """Number of most recent attempts shown."""
 
@@ -124,9 +127,10 @@ class StateConfig(Settings):
 
     @model_validator(mode="after")
     def _known_mode(self) -> StateConfig:
-        if self.feedback not in ("always-wrong", "neutral", "truthful") and ":" not in self.feedback:
+        if self.feedback not in ("always-wrong", "neutral", "truthful", "self-refine") and ":" not in self.feedback:
             raise ValueError(
-                f'state.feedback = "{self.feedback}" is no mode. Use always-wrong, neutral, truthful or module:function'
+                f'state.feedback = "{self.feedback}" is no mode. Use always-wrong, neutral, truthful, self-refine or '
+                "module:function"
             )
         if self.window != "all" and self.window < 0:
             raise ValueError(f'state.window = {self.window}: use 0 (no attempt shown), a count, or "all"')
@@ -139,6 +143,8 @@ class TrainConfig(Settings):
     epochs: float = Field(2.0, gt=0)
     max_steps: int | None = Field(None, ge=1)
     """Stops earlier than `epochs` if set."""
+    trained_tokens: int | None = Field(None, ge=1)
+    """Trains on this many target tokens, epochs counted from it, in place of `epochs`."""
     batch_size: int = Field(64, ge=1)
     """Examples per optimiser step over all devices; accumulation follows from it."""
     learning_rate: float = Field(1e-5, gt=0)
@@ -198,14 +204,23 @@ class RolloutConfig(Settings):
     problems: Literal["same", "fresh"] = "same"
     n_problems: int | None = Field(None, ge=1)
     """None uses all of task.n_train."""
+    n_trajectories: int = Field(1, ge=1)
+    """Independent trajectories per problem; the paper has one."""
+    reuse: bool = False
+    """Take each round's trajectories and improved replies from the run that `boost.reuse` names, instead of collecting."""
 
 
 class RelabelConfig(Settings):
     """The improver: who writes a better reply at the states the student reached (paper eq. 4.4, 4.5)."""
 
-    improver: Literal["self", "teacher", "gold"] = "self"
+    improver: Literal["self", "teacher", "gold", "pair", "none"] = "self"
+    """`pair`: a right first reply of the same round behind a wrong one (pair-SFT). `none`: the student's turns alone (STaR)."""
     n_samples: int = Field(8, ge=1)
-    """Replies sampled per state; the first with the highest reward is chosen."""
+    """Replies sampled per state, of which `select` takes one."""
+    select: Literal["oracle", "majority", "judge"] = "oracle"
+    """The first with the highest reward; the first with the commonest answer, gold unseen; or the one that a model names."""
+    judge: str | None = None
+    """Policy spec of the model that is asked to choose under select = "judge"; `self` is the student."""
     teacher: str | None = None
     """Policy spec of the teacher, e.g. `local:runs/teacher/boost/checkpoint`."""
     states: Literal["last", "every"] = "last"
@@ -220,6 +235,10 @@ class RelabelConfig(Settings):
                 f"relabel.n_samples = {self.n_samples}, but best-of-n has nothing to choose from below 2. "
                 'Raise it, or set relabel.improver = "teacher"'
             )
+        if self.select != "oracle" and self.improver in ("self", "teacher") and self.n_samples < 2:
+            raise ValueError(f'relabel.select = "{self.select}" has nothing to choose from: relabel.n_samples = {self.n_samples}')
+        if self.select == "judge" and not self.judge:
+            raise ValueError('relabel.select = "judge" needs relabel.judge, a policy spec, or "self" for the student')
         if self.improver == "teacher" and not self.teacher:
             raise ValueError(
                 'relabel.improver = "teacher" needs relabel.teacher, a policy spec such as '
@@ -238,6 +257,8 @@ class KeepConfig(Settings):
 class WeighConfig(Settings):
     """exp(reward / temperature), paper eq. 4.6."""
 
+    rule: Literal["exp", "equal"] = "exp"
+    """`equal`: every example weighs the same, whatever its reward: plain supervised fine-tuning."""
     temperature: float = Field(0.4, gt=0)
     centre: bool = False
     """Subtract the mean reward of all judged replies to the same problem in the round."""
@@ -271,12 +292,17 @@ class EvaluateConfig(Settings):
     """Problems for the untouched base; None for all. A base that cannot do the format at all needs few."""
     controls: Literal["all", "last", "none"] = "all"
     """Stages that also get the control with another problem's attempt shown."""
+    state: StateConfig | None = None
+    """What the model is shown in evaluation; None: the same as in collection. Self-Refine prompting is set here."""
 
 
 class IterateConfig(Settings):
     rounds: int = Field(2, ge=0)
     start: Literal["base", "boost", "previous"] = "previous"
     """What each round's training starts from."""
+    match_tokens: bool = False
+    """Train each round on as many tokens as the same round of the run that `boost.reuse` names, the last on what is left:
+    baselines at equal training."""
 
 
 class RunConfig(Settings):
@@ -316,6 +342,16 @@ class RunConfig(Settings):
             raise ValueError(
                 'state.feedback = "truthful" ends an episode once the reply is right, so relabel.relabel_right has no '
                 'state to work on. Set relabel.relabel_right = "skip"'
+            )
+        if self.relabel.improver == "pair" and (self.rollout.turns != 1 or self.rollout.n_trajectories < 2):
+            raise ValueError(
+                'relabel.improver = "pair" sets right first replies behind wrong ones, so it needs several of them: set '
+                "rollout.turns = 1 and rollout.n_trajectories to 2 or more"
+            )
+        if self.relabel.improver == "none" and self.keep.trained_turns == "last":
+            raise ValueError(
+                'keep.trained_turns = "last" trains the improver alone, but relabel.improver = "none". Set '
+                'keep.trained_turns = "all"'
             )
         if self.dataset.replay_share > 0 and not self.boost.enabled:
             raise ValueError(

@@ -39,10 +39,12 @@ def check_context(
 def state_length(prompt: Prompt, renderer: Any, problem: Problem, shown: int, max_new_tokens: int) -> int:
     """Tokens of the state after `shown` replies that all ran to the limit."""
     turns: list[Turn] = []
+    critique = Turn("0") if prompt.refines else None
     for _ in range(shown):
         turn = Turn("0", Verdict.WRONG)
         # What a function of yours will say is not known before it has something to look at.
         feedback = "" if ":" in prompt.feedback else prompt.feedback_for(problem, [*turns, turn])
-        turns.append(Turn("0", Verdict.WRONG, feedback=feedback))
+        turns.append(Turn("0", Verdict.WRONG, feedback=feedback, critique=critique))
     # One token stands for each reply; the limit allows so many more.
-    return len(renderer.prompt_ids(prompt.messages(problem, turns))) + shown * (max_new_tokens - 1)
+    n_replies = shown * (2 if prompt.refines else 1)
+    return len(renderer.prompt_ids(prompt.messages(problem, turns))) + n_replies * (max_new_tokens - 1)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.jsonl import read_jsonl
@@ -25,7 +25,7 @@ class Example:
     prompt: tuple[Message, ...]
     reply: str
     source: str
-    """Who wrote the reply: student, self, teacher, gold, restate, solution."""
+    """Who wrote the reply: student, self, teacher, gold, pair, restate, solution."""
     reward: float
     weight: float
     prompt_ids: tuple[int, ...]
@@ -66,6 +66,9 @@ class DatasetReport:
         }
 
 
+WeighRule = Literal["exp", "equal"]
+"""exp(reward / τ), or one weight for all: plain supervised fine-tuning."""
+
 State = Callable[[Trajectory, int], tuple[Message, ...]]
 """(trajectory, number of attempts) → the messages of that state."""
 
@@ -77,6 +80,7 @@ def build_examples(
     *,
     rule: KeepRule = "all",
     trained_turns: str = "all",
+    weigh: WeighRule = "exp",
     temperature: float = 0.4,
     centre: bool = False,
     clip: float | None = None,
@@ -87,57 +91,38 @@ def build_examples(
     """(examples with raw weights, what was dropped by reason, other counts).
 
     Each improved reply closes a branch: the student's turns up to its state, then the reply. The keep rule looks at
-    one branch at a time; a turn shared by several branches becomes one example if any of them keeps it.
+    one branch at a time; a turn shared by several branches becomes one example if any of them keeps it. Centring,
+    repeats and `per_problem` look at all trajectories of a problem together.
     """
     dropped: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    by_problem: dict[str, list[Relabelled]] = defaultdict(list)
+    improved_by: dict[tuple[str, int], list[Relabelled]] = defaultdict(list)
     for item in relabelled:
-        by_problem[item.problem_id].append(item)
+        improved_by[item.problem_id, item.sample].append(item)
+    by_problem: dict[str, list[Trajectory]] = defaultdict(list)
+    for trajectory in trajectories:
+        by_problem[trajectory.problem_id].append(trajectory)
 
     examples: list[Example] = []
-    for trajectory in trajectories:
-        improved = by_problem.get(trajectory.problem_id, [])
+    for problem_id, own_trajectories in by_problem.items():
         baseline = 0.0
         if centre:
-            # An attempt restated is one reply, not two.
-            candidates = [c for item in improved for c in item.candidates if c.source != "restate"]
-            judged = trajectory.rewards + [c.reward for c in candidates if c.reward is not None]
-            baseline = sum(judged) / len(judged) if len(judged) > 1 else trajectory.rewards[0]
-            counts["problems with one judged reply"] += len(judged) == 1
-        branches = [(*trajectory.turns[: item.turn], item.reply) for item in improved] or [trajectory.turns]
-        if improved and max(item.turn for item in improved) < len(trajectory.turns):
-            branches.append(trajectory.turns)  # the student's last turns, where no improved state holds them
-
-        kept: dict[tuple[int, int], Turn] = {}
-        passed: set[tuple[int, int]] = set()
-        seen: dict[tuple[int, int], Turn] = {}
-        for number, branch in enumerate(branches):
-            flags = keep([reward_of(turn) for turn in branch], rule, right_K=[turn.right for turn in branch])
-            for k, (turn, flag) in enumerate(zip(branch, flags, strict=True)):
-                improver = bool(improved) and number < len(improved) and k == len(branch) - 1
-                place = (k, number if improver else -1)
-                seen[place] = turn
-                if flag:
-                    passed.add(place)
-                    if improver or trained_turns == "all":
-                        kept[place] = turn
-        counts["judged replies"] += len(seen)
-        dropped["keep rule"] += len(seen) - len(passed)
-        dropped["keep.trained_turns"] += len(passed) - len(kept)
-
+            baseline, n_judged = _baseline(own_trajectories, [improved_by[problem_id, t.sample] for t in own_trajectories])
+            counts["problems with one judged reply"] += n_judged == 1
         own: list[Example] = []
-        for (k, _), turn in sorted(kept.items()):
-            if drop_truncated and turn.finish != "stop":
-                dropped["cut at the token limit"] += 1
-                continue
-            weight = _weight(turn, temperature, baseline, clip)
-            own.append(
-                Example(
-                    trajectory.problem_id, k, state(trajectory, k), turn.reply, turn.source, reward_of(turn), weight,
-                    turn.prompt_ids or (), turn.reply_ids or (), turn.finish, turn.verdict,
-                )
-            )  # fmt: skip
+        for trajectory in own_trajectories:
+            kept = _kept(trajectory, improved_by[problem_id, trajectory.sample], rule, trained_turns, dropped, counts)
+            for k, turn in kept:
+                if reason := _unfit(turn, drop_truncated):
+                    dropped[reason] += 1
+                    continue
+                weight = 1.0 if weigh == "equal" else _weight(turn, temperature, baseline, clip)
+                own.append(
+                    Example(
+                        problem_id, k, state(trajectory, k), turn.reply, turn.source, reward_of(turn), weight,
+                        turn.prompt_ids or (), turn.reply_ids or (), turn.finish, turn.verdict,
+                    )
+                )  # fmt: skip
         if deduplicate:
             own = without_repeats(own, dropped)
         if per_problem is not None and len(own) > per_problem:
@@ -147,6 +132,53 @@ def build_examples(
     dropped["weight 0"] += sum(example.weight == 0 for example in examples)
     examples = [example for example in examples if example.weight > 0]
     return examples, dropped, counts
+
+
+def _baseline(trajectories: Sequence[Trajectory], improved: Sequence[Sequence[Relabelled]]) -> tuple[float, int]:
+    """(mean reward of all judged replies to one problem, how many they are); what was not chosen counts too."""
+    # An attempt restated, or a reply set behind another attempt, is one reply, not two; a refusal is none.
+    candidates = [c for items in improved for item in items for c in item.candidates]
+    new = [c for c in candidates if c.source not in ("restate", "pair") and c.finish != "refused"]
+    judged = [reward for t in trajectories for reward in t.rewards] + [c.reward for c in new if c.reward is not None]
+    return sum(judged) / len(judged), len(judged)
+
+
+def _kept(
+    trajectory: Trajectory, improved: Sequence[Relabelled], rule: KeepRule, trained_turns: str, dropped: Counter[str],
+    counts: Counter[str],
+) -> list[tuple[int, Turn]]:  # fmt: skip
+    """(attempts before it, turn) of every reply of one trajectory and its branches that trains."""
+    branches = [(*trajectory.turns[: item.turn], item.reply) for item in improved] or [trajectory.turns]
+    if improved and max(item.turn for item in improved) < len(trajectory.turns):
+        branches.append(trajectory.turns)  # the student's last turns, where no improved state holds them
+    kept: dict[tuple[int, int], Turn] = {}
+    passed: set[tuple[int, int]] = set()
+    seen: dict[tuple[int, int], Turn] = {}
+    for number, branch in enumerate(branches):
+        flags = keep([reward_of(turn) for turn in branch], rule, right_K=[turn.right for turn in branch])
+        for k, (turn, flag) in enumerate(zip(branch, flags, strict=True)):
+            improver = number < len(improved) and k == len(branch) - 1
+            place = (k, number if improver else -1)
+            seen[place] = turn
+            if flag:
+                passed.add(place)
+                if improver or trained_turns == "all":
+                    kept[place] = turn
+    counts["judged replies"] += len(seen)
+    dropped["keep rule"] += len(seen) - len(passed)
+    dropped["keep.trained_turns"] += len(passed) - len(kept)
+    return [(k, turn) for (k, _), turn in sorted(kept.items(), key=lambda item: item[0])]
+
+
+def _unfit(turn: Turn, drop_truncated: bool) -> str:
+    """Why a reply that the keep rule took cannot train; empty if it can."""
+    if turn.finish == "refused":
+        return "refused by the endpoint"
+    if turn.finish != "stop" and drop_truncated:
+        return "cut at the token limit"
+    if turn.source == "teacher" and not turn.reply.strip():
+        return "empty reply of the teacher"
+    return ""
 
 
 def _weight(turn: Turn, temperature: float, baseline: float, clip: float | None) -> float:

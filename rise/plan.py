@@ -10,9 +10,9 @@ from rise.prompt import Prompt
 from rise.task import Problem, Task
 
 
-def make_prompt(config: RunConfig, task: Task) -> Prompt:
-    """What is shown at each turn, as the recipe and the task say."""
-    return Prompt.of(config.state, task.instructions)
+def make_prompt(config: RunConfig, task: Task, *, evaluation: bool = False) -> Prompt:
+    """What is shown at each turn, as the recipe and the task say; `evaluate.state` where that differs in evaluation."""
+    return Prompt.of((config.evaluate.state or config.state) if evaluation else config.state, task.instructions)
 
 
 def training_problems(config: RunConfig, task: Task, number: int = 1) -> Sequence[Problem]:

@@ -56,6 +56,8 @@ def contents(config: RunConfig, task: Task) -> dict[str, str]:
     models = {"model.path": config.model.path}
     if config.relabel.improver == "teacher":
         models["relabel.teacher"] = (config.relabel.teacher or "").removeprefix("local:")
+    if config.relabel.select == "judge" and config.relabel.judge != "self":
+        models["relabel.judge"] = (config.relabel.judge or "").removeprefix("local:")
     for name, path in models.items():
         if path and Path(path).is_dir():
             from rise.train.model import weights_hash
@@ -108,6 +110,8 @@ def preflight(config: RunConfig, task: Task, problems: Callable[[int], Sequence[
         raise ConfigError(f'boost.reuse = "{config.boost.reuse}" is no run directory: it holds no config.toml.')
     if config.relabel.improver == "teacher" and config.relabel.teacher:
         check_spec(config.relabel.teacher, "relabel.teacher")
+    if config.relabel.select == "judge" and config.relabel.judge not in (None, "self"):
+        check_spec(config.relabel.judge, "relabel.judge")
     _check_problems(config, task, problems)
 
 

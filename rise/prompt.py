@@ -6,7 +6,7 @@ The state of the multi-turn decision process (RISE §3, §4.1): s' = concat(s, r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rise.by_name import load_named
 from rise.config import Demonstration, StateConfig
@@ -18,8 +18,13 @@ FEEDBACK_TEXTS = {
     "always-wrong": "That answer is incorrect. Please try once more. The question was: {question}",
     "neutral": "Check your answer above step by step. If it is right, give it again; if it is not, correct it.",
     "truthful": "That answer is correct.",
+    "self-refine": "Now answer again, mending whatever you found wrong. The question was: {question}",
 }
-"""What is said after an attempt. `truthful` says this only after right replies, and the always-wrong text after others."""
+"""What is said after an attempt. `truthful` says this only after right replies, and the always-wrong text after others;
+`self-refine` says it after the model's own critique of the attempt."""
+
+CRITIQUE_TEXT = "Go through your answer above step by step and say what is wrong with it. Do not answer again yet."
+"""What asks for that critique. Self-Refine (Madaan et al. 2023) in our own words."""
 
 FeedbackFunction = Callable[[Problem, Trajectory, Verdict | None], str]
 
@@ -31,7 +36,7 @@ class Prompt:
     instructions: str | None = None
     """System text; None for none."""
     feedback: str = "always-wrong"
-    """`always-wrong` (as published), `neutral`, `truthful` (an oracle), or `module:function`."""
+    """`always-wrong` (as published), `neutral`, `truthful` (an oracle), `self-refine`, or `module:function`."""
     feedback_text: str | None = None
     """Own wording for the mode; `{question}` stands for the question."""
     window: int | None = None
@@ -39,18 +44,26 @@ class Prompt:
     demonstration: Demonstration | None = None
     """A worked example before the problem, in every state; no window cuts it."""
 
+    critique_text: str | None = None
+    """Own wording of what asks for a critique under `self-refine`."""
+
     @classmethod
     def of(cls, state: StateConfig, instructions: str | None) -> Prompt:
         """As a recipe's [state] says. `instructions` are the task's own, for where it says nothing of them."""
         shown = None if state.window == "all" else state.window
         system = (instructions if state.instructions is None else state.instructions) or None
         demonstration = state.demonstration if isinstance(state.demonstration, Demonstration) else None
-        return cls(system, state.feedback, state.feedback_text, shown, demonstration)
+        return cls(system, state.feedback, state.feedback_text, shown, demonstration, state.critique_text)
 
     @property
     def uses_oracle(self) -> bool:
         """Whether the feedback may know the truth, which decides what an evaluation under it measures."""
-        return self.feedback not in ("always-wrong", "neutral")
+        return self.feedback not in ("always-wrong", "neutral", "self-refine")
+
+    @property
+    def refines(self) -> bool:
+        """Whether the model criticises each attempt before it tries again; with nothing shown there is nothing to criticise."""
+        return self.feedback == "self-refine" and self.window != 0
 
     def feedback_for(self, problem: Problem, turns: Sequence[Turn]) -> str:
         """The text that follows the last of `turns`."""
@@ -89,12 +102,32 @@ class Prompt:
 
     def continued(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
         """The state after `turns` on whatever `first` says, which is always shown whole: the window is one of attempts."""
-        shown = turns if self.window is None else turns[max(0, len(turns) - self.window) :]
         messages = list(first)
-        for turn in shown:
+        for turn in self._shown(turns):
             assert turn.feedback is not None, "feedback is set when a turn is recorded"
-            messages += [Message("assistant", turn.reply), Message("user", turn.feedback)]
+            messages.append(Message("assistant", turn.reply))
+            if turn.critique is not None:
+                messages += [Message("user", self._critique_text), Message("assistant", turn.critique.reply)]
+            messages.append(Message("user", turn.feedback))
         return tuple(messages)
+
+    def critique_messages(self, problem: Problem, turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """What asks the model for a critique of the last of `turns`, the earlier ones shown as ever.
+
+        >>> p = Problem("id", "2*3", "6")
+        >>> [m.content for m in Prompt(feedback="self-refine", critique_text="Why?").critique_messages(p, [Turn("5")])]
+        ['2*3', '5', 'Why?']
+        """
+        *earlier, last = self._shown(turns)
+        before = replace(self, window=None).messages(problem, earlier)
+        return (*before, Message("assistant", last.reply), Message("user", self._critique_text))
+
+    @property
+    def _critique_text(self) -> str:
+        return CRITIQUE_TEXT if self.critique_text is None else self.critique_text
+
+    def _shown(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        return turns if self.window is None else turns[max(0, len(turns) - self.window) :]
 
 
 def load_function(path: str) -> FeedbackFunction:

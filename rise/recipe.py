@@ -21,6 +21,18 @@ def load_recipe(path: Path, *, scale: str | None = None, overrides: Iterable[str
 
     Raises `ConfigError` for what is unknown (with the nearest valid name), of the wrong type or impossible.
     """
+    data, scales = _read(path, scale)
+    if scale is not None and scale not in scales:
+        raise ConfigError(f'{path} has no scale "{scale}". {did_you_mean(scale, sorted(scales))}')
+    for override in overrides:
+        data = _replace(data, parse_override(override))
+    return build_config(data, str(path))
+
+
+def _read(path: Path, scale: str | None, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], set[str]]:
+    """(a recipe at a scale, the scales it knows). What it `extends`, at that scale, is under everything it says itself."""
+    if path.resolve() in seen:
+        raise ConfigError(f"{path} extends itself: {' → '.join(p.name for p in (*seen, path))}.")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -29,14 +41,14 @@ def load_recipe(path: Path, *, scale: str | None = None, overrides: Iterable[str
         raise ConfigError(f"{path}: cannot be read ({error}).") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}.") from error
-    scales = data.pop("scale", {})
-    if scale is not None:
-        if scale not in scales:
-            raise ConfigError(f'{path} has no scale "{scale}". {did_you_mean(scale, scales)}')
-        data = merged(data, scales[scale])
-    for override in overrides:
-        data = _replace(data, parse_override(override))
-    return build_config(data, str(path))
+    parent, scales = data.pop("extends", None), data.pop("scale", {})
+    known = set(scales)
+    if parent is not None:
+        if not isinstance(parent, str):
+            raise ConfigError(f'{path}: extends = {parent!r}. Write the path of one recipe: extends = "../nano.toml".')
+        under, more = _read(path.parent / parent, scale, (*seen, path.resolve()))
+        data, known = merged(under, data), known | more
+    return (merged(data, scales[scale]) if scale in scales else data), known
 
 
 def build_config(data: Mapping[str, Any], source: str = "settings") -> RunConfig:

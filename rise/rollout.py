@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rise.config import RewardConfig
 from rise.context import check_context
@@ -21,9 +21,33 @@ from rise.ledger import Ledger
 from rise.policy import Policy, Request, Sampling, request_key, stream_seed
 from rise.prompt import Prompt
 from rise.task import Problem
-from rise.trajectory import Trajectory, Turn, to_json, turn_from_json
+from rise.trajectory import Message, Trajectory, Turn, to_json, turn_from_json
 
 Record = TypeVar("Record")
+
+
+class Named(Protocol):
+    """What can be played: a problem, or one of several trajectories of a problem."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=Named)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One of the independent trajectories of a problem."""
+
+    problem: Problem
+    sample: int = 0
+    shown: Trajectory | None = None
+    """The trajectory itself, once the student has taken its turns."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.problem.id}/{self.sample}" if self.sample else self.problem.id
 
 
 @dataclass(slots=True)
@@ -59,12 +83,27 @@ class Player:
     """Replies asked for and not in the ledger yet."""
 
     async def turns(
-        self, problem: Problem, shown: Sequence[Turn], *, n: int = 1, source: str = "student", trust_ledger: bool = True
-    ) -> list[Turn]:
-        """`n` judged replies at the state after `shown`, those in the ledger not asked for again."""
+        self, problem: Problem, shown: Sequence[Turn], *, n: int = 1, first: int = 0, source: str = "student",
+        trust_ledger: bool = True,
+    ) -> list[Turn]:  # fmt: skip
+        """`n` judged replies at the state after `shown`, those in the ledger not asked for again.
+
+        They are samples `first`, `first` + 1, … of that many attempts: each number has its own random stream.
+        """
         messages = self.prompt.messages(problem, shown)
+        return await self.ask(problem, messages, attempts=len(shown), n=n, first=first, source=source, trust_ledger=trust_ledger)
+
+    async def ask(
+        self, problem: Problem, messages: tuple[Message, ...], *, attempts: int, n: int = 1, first: int = 0,
+        source: str = "student", judged: bool = True, part: str = "", trust_ledger: bool = True,
+    ) -> list[Turn]:  # fmt: skip
+        """`n` replies to `messages`, in the ledger before they are returned; `judged` unless they are no attempts.
+
+        `part` tells what is asked there apart from attempts, in the random streams and in the ledger.
+        """
+        purpose = self.purpose + part
         prompt_ids = self.renderer.prompt_ids(messages) if self.policy.takes_ids else None
-        seeds = [stream_seed(self.seed, self.purpose, problem.id, len(shown), sample) for sample in range(n)]
+        seeds = [stream_seed(self.seed, purpose, problem.id, attempts, first + sample) for sample in range(n)]
         whole = Request(messages, self.sampling, tuple(seeds), prompt_ids)
         keys = [request_key(self.policy.name, whole, seed) for seed in seeds]
         found: dict[str, Turn] = {}
@@ -72,8 +111,8 @@ class Player:
             for key in keys:
                 if key in self.ledger:
                     # Judged anew: the judge or the rewards may have been mended since the reply was filed.
-                    filed = turn_from_json(self.ledger.get(key)["turn"])
-                    found[key] = self.judged(problem, replace(filed, prompt_ids=prompt_ids))
+                    filed = replace(turn_from_json(self.ledger.get(key)["turn"]), prompt_ids=prompt_ids)
+                    found[key] = self.judged(problem, filed) if judged else filed
             self.usage.n_reused += len(found)
         missing = [(key, seed) for key, seed in zip(keys, seeds, strict=True) if key not in found]
         if missing:
@@ -81,15 +120,13 @@ class Player:
             replies = await self.policy.reply(replace(whole, seeds=tuple(seed for _, seed in missing)))
             lines = []
             for (key, _), reply in zip(missing, replies, strict=True):
-                turn = self.judged(
-                    problem,
-                    Turn(
-                        reply=reply.text, source=source, prompt_ids=prompt_ids, reply_ids=reply.ids, finish=reply.finish,
-                        n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens,
-                    ),
+                turn = Turn(
+                    reply=reply.text, source=source, prompt_ids=prompt_ids, reply_ids=reply.ids, finish=reply.finish,
+                    n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens,
                 )  # fmt: skip
+                turn = self.judged(problem, turn) if judged else turn
                 found[key] = turn
-                line = {"purpose": self.purpose, "problem": problem.id, "attempts": len(shown)}
+                line = {"purpose": purpose, "problem": problem.id, "attempts": attempts}
                 lines.append((key, {**line, "turn": to_json(replace(turn, prompt_ids=None))}))
                 self.usage.n_replies += 1
                 self.usage.n_prompt_tokens += reply.n_prompt_tokens or 0
@@ -111,12 +148,21 @@ class Player:
             max_new_tokens=self.sampling.max_new_tokens,
         )  # fmt: skip
 
-    def answered(self, problem: Problem, turns: Sequence[Turn], turn: Turn) -> Turn:
-        """The turn with the feedback that will follow it."""
+    async def answered(
+        self, problem: Problem, turns: Sequence[Turn], turn: Turn, *, sample: int = 0, trust_ledger: bool = True
+    ) -> Turn:
+        """The turn with the feedback that will follow it; under `self-refine` the model first criticises it."""
+        if self.prompt.refines:
+            messages = self.prompt.critique_messages(problem, [*turns, turn])
+            [critique] = await self.ask(
+                problem, messages, attempts=len(turns) + 1, first=sample, judged=False, part="/critique",
+                trust_ledger=trust_ledger,
+            )  # fmt: skip
+            turn = replace(turn, critique=replace(critique, prompt_ids=None, reply_ids=None))
         return replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
 
-    async def play(self, problems: Sequence[Problem], one: Callable[[Problem, bool], Awaitable[Record]]) -> list[Record]:
-        """`one(problem, trust_ledger)` for every problem, in bounded concurrency. Results in the order of the problems.
+    async def play(self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]]) -> list[Record]:
+        """`one(problem, trust_ledger)` for every problem (or episode), in bounded concurrency. Results in their order.
 
         The first error stops all: nothing more is asked for, and that error is raised.
         """
@@ -128,7 +174,7 @@ class Player:
         finally:
             self.ledger.flush()
 
-    async def _play(self, problems: Sequence[Problem], one: Callable[[Problem, bool], Awaitable[Record]]) -> list[Record]:
+    async def _play(self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]]) -> list[Record]:
         enter = getattr(self.policy, "enter", lambda: None)
         leave = getattr(self.policy, "leave", lambda: None)
         results: list[Record | None] = [None] * len(problems)
@@ -198,21 +244,25 @@ def play_out(player: Player, work: Coroutine[Any, Any, Record]) -> Record:
     return asyncio.run(closing())
 
 
-async def rollout(player: Player, problems: Sequence[Problem], *, n_turns: int, stop_when_right: bool) -> list[Trajectory]:
+async def rollout(
+    player: Player, problems: Sequence[Problem], *, n_turns: int, stop_when_right: bool, n_trajectories: int = 1
+) -> list[Trajectory]:
     """The student's own turns on each problem: the states that the improver will work on.
 
+    `n_trajectories` of them a problem, independent of each other, in the order of the problems, then of the samples.
     Truthful feedback ends a run at the first right reply in any case, as in evaluation: it has told that it is right.
     """
     player.check_context(problems, n_turns - 1)
     stop = stop_when_right or player.prompt.feedback == "truthful"
 
-    async def one(problem: Problem, trust: bool) -> Trajectory:
+    async def one(episode: Episode, trust: bool) -> Trajectory:
+        problem, sample = episode.problem, episode.sample
         turns: list[Turn] = []
         for _ in range(n_turns):
-            [turn] = await player.turns(problem, turns, trust_ledger=trust)
-            turns.append(player.answered(problem, turns, turn))
+            [turn] = await player.turns(problem, turns, first=sample, trust_ledger=trust)
+            turns.append(await player.answered(problem, turns, turn, sample=sample, trust_ledger=trust))
             if turn.right and stop:
                 break
-        return Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields)
+        return Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields, sample)
 
-    return await player.play(problems, one)
+    return await player.play([Episode(problem, s) for problem in problems for s in range(n_trajectories)], one)

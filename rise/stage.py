@@ -20,7 +20,7 @@ from rise.evaluate.protocol import evaluate
 from rise.jsonl import write_jsonl, write_whole
 from rise.judge import Judge
 from rise.ledger import Ledger
-from rise.plan import held_out_problems
+from rise.plan import held_out_problems, make_prompt
 from rise.policies import make_policy
 from rise.policy import Policy, Sampling
 from rise.prompt import Prompt
@@ -65,9 +65,17 @@ class Run:
     def sampling(self) -> Sampling:
         return Sampling(**self.config.sampling.model_dump())
 
+    @property
+    def evaluated(self) -> Prompt:
+        """What is shown in evaluation."""
+        if self.config.evaluate.state is None:
+            return self.prompt
+        return make_prompt(self.config, self.task, evaluation=True)
+
     def player(self, policy: Policy, stage: str, part: str) -> Player:
+        prompt = self.evaluated if part == "evaluate" else self.prompt
         return make_player(
-            self.config, policy, self.prompt, self.judge, self.ledger, purpose=f"{stage}/{part}", on_done=self.progress.advance
+            self.config, policy, prompt, self.judge, self.ledger, purpose=f"{stage}/{part}", on_done=self.progress.advance
         )
 
 
@@ -138,7 +146,7 @@ def evaluate_stage(it: Run, stage: StageDir, path: Path, n: int | None = None) -
 
 def summarise(it: Run, stage: StageDir, records: Sequence[Any]) -> dict[str, Any]:
     """Everything in metrics.json."""
-    truthful = it.prompt.feedback == "truthful"
+    truthful = it.evaluated.feedback == "truthful"
     turns = it.config.evaluate.turns
     metrics = measure(records, it.judge.same, truthful=truthful, turns=turns)
     metrics["stage"] = stage.name
@@ -183,13 +191,14 @@ class Timed:
             self.it.dir.write_log(stage=self.stage.name, part=self.part, seconds=seconds, **usage, **self.facts)
 
 
-def policy_for(it: Run, spec: str | Path, *, gold: bool = False) -> Policy:
-    if gold:
+def policy_for(it: Run, spec: str | Path, *, silent: bool = False) -> Policy:
+    if silent:
         from rise.policies.scripted import ScriptedPolicy
 
-        return ScriptedPolicy.from_table({}, name="gold")  # asked for nothing: the worked solutions are at hand
-    # A teacher has a format of its own.
-    chat_format = None if str(spec) == it.config.relabel.teacher else it.config.model.chat_format
+        return ScriptedPolicy.from_table({}, name="nobody")  # asked for nothing: the replies are at hand
+    # A teacher and a model that chooses have formats of their own.
+    others = (it.config.relabel.teacher, it.config.relabel.judge)
+    chat_format = None if str(spec) in others else it.config.model.chat_format
     return make_policy(str(spec), batch_size=it.config.batch_size, dtype=it.config.model.dtype, chat_format=chat_format)
 
 
@@ -203,6 +212,7 @@ def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
         "demonstration": prompt.demonstration.model_dump() if prompt.demonstration else False,
         "feedback": prompt.feedback,
         "feedback_text": prompt.feedback_text,
+        **({"critique_text": prompt.critique_text} if prompt.critique_text is not None else {}),
         "window": config.state.window,
         "sampling": config.sampling.model_dump(),
         "turns": config.evaluate.turns,
@@ -231,4 +241,5 @@ def base_renderer(config: RunConfig, task: Task, prompt: Prompt) -> Renderer:
 def nano_alphabet(task: Task, prompt: Prompt) -> str:
     """Every character that a nano model may be shown."""
     example = "".join(prompt.demonstration.model_dump().values()) if prompt.demonstration else ""
-    return task.alphabet + (prompt.feedback_text or "") + (prompt.instructions or "") + example + "?"  # type: ignore[attr-defined]
+    own = (prompt.feedback_text or "") + (prompt.critique_text or "") + (prompt.instructions or "") + example
+    return task.alphabet + own + "?"  # type: ignore[attr-defined]

@@ -54,9 +54,11 @@ class Turn:
     reply_ids: tuple[int, ...] | None = None
     """Token ids of the reply as sampled, the end-of-turn token included if the reply ended by itself."""
     finish: str = "stop"
-    """`stop`: ended by itself; `length`: cut at the token limit."""
+    """`stop`: ended by itself; `length`: cut at the token limit; `refused`: the endpoint or its model declined to answer."""
     n_prompt_tokens: int | None = None
     n_reply_tokens: int | None = None
+    critique: Turn | None = None
+    """What the model wrote about this attempt before revising it (`state.feedback = "self-refine"`); never judged."""
 
     @property
     def right(self) -> bool:
@@ -72,6 +74,8 @@ class Trajectory:
     gold: str
     turns: tuple[Turn, ...]
     fields: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sample: int = 0
+    """Which of the problem's independent trajectories (`rollout.n_trajectories`)."""
 
     @property
     def rewards(self) -> list[float]:
@@ -91,7 +95,11 @@ class Relabelled:
     candidates: tuple[Turn, ...]
     """All judged replies of the improver, in order of sampling."""
     chosen: int
-    """Index into `candidates`: the first with the highest reward."""
+    """Index into `candidates`: which of them `relabel.select` took."""
+    sample: int = 0
+    """`Trajectory.sample` of the trajectory it improves."""
+    choice: str | None = None
+    """What the model asked to choose wrote (`relabel.select = "judge"`); None where nobody was asked."""
 
     @property
     def reply(self) -> Turn:
@@ -128,6 +136,8 @@ def turn_from_json(data: dict[str, Any]) -> Turn:
     for name in ("prompt_ids", "reply_ids"):
         if known.get(name) is not None:
             known[name] = tuple(known[name])
+    if known.get("critique") is not None:
+        known["critique"] = turn_from_json(known["critique"])
     return Turn(**known)
 
 

@@ -43,7 +43,7 @@ def test_a_misspelt_key_deep_in_optional_tables():
 
 
 def test_a_key_like_no_other_lists_all():
-    assert "Valid: centre, clip, scale, temperature." in message({"weigh": {"qqq": 1}})
+    assert "Valid: centre, clip, rule, scale, temperature." in message({"weigh": {"qqq": 1}})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_wrong_type_names_setting_and_value(data, expected):
         ({"sampling": {"top_p": 1.5}}, "sampling.top_p = 1.5"),
         ({"task": {"n_test": 0}}, "task.n_test = 0"),
         ({"state": {"window": -1}}, 'use 0 (no attempt shown), a count, or "all"'),
-        ({"state": {"feedback": "thruthful"}}, "Use always-wrong, neutral, truthful or module:function"),
+        ({"state": {"feedback": "thruthful"}}, "Use always-wrong, neutral, truthful, self-refine or module:function"),
         ({"relabel": {"n_samples": 1}}, "best-of-n has nothing to choose from below 2"),
         ({"relabel": {"improver": "teacher"}}, "needs relabel.teacher"),
         ({"dataset": {"replay_share": 0.5}}, "enable the boost"),
@@ -175,3 +175,36 @@ def test_differences_are_named_in_dots():
 def test_settings_cannot_be_changed_behind_a_runs_back():
     with pytest.raises(ValueError, match="frozen"):
         TrainConfig().epochs = 3
+
+
+def test_a_recipe_may_extend_another_and_says_only_what_differs(tmp_path):
+    (tmp_path / "base.toml").write_text(
+        'name = "base"\nseed = 3\n[model]\npath = "m"\n[iterate]\nrounds = 4\n[scale.toy]\niterate = { rounds = 2 }\nseed = 5\n'
+    )
+    (tmp_path / "sub").mkdir()
+    child = tmp_path / "sub" / "child.toml"
+    child.write_text('extends = "../base.toml"\nname = "child"\n[iterate]\nrounds = 1\n[scale.mine]\nseed = 9\n')
+    plain, toy, mine = (load_recipe(child, scale=scale) for scale in (None, "toy", "mine"))
+    assert [(c.name, c.seed, c.iterate.rounds, c.model.path) for c in (plain, toy, mine)] == [
+        ("child", 3, 1, "m"),
+        ("child", 5, 1, "m"),  # what the child says itself stands above the other's scale
+        ("child", 9, 1, "m"),
+    ]
+    with pytest.raises(ConfigError, match='no scale "ful"'):
+        load_recipe(child, scale="ful")
+    (tmp_path / "base.toml").write_text('extends = "sub/child.toml"\n')
+    with pytest.raises(ConfigError, match=r"extends itself: child\.toml → base\.toml → child\.toml"):
+        load_recipe(child)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"relabel": {"select": "judge"}}, "relabel.judge"),
+        ({"relabel": {"improver": "teacher", "teacher": "x", "n_samples": 1, "select": "majority"}}, "nothing to choose from"),
+        ({"relabel": {"improver": "pair"}}, "rollout.n_trajectories"),
+        ({"relabel": {"improver": "none"}, "keep": {"trained_turns": "last"}}, 'keep.trained_turns = "all"'),
+    ],
+)
+def test_an_improver_that_cannot_work_says_what_would(data, words):
+    assert words in message(data)

@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 from conftest import problem, turn
 
-from rise.dataset import Example, build_examples, example_from_json, read_examples, report, scaled, with_ids
+from rise.dataset import (
+    Example,
+    build_examples,
+    example_from_json,
+    read_examples,
+    report,
+    scaled,
+    with_ids,
+    without_repeats,
+)
 from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.jsonl import write_jsonl
 from rise.prompt import Prompt
@@ -238,3 +247,75 @@ def test_timed_out_replies_train_by_their_reward():
     slow = Turn("4", Verdict.TIMED_OUT, 0.0, feedback="?")
     examples, _, _ = build([trajectory(slow)])
     assert [e.weight for e in examples] == [1.0]
+
+
+# --- several trajectories of a problem --------------------------------------------------------------------------------
+
+
+def test_repeats_are_dropped_across_the_trajectories_of_a_problem_but_not_across_problems():
+    two = [trajectory(W, W2), replace(trajectory(W, R), sample=1), trajectory(W, name="q")]
+    examples, dropped, counts = build(two)
+    # Both began with "5": one example. Their second replies stand at one state and differ: two.
+    assert [(e.problem_id, e.turn, e.reply) for e in examples] == [("p", 0, "5"), ("p", 1, "6"), ("p", 1, "4"), ("q", 0, "5")]
+    assert dropped["repeat of the same reply"] == 1 and counts["judged replies"] == 5
+    assert len(build(two, deduplicate=False)[0]) == 5
+
+
+def test_the_centre_is_the_mean_over_all_trajectories_of_the_problem():
+    two = [trajectory(W), replace(trajectory(R), sample=1)]
+    relabelled = [improved(1, replace(BETTER), replace(W2, source="self"))]
+    examples, _, _ = build(two, relabelled, centre=True, temperature=0.5)
+    # Judged: 5, 4, so 4, 6; mean 1/2.
+    assert [e.weight for e in examples] == [pytest.approx(math.exp(x)) for x in (-1, 1, 1)]
+
+
+def test_an_improved_reply_belongs_to_its_own_trajectory():
+    two = [trajectory(W), replace(trajectory(W2), sample=1)]
+    examples, _, _ = build(two, [replace(improved(1, BETTER), sample=1)], trained_turns="last")
+    assert [m.content for m in examples[0].prompt if m.role == "assistant"] == ["6"]
+
+
+def test_per_problem_counts_all_its_trajectories():
+    two = [trajectory(W), replace(trajectory(R), sample=1)]
+    examples, dropped, _ = build(two, per_problem=1)
+    assert names(examples) == [(0, "4", "student")] and dropped["more than per_problem"] == 1
+
+
+def test_repeats_are_dropped_across_rounds_and_the_earlier_stays():
+    earlier, _, _ = build([trajectory(W, R)])
+    later, _, _ = build([trajectory(W, W2)])
+    dropped = Counter()
+    kept = without_repeats([*earlier, *later], dropped)
+    assert names(kept) == [(0, "5", "student"), (1, "4", "student"), (1, "6", "student")]
+    assert dropped["repeat of the same reply"] == 1
+
+
+# --- other choices ----------------------------------------------------------------------------------------------------
+
+
+def test_equal_weights_are_plain_fine_tuning():
+    examples, _, _ = build([trajectory(W)], [improved(1, BETTER)], weigh="equal", centre=True)
+    assert [e.weight for e in examples] == [1.0, 1.0]
+
+
+def test_clipping_bounds_the_raw_weight_before_scaling():
+    examples, _, _ = build([trajectory(W)], [improved(1, BETTER)], clip=3.0)  # e^2.5 = 12.18 becomes 3
+    assert [e.weight for e in scaled(examples, "mean-one")] == [0.5, 1.5]
+
+
+def test_a_pair_is_one_reply_in_the_mean():
+    two = [trajectory(W), replace(trajectory(R), sample=1)]
+    examples, _, _ = build(two, [improved(1, replace(R, source="pair"))], centre=True, temperature=0.5)
+    # Judged: 5 and 4. The pair's second half is the 4 again, at another state.
+    assert names(examples) == [(0, "5", "student"), (1, "4", "pair"), (0, "4", "student")]
+    assert [e.weight for e in examples] == [pytest.approx(math.exp(x)) for x in (-1, 1, 1)]
+
+
+def test_what_a_teacher_refused_or_left_empty_is_dropped_and_counted_and_moves_no_mean():
+    refused = Turn("I will not.", Verdict.UNPARSABLE, 0.0, source="teacher", finish="refused")
+    empty = Turn("", Verdict.UNPARSABLE, 0.0, source="teacher")
+    examples, dropped, _ = build([trajectory(R)], [improved(1, refused)], centre=True, drop_truncated=False)
+    assert names(examples) == [(0, "4", "student")] and examples[0].weight == 1.0
+    assert dropped["refused by the endpoint"] == 1
+    examples, dropped, _ = build([trajectory(W)], [improved(1, empty)])
+    assert names(examples) == [(0, "5", "student")] and dropped["empty reply of the teacher"] == 1

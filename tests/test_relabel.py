@@ -150,3 +150,40 @@ def test_another_chat_template_is_another_renderer():
     assert Renderer(one).fingerprint == Renderer(other).fingerprint
     other.chat_template = other.chat_template.replace("<|u|>", "<|s|>")
     assert Renderer(one).fingerprint != Renderer(other).fingerprint
+
+
+def test_the_majority_of_n_is_taken_without_the_reward(judge, tmp_path):
+    policy = Lottery(["so 7", "so 4", "is 7"])
+    [found] = improve(policy, judge, tmp_path, [W], improver="self", n_samples=3, select="majority")
+    assert (found.chosen, found.reply.reply) == (0, "so 7")  # two say 7; the right one has one vote
+    assert found.reply.reward == 0.0
+
+
+def test_each_trajectory_of_a_problem_is_improved_by_replies_of_its_own(judge, tmp_path):
+    """Both reached the same state, so only the numbers of the samples keep their replies apart."""
+    seeds = []
+
+    class Watching(ScriptedPolicy):
+        async def reply(self, request):
+            seeds.append(request.seeds)
+            return await super().reply(request)
+
+    policy = Watching(lambda messages, seed: "4")
+    player = Player(policy, Prompt(feedback_text="no"), judge, Sampling(), Ledger(tmp_path / "l"), "round-1/relabel")
+    two = [trajectory(W), replace(trajectory(W), sample=1)]
+    found = asyncio.run(relabel(player, [P], two, improver="self", n_samples=3))
+    assert [(item.problem_id, item.turn, item.sample) for item in found] == [("p", 1, 0), ("p", 1, 1)]
+    assert len({seed for group in seeds for seed in group}) == 6
+
+
+def test_pairs_set_a_right_first_reply_behind_each_wrong_one(judge, tmp_path):
+    right = replace(R, reply="so 4", prompt_ids=(1,), reply_ids=(2,))
+    drawn = [replace(trajectory(t), sample=i) for i, t in enumerate((W, right, replace(W, reply="6"), replace(R, reply="is 4")))]
+    policy = Lottery([])
+    player = Player(policy, Prompt(), judge, Sampling(), Ledger(tmp_path / "l"), "x")
+    found = asyncio.run(relabel(player, [P], drawn, improver="pair"))
+    assert [(item.sample, item.turn, item.reply.reply) for item in found] == [(0, 1, "so 4"), (2, 1, "is 4")]  # dealt out in turn
+    assert (found[0].reply.source, found[0].reply.prompt_ids, found[0].reply.reply_ids) == ("pair", None, (2,))
+    assert policy.shown == []
+    assert asyncio.run(relabel(player, [P], drawn[::2], improver="pair")) == []  # nothing right to learn from
+    assert asyncio.run(relabel(player, [P], drawn, improver="none")) == []

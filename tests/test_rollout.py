@@ -13,7 +13,7 @@ from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Request, Sampling, request_key, stream_seed
 from rise.prompt import Prompt
 from rise.rollout import Player, rollout
-from rise.trajectory import Verdict
+from rise.trajectory import Verdict, to_json, turn_from_json
 
 P, Q = problem("p", "2+2", "4"), problem("q", "3*3", "9")
 TABLE = {"2+2": ["so 5", "so 4", "so 4"], "3*3": ["so 9", "hm ?", "so 6"]}
@@ -246,3 +246,56 @@ def test_a_script_that_is_no_script_says_so(tmp_path):
 def test_a_question_without_a_script(judge, ledger_path):
     with pytest.raises(PolicyError, match=r"no reply to '2\+2'"):
         asyncio.run(rollout(player(ScriptedPolicy.from_table({}), judge, ledger_path), [P], n_turns=1, stop_when_right=True))
+
+
+def test_several_trajectories_of_a_problem_are_independent_and_each_is_in_the_ledger(judge, ledger_path):
+    seeds = []
+
+    class Watching(ScriptedPolicy):
+        async def reply(self, request):
+            seeds.extend(request.seeds)
+            return await super().reply(request)
+
+    policy = Watching(lambda messages, seed: "so 5")
+    at_work = player(policy, judge, ledger_path)
+    found = asyncio.run(rollout(at_work, [P, Q], n_turns=2, stop_when_right=False, n_trajectories=3))
+    assert [(t.problem_id, t.sample, len(t.turns)) for t in found] == [(p, s, 2) for p in "pq" for s in range(3)]
+    assert len(set(seeds)) == 12  # the same states again and again, yet no stream twice
+    again = player(Watching(lambda messages, seed: "so 5"), judge, ledger_path)
+    assert asyncio.run(rollout(again, [P, Q], n_turns=2, stop_when_right=False, n_trajectories=3)) == found
+    assert (again.usage.n_reused, again.usage.n_replies) == (12, 0)
+
+
+def test_the_first_trajectory_is_the_one_that_was_alone(judge, tmp_path):
+    def drawn(name, n):
+        policy = ScriptedPolicy(lambda messages, seed: f"so {seed % 97}")
+        at_work = player(policy, judge, tmp_path / name)
+        return asyncio.run(rollout(at_work, [P], n_turns=2, stop_when_right=False, n_trajectories=n))
+
+    assert drawn("a", 1) == drawn("b", 4)[:1]
+
+
+def test_self_refine_asks_for_a_critique_and_shows_it_before_the_next_attempt(judge, ledger_path):
+    seen = []
+
+    def script(messages, seed):
+        seen.append([m.content for m in messages])
+        return "it is odd" if messages[-1].content == "why?" else f"so {len(messages)}"
+
+    at_work = player(ScriptedPolicy(script), judge, ledger_path)
+    at_work.prompt = Prompt(feedback="self-refine", feedback_text="again", critique_text="why?", window=1)
+    [found] = asyncio.run(rollout(at_work, [P], n_turns=3, stop_when_right=False))
+    assert replies(found) == ["so 1", "so 5", "so 5"]
+    assert seen[:4] == [
+        ["2+2"],
+        ["2+2", "so 1", "why?"],
+        ["2+2", "so 1", "why?", "it is odd", "again"],
+        ["2+2", "so 5", "why?"],  # window = 1: the first attempt is forgotten
+    ]
+    critique = found.turns[0].critique
+    assert (critique.reply, critique.verdict, critique.n_prompt_tokens, critique.n_reply_tokens) == ("it is odd", None, 4, 3)
+    assert turn_from_json(to_json(found.turns[0])) == found.turns[0]
+    again = player(ScriptedPolicy(script), judge, ledger_path)
+    again.prompt = at_work.prompt
+    assert asyncio.run(rollout(again, [P], n_turns=3, stop_when_right=False)) == [found]  # critiques come from the ledger too
+    assert again.usage.n_replies == 0

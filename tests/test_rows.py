@@ -158,3 +158,26 @@ def test_the_first_token_of_a_row_is_never_a_target():
     for broken in (example([], [7, END]), example([5], [])):
         with pytest.raises(DataError, match="has no prompt or no reply tokens"):
             make_rows([broken], per="token", merge=True)
+
+
+def test_a_number_of_target_tokens_decides_in_place_of_epochs():
+    rows = [Row([1, 2, 3], [0.0, 1.0, 1.0], n_trained=2) for _ in range(5)]  # 10 targets an epoch
+    for wanted, got in ((24, 24), (25, 26), (10, 10), (1, 2), (9, 10), (8, 8), (100, 100)):
+        plan = plan_batches(
+            rows, batch_size=2, epochs=7.0, max_steps=None, line_length=8, micro_batch_tokens=8, world=1, seed=0,
+            trained_tokens=wanted,
+        )  # fmt: skip
+        used = Counter(i for batch in plan.batches for line in batch.lines for i in line)
+        assert plan.n_trained_tokens == 2 * sum(used.values()) == got
+        assert max(used.values()) - min(used[i] for i in range(5)) <= 1  # whole epochs, and then some of each once
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 200), st.integers(0, 3))
+def test_the_number_of_target_tokens_is_met_within_half_a_row(lengths, wanted, seed):
+    rows = [Row([0] * n, [1.0] * n, n_trained=n) for n in lengths]
+    plan = plan_batches(
+        rows, batch_size=4, epochs=1.0, max_steps=None, line_length=8, micro_batch_tokens=8, world=1, seed=seed,
+        trained_tokens=wanted,
+    )  # fmt: skip
+    n_used = sum(len(line) for batch in plan.batches for line in batch.lines)
+    assert abs(plan.n_trained_tokens - wanted) <= max(lengths) / 2 or n_used == 1

@@ -143,7 +143,11 @@ def build_state(state: dict[str, Any], sampling: dict[str, Any], card: dict[str,
     from rise.prompt import Prompt
     from rise.recipe import validated
 
-    own = {key: card[key] for key in ("demonstration", "feedback", "feedback_text", "window") if card.get(key) is not None}
+    own = {
+        key: card[key]
+        for key in ("demonstration", "feedback", "feedback_text", "critique_text", "window")
+        if card.get(key) is not None
+    }
     config = validated(StateConfig, {**own, **state}, "--set state")
     draw = validated(SamplingConfig, {**card.get("sampling", {}), **sampling}, "--set sampling")
     same_task = card.get("task") == task.name

@@ -184,7 +184,7 @@ def _show_held_out(console: Console, data: dict[str, Any], path: Path, tokens: _
 def _show_relabelled(console: Console, data: dict[str, Any], path: Path, tokens: _Tokens) -> None:
     from rise.trajectory import turn_from_json
 
-    state = _state_of(path.with_name("trajectories.jsonl"), data["problem_id"])
+    state = _state_of(path.with_name("trajectories.jsonl"), data["problem_id"], data.get("sample", 0))
     if state:
         _problem(console, state)
         for k, turn in enumerate(state["turns"][: data["turn"]], 1):
@@ -314,13 +314,14 @@ def _brief(console: Console, turn: Turn, title: str) -> None:
     console.print(line, soft_wrap=True)
 
 
-def _state_of(trajectories: Path, problem_id: str) -> dict[str, Any] | None:
+def _state_of(trajectories: Path, problem_id: str, sample: int) -> dict[str, Any] | None:
     """The trajectory an improved reply belongs to, if its file lies beside it."""
     from rise.jsonl import read_jsonl
 
     if not trajectories.exists():
         return None
-    return next((data for _, data in read_jsonl(trajectories) if data.get("problem_id") == problem_id), None)
+    found = (data for _, data in read_jsonl(trajectories) if data.get("problem_id") == problem_id)
+    return next((data for data in found if data.get("sample", 0) == sample), None)
 
 
 def _weight_style(weight: float) -> str:

@@ -39,7 +39,8 @@ def rollout(
     with _at_work(config, policy, out, "rollout") as (player, task):
         problems = training_problems(config, task)
         turns = student_turns(config, 1)
-        done = play_out(player, unroll(player, problems, n_turns=turns, stop_when_right=config.rollout.stop_when_right))
+        stop, n = config.rollout.stop_when_right, config.rollout.n_trajectories
+        done = play_out(player, unroll(player, problems, n_turns=turns, stop_when_right=stop, n_trajectories=n))
     write_jsonl(out, (to_json(t) for t in done))
     print(f"{out}: {len(done)} trajectories, {sum(t.turns[-1].right for t in done)} end right")
 
@@ -66,10 +67,13 @@ def relabel(
     from rise.iterate import round_examples
     from rise.jsonl import write_jsonl, write_whole
     from rise.plan import training_problems
+    from rise.policies import make_policy
     from rise.recipe import load_recipe
+    from rise.relabel import SILENT
     from rise.relabel import relabel as improve
     from rise.rollout import play_out
-    from rise.stage import base_renderer
+    from rise.select import choose
+    from rise.stage import base_renderer, make_player
     from rise.trajectory import read_trajectories, to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
@@ -86,9 +90,14 @@ def relabel(
             player,
             improve(
                 player, problems, records, improver=settings.improver, n_samples=settings.n_samples,
-                states=settings.states, relabel_right=settings.relabel_right, student=student,
+                select=settings.select, states=settings.states, relabel_right=settings.relabel_right, student=student,
             )
         )  # fmt: skip
+        if settings.select == "judge" and settings.improver not in SILENT:
+            spec = policy if settings.judge == "self" else settings.judge or ""
+            asked = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype)
+            chooser = make_player(config, asked, player.prompt, player.judge, player.ledger, purpose="select")
+            done = play_out(chooser, choose(chooser, problems, done))
     write_jsonl(out, (to_json(r) for r in done))
     print(f"{out}: {len(done)} states, {sum(r.reply.right for r in done)} with a right improved reply")
     if examples is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -251,7 +251,7 @@ def _score(records: Sequence[HeldOut], same: Same, truthful: bool, turns: int | 
         parallel = record.parallel
         right_PS[p] = [turn.right for turn in parallel]
         vote_PS[p] = vote(parallel, agree)
-        prompt_tokens_PS[p], reply_tokens_PS[p] = _tokens(parallel)
+        prompt_tokens_PS[p], reply_tokens_PS[p] = _tokens([replace(turn, critique=None) for turn in parallel])
         if record.other and not truthful:
             other_PK[p] = [record.run[0].right, *(turn.right for turn in record.other)]
     return _Scores(
@@ -325,8 +325,15 @@ def _remember(same: Same) -> Same:
 
 
 def _tokens(turns: Sequence[Turn]) -> tuple[list[float], list[float]]:
+    """Tokens read and written for each reply; a critique is part of the price of the reply that follows it."""
     prompt = [np.nan if turn.n_prompt_tokens is None else turn.n_prompt_tokens for turn in turns]
-    return prompt, [np.nan if turn.n_reply_tokens is None else turn.n_reply_tokens for turn in turns]
+    reply = [np.nan if turn.n_reply_tokens is None else turn.n_reply_tokens for turn in turns]
+    for k, turn in enumerate(turns[:-1]):
+        if turn.critique is not None:
+            read, written = turn.critique.n_prompt_tokens, turn.critique.n_reply_tokens
+            prompt[k + 1] += np.nan if read is None else read
+            reply[k + 1] += np.nan if written is None else written
+    return prompt, reply
 
 
 def _columns(values_PK: Array) -> list[dict[str, Any]]:

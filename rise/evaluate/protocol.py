@@ -24,12 +24,12 @@ async def evaluate(
 
     async def one(problem: Problem, trust: bool) -> HeldOut:
         first = await player.turns(problem, [], n=n_samples, trust_ledger=trust)
-        run = [player.answered(problem, [], first[0])] if n_turns > 1 else [first[0]]
+        run = [await player.answered(problem, [], first[0], trust_ledger=trust)] if n_turns > 1 else [first[0]]
         for k in range(1, n_turns):
             if truthful and run[-1].right:
                 break  # an oracle stops at the first right reply
             [turn] = await player.turns(problem, run, trust_ledger=trust)
-            run.append(player.answered(problem, run, turn) if k + 1 < n_turns else turn)
+            run.append(await player.answered(problem, run, turn, trust_ledger=trust) if k + 1 < n_turns else turn)
         return HeldOut(problem.id, problem.question, problem.gold, tuple(run), tuple(first[1:]), fields=problem.fields)
 
     records = await player.play(problems, one)
@@ -43,7 +43,8 @@ async def evaluate(
         shown: list[Turn] = []
         out = []
         for attempt in donors[problem.id].run[: n_turns - 1]:
-            shown.append(player.answered(problem, shown, replace(attempt, feedback=None)))
+            other = replace(attempt, feedback=None, critique=None)
+            shown.append(await control_player.answered(problem, shown, other, trust_ledger=trust))
             out += await control_player.turns(problem, shown, trust_ledger=trust)
         return tuple(out)
 

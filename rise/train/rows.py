@@ -78,24 +78,25 @@ class Plan:
     """In order: step by step, within a step accumulation by accumulation, within that rank by rank."""
     n_steps: int
     accumulation: int
+    n_trained_tokens: int = 0
+    """Target tokens of all steps together."""
 
 
 def plan_batches(
     rows: Sequence[Row], *, batch_size: int, epochs: float, max_steps: int | None, line_length: int,
-    micro_batch_tokens: int, world: int, seed: int,
+    micro_batch_tokens: int, world: int, seed: int, trained_tokens: int | None = None,
 ) -> Plan:  # fmt: skip
     """Shuffle per epoch, cut into steps of about `batch_size` examples, pack, and give every rank equally many batches.
 
     Every row is used exactly once an epoch. Short ranks are filled with empty batches, never with repeated rows.
+    `trained_tokens`, where given, decides in place of `epochs`: rows are taken until that many target tokens are reached.
     """
     n_examples = sum(row.n_examples for row in rows)
     steps: list[list[int]] = []
-    wanted = max(1, round(epochs * len(rows)))
+    wanted = max(1, round(epochs * len(rows))) if trained_tokens is None else rows_for(rows, trained_tokens, seed)
     epoch = 0
     while wanted > 0:
-        order = list(range(len(rows)))
-        random.Random(f"{seed}-{epoch}").shuffle(order)
-        order = order[:wanted]
+        order = _order(len(rows), seed, epoch)[:wanted]
         share = n_examples * len(order) / len(rows)
         n = max(1, round(share / batch_size))
         # Even steps: a short last one would weigh its rows more, since N counts one step only.
@@ -109,7 +110,28 @@ def plan_batches(
     out: list[Batch] = []
     for batches in packed:
         out += batches + [Batch([])] * (accumulation * world - len(batches))
-    return Plan(out, len(steps), accumulation)
+    return Plan(out, len(steps), accumulation, sum(rows[i].n_trained for step in steps for i in step))
+
+
+def rows_for(rows: Sequence[Row], trained_tokens: int, seed: int) -> int:
+    """How many rows, epoch after epoch in the order they are shuffled to, hold that many target tokens.
+
+    The row that crosses the number is taken where that comes closer than leaving it; at least one is.
+    """
+    per_epoch = sum(row.n_trained for row in rows)
+    n_epochs, rest = divmod(trained_tokens, per_epoch)
+    total = 0
+    for n, index in enumerate(_order(len(rows), seed, n_epochs)):
+        before, total = total, total + rows[index].n_trained
+        if total >= rest:
+            return max(1, n_epochs * len(rows) + n + (total - rest <= rest - before))
+    return max(1, n_epochs * len(rows))
+
+
+def _order(n: int, seed: int, epoch: int) -> list[int]:
+    order = list(range(n))
+    random.Random(f"{seed}-{epoch}").shuffle(order)
+    return order
 
 
 def _pack(step: Sequence[int], rows: Sequence[Row], line_length: int, tokens: int, world: int) -> list[Batch]:

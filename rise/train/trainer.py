@@ -151,6 +151,7 @@ def run_training(
     plan = plan_batches(
         rows, batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps,
         line_length=config.line_length, micro_batch_tokens=config.micro_batch_tokens, world=world, seed=seed,
+        trained_tokens=config.trained_tokens,
     )  # fmt: skip
     if plan.n_steps == 1:  # warming up starts from 0: a single step would train nothing
         config = config.model_copy(update={"warmup_ratio": 0.0})
@@ -197,6 +198,7 @@ def run_training(
         "accumulation": plan.accumulation,
         "n_tokens_per_epoch": sum(len(row.ids) for row in rows),
         "n_trained_tokens_per_epoch": sum(row.n_trained for row in rows),
+        "n_trained_tokens": plan.n_trained_tokens,
     }
 
 

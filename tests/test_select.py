@@ -1,0 +1,97 @@
+"""Which of an improver's replies is taken: by the reward, by a vote that never sees gold, by a model that is asked."""
+
+import asyncio
+
+import pytest
+from conftest import problem, turn
+
+from rise.ledger import Ledger
+from rise.policies.scripted import ScriptedPolicy
+from rise.policy import Sampling
+from rise.prompt import Prompt
+from rise.rollout import Player
+from rise.select import best, choice_text, choose, chose, majority, named
+from rise.trajectory import Relabelled, Turn
+
+P = problem("p", "2+2", "4")
+
+
+def replies(*answers):
+    """Judged replies; "4" is right, None gave no answer."""
+    return [Turn(f"so {a}", answer=a, reward=float(a == "4")) for a in answers]
+
+
+@pytest.mark.parametrize(
+    ("answers", "by_reward", "by_vote"),
+    [
+        (["5", "4", "5"], 1, 0),  # most say 5, the reward knows better
+        (["5", "4", "4"], 1, 1),
+        (["5", "4"], 1, 0),  # a tie goes to the answer given first
+        ([None, "7", None], 0, 1),  # no answer never votes
+        ([None, None], 0, 0),
+    ],
+)
+def test_the_oracle_follows_the_reward_and_the_majority_never_sees_it(answers, by_reward, by_vote):
+    candidates = replies(*answers)
+    assert best(candidates) == by_reward
+    assert majority(candidates, lambda a, b: a == b) == by_vote
+
+
+def test_answers_that_the_judge_calls_equal_vote_together():
+    # 1/2 and 0.5 are one answer with two votes, so 3 with one loses; the text written first is taken.
+    candidates = [Turn(a, answer=a) for a in ("3", "1/2", "0.5")]
+    assert majority(candidates, lambda a, b: {a, b} <= {"1/2", "0.5"} or a == b) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "n", "index"),
+    [
+        ("2", 3, 1),
+        ("Reply 3.", 3, 2),
+        ("Reply 1 adds wrongly.\nThe answer is reply 2 because 9 * 7 = 63.", 3, 1),
+        ("0", 3, None),
+        ("4", 3, None),
+        ("2.5", 3, None),  # no number of a reply
+        ("", 3, None),
+        ("99999999999999999999", 3, None),
+    ],
+)
+def test_what_a_choice_names(said, n, index):
+    assert named(said, n) == index
+
+
+def chooser(judge, path, answer):
+    policy = ScriptedPolicy(lambda messages, seed: answer(messages[-1].content), name="chooser")
+    return Player(policy, Prompt(), judge, Sampling(), Ledger(path), "round-1/select")
+
+
+def test_a_model_is_asked_with_the_replies_alone_and_its_words_are_kept(judge, tmp_path):
+    asked = []
+
+    def answer(text):
+        asked.append(text)
+        return "number 2"
+
+    item = Relabelled("p", 1, (turn("5", 0), turn("5", 0), turn("4", 1)), 0)
+    player = chooser(judge, tmp_path / "l", answer)
+    [found] = asyncio.run(choose(player, [P], [item]))
+    assert asked == [choice_text("2+2", ["5", "4"])]  # equal texts once; no verdict, no gold
+    assert (found.reply.reply, found.choice, chose(found)) == ("4", "number 2", True)
+    # Asked once: whatever is in the ledger is not asked for again.
+    player.ledger.close()
+    asyncio.run(choose(chooser(judge, tmp_path / "l", answer), [P], [item]))
+    assert len(asked) == 1
+
+
+def test_garbage_takes_the_first_and_can_be_counted(judge, tmp_path):
+    item = Relabelled("p", 1, (turn("5", 0), turn("4", 1)), 0)
+    [found] = asyncio.run(choose(chooser(judge, tmp_path / "l", lambda text: "I cannot say."), [P], [item]))
+    assert (found.chosen, chose(found)) == (0, False)
+
+
+def test_nobody_is_asked_about_one_reply(judge, tmp_path):
+    def answer(text):
+        raise AssertionError("asked")
+
+    item = Relabelled("p", 1, (turn("5", 0), turn("5", 0)), 0)
+    assert asyncio.run(choose(chooser(judge, tmp_path / "l", answer), [P], [item])) == [item]
