@@ -95,7 +95,8 @@ def relabel(
         )  # fmt: skip
         if settings.select == "judge" and settings.improver not in SILENT:
             spec = policy if settings.judge == "self" else settings.judge or ""
-            asked = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype)
+            own = config.model.chat_format if settings.judge == "self" else None
+            asked = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype, chat_format=own)
             chooser = make_player(config, asked, player.prompt, player.judge, player.ledger, purpose="select")
             done = play_out(chooser, choose(chooser, problems, done))
     write_jsonl(out, (to_json(r) for r in done))
