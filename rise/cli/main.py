@@ -9,12 +9,15 @@ from typing import Any
 
 import typer
 
+from rise.cli.compare import compare
 from rise.cli.evaluate import evaluate
+from rise.cli.export import export
 from rise.cli.judge import judge
 from rise.cli.report import report
 from rise.cli.run import run
 from rise.cli.show import show
 from rise.cli.stages import relabel, rollout, train
+from rise.cli.temperature import temperature
 
 app = typer.Typer(
     name="rise",
@@ -24,7 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-COMMANDS: list[Callable[..., Any]] = [run, rollout, relabel, train, evaluate, report, show, judge]
+COMMANDS: list[Callable[..., Any]] = [
+    run, rollout, relabel, train, evaluate, temperature, compare, report, show, export, judge
+]  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
 

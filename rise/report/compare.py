@@ -1,0 +1,201 @@
+"""Several runs beside each other: one table, differences pair by pair against the first, one figure of accuracy against cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rise.errors import DataError
+from rise.evaluate.compare import Scores, difference, score
+from rise.evaluate.held_out import read_held_out
+from rise.evaluate.metrics import Same
+from rise.evaluate.temperature import TemperatureDir
+from rise.evaluate.uncertainty import NOTHING, Estimate
+from rise.report.collect import estimate_at, stage_title
+from rise.report.numbers import amount, count
+from rise.report.tables import Cell, Table, difference_cell, share_cell
+from rise.reuse import trained_tokens
+from rise.run_dir import RunDir, StageDir
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: a stage of a run."""
+
+    label: str
+    stage: StageDir
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    scores: Scores
+    trained_tokens: int | None
+    """Target tokens of all rounds up to this one; None where no round has trained."""
+    best: dict[str, Any] | None = None
+    """temperature.json, where `rise temperature` has been there."""
+    best_scores: Scores = field(default_factory=dict)
+    """Of the first replies at that temperature."""
+
+    @property
+    def n_turns(self) -> int:
+        return len(self.metrics["accuracy_by_turn"])
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.metrics["parallel_vote"])
+
+
+def find_stage(path: Path) -> tuple[RunDir, StageDir]:
+    """A run and its last measured stage, or the stage that the path names. Raises `DataError` where there is none."""
+    if (path / "config.toml").exists():
+        run = RunDir(path)
+        stages = run.stages()
+        if not stages:
+            raise DataError(f"{path}: no stage has been measured yet.")
+        return run, stages[-1]
+    run = RunDir(path.parent)
+    if not run.config.exists():
+        raise DataError(f"{path} is no run and no stage of one: there is no config.toml in it or beside it.")
+    if not (path / "metrics.json").exists():
+        raise DataError(f"{path}: this stage has not been measured.")
+    return run, StageDir(path)
+
+
+def read_entries(paths: Sequence[Path], same: Same) -> list[Entry]:
+    """The rows. Raises `DataError` where runs have not the same turns and samples: their numbers have other names."""
+    found = [find_stage(path) for path in paths]
+    entries = [_entry(run, stage, same, named_by_run=_alone(found, i)) for i, (run, stage) in enumerate(found)]
+    shapes = {(entry.n_turns, entry.n_samples) for entry in entries}
+    if len(shapes) > 1:
+        shown = " and ".join(f"{k} turns with {s} samples" for k, s in sorted(shapes))
+        raise DataError(f"these were measured over {shown}, so their numbers mean different things. Evaluate them alike.")
+    return entries
+
+
+def _alone(found: Sequence[tuple[RunDir, StageDir]], index: int) -> bool:
+    return sum(run.path.resolve() == found[index][0].path.resolve() for run, _ in found) == 1
+
+
+def _entry(run: RunDir, stage: StageDir, same: Same, *, named_by_run: bool) -> Entry:
+    config = tomllib.loads(run.config.read_text(encoding="utf-8"))
+    metrics = stage.read_metrics()
+    turns = len(metrics["accuracy_by_turn"])
+    shown = config.get("evaluate", {}).get("state") or config.get("state", {})
+    truthful = shown.get("feedback") == "truthful"
+    records = list(read_held_out(stage.held_out))
+    number = int(stage.name.split("-")[1]) if stage.name.startswith("round-") else 0
+    trained = sum(n for k, n in trained_tokens(run).items() if k <= number)
+    folder = TemperatureDir(stage.path / "temperature")
+    best = json.loads(folder.found.read_text(encoding="utf-8")) if folder.found.exists() else None
+    at_best = list(read_held_out(folder.held_out)) if best else []
+    title = run.path.resolve().name
+    last = run.stages()[-1].name == stage.name
+    return Entry(
+        title if named_by_run and last else f"{title}, {stage_title(stage.name)}", stage, config, metrics,
+        score(records, same, turns=turns, truthful=truthful), trained or None, best,
+        score(at_best, same, turns=1),
+    )  # fmt: skip
+
+
+def names(entry: Entry) -> list[str]:
+    """Names of the numbers that are compared."""
+    K, S = entry.n_turns, entry.n_samples
+    return list(dict.fromkeys(["m1@t1", f"m{S}@t1", f"m1@t{K}", f"p1@t{K}", f"t{K}"]))
+
+
+def number(entry: Entry, name: str) -> Estimate:
+    """One of `names`, with its interval, from metrics.json."""
+    if name == f"t{entry.n_turns}":
+        return estimate_at(entry.metrics, "accuracy_by_turn", -1)
+    return estimate_at(entry.metrics, name)
+
+
+def at_best(entry: Entry) -> Estimate:
+    """The parallel vote at its own best temperature."""
+    return estimate_at(entry.best, "test", f"m{entry.n_samples}@t1") if entry.best else NOTHING
+
+
+def results_table(entries: Sequence[Entry]) -> Table:
+    """Every run's numbers with intervals, and what a problem costs."""
+    K, S = entries[0].n_turns, entries[0].n_samples
+    rows = []
+    for entry in entries:
+        shares = [share_cell(number(entry, name)) for name in names(entry)]
+        best = share_cell(at_best(entry))
+        if entry.best:
+            best = Cell(best.text, f"T {entry.best['best']:g}", best.small)
+        tokens = [_tokens(entry, way) for way in ("parallel", "sequential")]
+        n = number(entry, "m1@t1").n
+        rows.append(
+            (Cell(entry.label), *shares[:2], best, *shares[2:], *tokens, Cell(amount(entry.trained_tokens)), Cell(count(n)))
+        )
+    head = names(entries[0])
+    columns = (
+        "run", *head[:2], f"m{S}@t1, best T", *head[2:], f"tokens, {S} samples", f"tokens, {K} turns", "trained tokens", "n",
+    )  # fmt: skip
+    caption = (
+        f"Percent right, 95 % intervals beneath. m{S}@t1 at the temperature that all were sampled at; best T: at the temperature "
+        "that was best on validation problems (`rise temperature`), where it was looked for. Tokens are means per problem, "
+        f"generated first, all that were read or written beneath. p1@t{K} needs an oracle; t{K} is the last reply, no vote. "
+        "Trained tokens: targets of all rounds, epochs counted; the boost's are the same for all that start from it."
+    )
+    return Table("compare", "Runs beside each other", columns, tuple(rows), caption)
+
+
+def paired_table(entries: Sequence[Entry]) -> Table:
+    """Each run minus the first, problem by problem."""
+    first = entries[0]
+    rows = []
+    for entry in entries[1:]:
+        differences = [difference(entry.scores, first.scores, name) for name in names(first)]
+        rows.append((Cell(entry.label), *map(difference_cell, differences), Cell(count(differences[0].n))))
+    caption = (
+        "Percentage points, on the same problems, 95 % intervals beneath. Only an interval that leaves out zero is a finding."
+    )
+    return Table("compare-paired", f"Minus {first.label}, pair by pair", ("run", *names(first), "n"), tuple(rows), caption)
+
+
+def votes_table(entries: Sequence[Entry]) -> Table:
+    """Within each run: the vote over turns against the vote over samples, at the shared and at its own best temperature."""
+    K, S = entries[0].n_turns, entries[0].n_samples
+    rows = []
+    for entry in entries:
+        shared = difference(entry.scores, entry.scores, f"m1@t{K}", f"m{S}@t1")
+        best = difference(entry.scores, entry.best_scores, f"m1@t{K}", f"m{S}@t1") if entry.best_scores else NOTHING
+        last = difference(entry.scores, entry.scores, f"t{K}", "m1@t1")
+        rows.append((Cell(entry.label), *map(difference_cell, (last, shared, best)), Cell(count(shared.n))))
+    columns = ("run", f"t{K} − t1", f"m1@t{K} − m{S}@t1", f"m1@t{K} − m{S}@t1 at best T", "n")
+    return Table("compare-votes", "Turns against samples, within each run", columns, tuple(rows), "Percentage points, as above.")
+
+
+def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Everything the tables say, as plain data."""
+    first = entries[0]
+    K, S = first.n_turns, first.n_samples
+
+    def row(entry: Entry) -> dict[str, Any]:
+        minus = {name: dataclasses.asdict(difference(entry.scores, first.scores, name)) for name in names(first)}
+        best = difference(entry.scores, entry.best_scores, f"m1@t{K}", f"m{S}@t1") if entry.best_scores else NOTHING
+        return {
+            "label": entry.label,
+            "stage": str(entry.stage.path),
+            **{name: dataclasses.asdict(number(entry, name)) for name in names(entry)},
+            "best_temperature": entry.best["best"] if entry.best else None,
+            f"m{S}@t1 at best temperature": dataclasses.asdict(at_best(entry)),
+            f"m1@t{K}-m{S}@t1": dataclasses.asdict(difference(entry.scores, entry.scores, f"m1@t{K}", f"m{S}@t1")),
+            f"m1@t{K}-m{S}@t1 at best temperature": dataclasses.asdict(best),
+            "minus_first": minus if entry is not first else None,
+            "trained_tokens": entry.trained_tokens,
+            "compute": entry.metrics.get("compute"),
+        }
+
+    return {"first": first.label, "runs": [row(entry) for entry in entries]}
+
+
+def _tokens(entry: Entry, way: str) -> Cell:
+    last = ((entry.metrics.get("compute") or {}).get(way) or [{}])[-1]
+    total = last.get("all_tokens")
+    return Cell(amount(last.get("generated_tokens")), small="" if total is None else f"all {amount(total)}")
