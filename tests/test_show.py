@@ -14,10 +14,11 @@ import typer
 from synthetic_run import BOOST, HOSTILE, ROUND_1, held_out, turn, write_run
 from typer.testing import CliRunner
 
-from rise.cli.show import _coloured, _kind, _Tokens, show
+from rise.cli.show import _coloured, _kind, show
 from rise.errors import ConfigError, DataError, ModelError
 from rise.jsonl import dumps
 from rise.trajectory import Relabelled, Trajectory, Turn, Verdict, to_json
+from rise.view.tokens import Tokens
 
 app = typer.Typer()
 app.command()(show)
@@ -152,8 +153,8 @@ def test_pieces_join_to_the_whole_text_even_where_a_lone_token_loses_its_space(t
         def decode(self, ids: list[int], **kwargs: Any) -> str:
             return "".join(f" w{i}" for i in ids).removeprefix(" ")
 
-    tokens = _Tokens(tmp_path / "examples.jsonl", None)
-    tokens._tokenizer, tokens._looked = Sentences(), True
+    tokens = Tokens(tmp_path / "examples.jsonl", None)
+    tokens._decode_ids, tokens._looked = Sentences().decode, True
     [pieces] = tokens.pieces(list(range(20))) or []
     assert pieces[:3] == ["w0", " w1", " w2"]
     assert "".join(pieces) == Sentences().decode(list(range(20)))

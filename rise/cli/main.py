@@ -18,6 +18,7 @@ from rise.cli.run import run
 from rise.cli.show import show
 from rise.cli.stages import relabel, rollout, train
 from rise.cli.temperature import temperature
+from rise.cli.view import view
 
 app = typer.Typer(
     name="rise",
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS: list[Callable[..., Any]] = [
-    run, rollout, relabel, train, evaluate, temperature, compare, report, show, export, judge
+    run, rollout, relabel, train, evaluate, temperature, compare, report, show, view, export, judge
 ]  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rise.report.outcomes import Outcome
     from rise.trajectory import Turn
+    from rise.view.tokens import Tokens
 
 
 def show(
@@ -72,10 +73,11 @@ def _lines(
 ) -> None:
     """`count` records of a .jsonl file from the `index`-th that passes the filters."""
     from rise.errors import ConfigError, DataError
+    from rise.view.tokens import Tokens
 
     kind: str | None = None
     n_matching = n_printed = 0
-    tokens = _Tokens(path, tokenizer)
+    tokens = Tokens(path, tokenizer)
     for number, data in _records(path):
         kind = kind or _kind(path, number, data)
         if wanted and kind not in ("trajectory", "held-out"):
@@ -160,7 +162,7 @@ def _outcome(data: dict[str, Any]) -> Outcome | None:
 # --- one printer a kind -----------------------------------------------------------------------------------------------
 
 
-def _show_trajectory(console: Console, data: dict[str, Any], path: Path, tokens: _Tokens) -> None:
+def _show_trajectory(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:
     from rise.trajectory import turn_from_json
 
     _problem(console, data)
@@ -168,7 +170,7 @@ def _show_trajectory(console: Console, data: dict[str, Any], path: Path, tokens:
         _turn(console, turn_from_json(turn), f"turn {k}")
 
 
-def _show_held_out(console: Console, data: dict[str, Any], path: Path, tokens: _Tokens) -> None:
+def _show_held_out(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:
     from rise.trajectory import turn_from_json
 
     _problem(console, data)
@@ -181,7 +183,7 @@ def _show_held_out(console: Console, data: dict[str, Any], path: Path, tokens: _
                 _brief(console, turn_from_json(turn), f"{'sample' if name == 'samples' else 'turn'} {k}")
 
 
-def _show_relabelled(console: Console, data: dict[str, Any], path: Path, tokens: _Tokens) -> None:
+def _show_relabelled(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:
     from rise.trajectory import turn_from_json
 
     state = _state_of(path.with_name("trajectories.jsonl"), data["problem_id"], data.get("sample", 0))
@@ -200,7 +202,7 @@ def _show_relabelled(console: Console, data: dict[str, Any], path: Path, tokens:
                 _brief(console, turn, f"candidate {k + 1}")
 
 
-def _show_example(console: Console, data: dict[str, Any], path: Path, tokens: _Tokens) -> None:
+def _show_example(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:
     from rise.report.numbers import number
 
     n_prompt, n_reply = len(data.get("prompt_ids") or ()), len(data.get("reply_ids") or ())
@@ -223,7 +225,7 @@ def _show_example(console: Console, data: dict[str, Any], path: Path, tokens: _T
         console.print(_text(tokens.trouble, "yellow"))
 
 
-def _show_ledger(console: Console, data: dict[str, Any], path: Path, tokens: _Tokens) -> None:
+def _show_ledger(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:
     from rise.trajectory import turn_from_json
 
     console.print(_text(f"key {data['key']}, {data.get('purpose', '')}", "dim"))
@@ -235,7 +237,7 @@ def _show_ledger(console: Console, data: dict[str, Any], path: Path, tokens: _To
         console.print(_text(f"marker: {rest}", "dim"))
 
 
-def _show_log(console: Console, data: dict[str, Any], path: Path, tokens: _Tokens) -> None:
+def _show_log(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:
     import time
 
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(data["time"])))
@@ -245,7 +247,7 @@ def _show_log(console: Console, data: dict[str, Any], path: Path, tokens: _Token
             console.print(_text(f"{name.replace('_', ' ')}: {value}"))
 
 
-Printer = Callable[["Console", dict[str, Any], Path, "_Tokens"], None]
+Printer = Callable[["Console", dict[str, Any], Path, "Tokens"], None]
 PRINTERS: dict[str, Printer] = {
     "trajectory": _show_trajectory,
     "held-out": _show_held_out,
@@ -340,58 +342,3 @@ def _coloured(prompt: Sequence[str], reply: Sequence[str], weight: float) -> Tex
         # A token that is a line end would be invisible, yet it is trained like any other.
         out.append_text(_text(piece.replace("\n", "⏎\n"), _weight_style(weight) + (" underline" if i % 2 else "")))
     return out
-
-
-class _Tokens:
-    """The tokenizer that turns ids back into text, looked for only when an example is printed."""
-
-    def __init__(self, path: Path, name: str | None) -> None:
-        self.path = path
-        self.name = name
-        self.trouble = ""
-        self._tokenizer: Any = None
-        self._looked = False
-
-    def pieces(self, *id_lists: Sequence[int]) -> list[list[str]] | None:
-        """Text of every token; None without ids or without a tokenizer, and then `trouble` says why."""
-        if not all(id_lists):
-            self.trouble = "This example carries no token ids; colours mark text."
-            return None
-        if not self._looked:
-            self._looked = True
-            self._tokenizer = self._load()
-        return None if self._tokenizer is None else [self._split(ids) for ids in id_lists]
-
-    def _load(self) -> Any:
-        from rise.errors import ModelError
-
-        beside = self.path.resolve().parent
-        places = [beside / "checkpoint", *sorted(beside.parent.glob("*/checkpoint"))]
-        found = [str(p) for p in places if (p / "tokenizer_config.json").exists() or (p / "tokenizer.json").exists()]
-        if not (self.name or found):
-            self.trouble = "No checkpoint beside this file, so colours mark text, not tokens. --tokenizer names one."
-            return None
-        try:
-            from transformers import AutoTokenizer
-
-            return AutoTokenizer.from_pretrained(self.name or found[0], local_files_only=self.name is None)
-        except (ImportError, OSError, ValueError) as error:
-            if self.name:
-                raise ModelError(f"{self.name}: no tokenizer can be loaded from there ({str(error).splitlines()[0]}).") from error
-            self.trouble = f"The tokenizer of the checkpoint cannot be loaded ({type(error).__name__}); colours mark text."
-            return None
-
-    def _split(self, ids: Sequence[int], n_before: int = 6) -> list[str]:
-        """Each token's own text. Decoded behind its neighbours, since many tokenizers drop a leading space on a lone token."""
-        out = []
-        for i in range(len(ids)):
-            start = max(0, i - n_before)
-            before, whole = self._decode(ids[start:i]), self._decode(ids[start : i + 1])
-            piece = whole[len(before) :] if before and whole.startswith(before) else self._decode(ids[i : i + 1])
-            out.append(piece or f"⟨{ids[i]}⟩")
-        return out
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        if not ids:
-            return ""
-        return self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)

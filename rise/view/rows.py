@@ -1,0 +1,122 @@
+"""One line of a stage file as one row of a list, and the text a search looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from rise.answers import extract
+from rise.evaluate.metrics import FIELDS
+from rise.report.outcomes import outcome
+from rise.trajectory import Turn, Verdict
+
+Kind = Literal["held-out", "trajectories", "relabelled", "examples"]
+KINDS: tuple[Kind, ...] = ("held-out", "trajectories", "relabelled", "examples")
+"""Stage files a reader opens, in the order they are offered; each is `KIND.jsonl`."""
+
+TITLE_CHARS = 160
+"""A row shows one line of the question; the record has all of it."""
+
+LETTERS = {"right": "r", "wrong": "w", "unparsable": "u", "timed_out": "t", None: "n"}
+"""Verdicts as one letter each, so that a run of turns is a word: `wwr`. n: not judged."""
+
+
+class Row(NamedTuple):
+    """What a list shows. A tuple on the wire: a hundred thousand of them pass."""
+
+    problem_id: str
+    title: str
+    """How the question begins, on one line."""
+    gold: str | None
+    """The gold answer alone, where the task stores a whole solution."""
+    pattern: str
+    """One letter of `LETTERS` a turn (relabelled: a candidate; examples: the reply)."""
+    outcome: str | None
+    """What became of the run; of an improved reply or an example, its verdict."""
+    labels: Sequence[str]
+    """`kind product`, `level 3`: the fields by which metrics are given apart."""
+    turn: int | None
+    """Attempts in the state; None where the row is a whole run."""
+    weight: float | None
+    source: str | None
+
+
+def read_row(kind: Kind, data: Mapping[str, Any], known: Row | None = None) -> tuple[Row, str]:
+    """(row, text to search). `known` is the row of the same problem's trajectory, which has the question.
+
+    Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` where the line is none of this kind.
+    """
+    return {"held-out": _held_out, "trajectories": _trajectory, "relabelled": _relabelled, "examples": _example}[kind](
+        data, known
+    )
+
+
+def _held_out(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
+    return _run(data, data["run"], [*data.get("samples", ()), *data.get("other", ())])
+
+
+def _trajectory(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
+    return _run(data, data["turns"], [])
+
+
+def _run(data: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], more: Sequence[Mapping[str, Any]]) -> tuple[Row, str]:
+    letters = pattern(turns)
+    row = Row(
+        str(data["problem_id"]), line(data["question"]), line(extract(data["gold"]) or data["gold"]), letters, _outcome(letters),
+        labels(data.get("fields")), None, None, None,
+    )  # fmt: skip
+    return row, _text(row, [data["question"], data["gold"], *(t["reply"] for t in turns), *(t["reply"] for t in more)])
+
+
+def _relabelled(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
+    candidates = data["candidates"]
+    chosen = candidates[int(data["chosen"])]
+    row = Row(
+        str(data["problem_id"]), known.title if known else "", known.gold if known else None, pattern(candidates),
+        chosen.get("verdict"), known.labels if known else (), int(data["turn"]), None, chosen.get("source", "student"),
+    )  # fmt: skip
+    return row, _text(row, [row.title, *(c["reply"] for c in candidates)])
+
+
+def _example(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
+    question = next((m["content"] for m in data["prompt"] if m["role"] == "user"), "")
+    verdict = data.get("verdict")
+    row = Row(
+        str(data["problem_id"]), line(question), None, LETTERS[verdict], verdict, known.labels if known else (),
+        int(data["turn"]), float(data["weight"]), str(data["source"]),
+    )  # fmt: skip
+    return row, _text(row, [*(m["content"] for m in data["prompt"]), data["reply"]])
+
+
+def pattern(turns: Sequence[Mapping[str, Any]]) -> str:
+    """
+    >>> pattern([{"verdict": "wrong"}, {"verdict": "right"}, {}])
+    'wrn'
+    """
+    return "".join(LETTERS[turn.get("verdict")] for turn in turns)
+
+
+def line(text: str) -> str:
+    """The beginning of a text, on one line."""
+    return " ".join(text[: 2 * TITLE_CHARS].split())[:TITLE_CHARS]
+
+
+def labels(fields: Mapping[str, Any] | None) -> Sequence[str]:
+    return tuple(f"{name} {fields[name]}" for name in FIELDS if name in fields) if fields else ()
+
+
+_VERDICTS: dict[str, Verdict | None] = {
+    letter: None if name is None else Verdict(name) for name, letter in LETTERS.items()
+}  # fmt: skip
+_outcomes: dict[str, str | None] = {}
+
+
+def _outcome(letters: str) -> str | None:
+    """`rise.report.outcomes.outcome` of a pattern, worked out once a pattern: few differ among many runs."""
+    if letters not in _outcomes:
+        _outcomes[letters] = outcome([Turn("", _VERDICTS[letter]) for letter in letters])
+    return _outcomes[letters]
+
+
+def _text(row: Row, texts: Sequence[str]) -> str:
+    return "\n".join([row.problem_id, *texts])
