@@ -223,6 +223,12 @@ class RelabelConfig(Settings):
     """Policy spec of the model that is asked to choose under select = "judge"; `self` is the student."""
     teacher: str | None = None
     """Policy spec of the teacher, e.g. `local:runs/teacher/boost/checkpoint`."""
+    price_prompt: float = Field(0.0, ge=0)
+    """What the teacher costs per million prompt tokens, in any currency."""
+    price_reply: float = Field(0.0, ge=0)
+    """And per million reply tokens."""
+    budget: float | None = Field(None, gt=0)
+    """No more of the run's problems are begun once the teacher's replies have cost this much. May be changed in a run."""
     states: Literal["last", "every"] = "last"
     """Improve the last state reached (as published) or every state."""
     relabel_right: Literal["skip", "keep", "restate"] = "skip"
@@ -237,6 +243,11 @@ class RelabelConfig(Settings):
             )
         if self.select != "oracle" and self.improver in ("self", "teacher") and self.n_samples < 2:
             raise ValueError(f'relabel.select = "{self.select}" has nothing to choose from: relabel.n_samples = {self.n_samples}')
+        if self.budget is not None and not (self.price_prompt or self.price_reply):
+            raise ValueError(
+                f"relabel.budget = {self.budget:g} without prices never ends anything: set relabel.price_prompt and "
+                "relabel.price_reply, per million tokens"
+            )
         if self.select == "judge" and not self.judge:
             raise ValueError('relabel.select = "judge" needs relabel.judge, a policy spec, or "self" for the student')
         if self.improver == "teacher" and not self.teacher:

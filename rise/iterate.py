@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rise.boost import boost
+from rise.budget import Budget, paid
 from rise.config import RunConfig
 from rise.context import check_context
 from rise.dataset import Example, build_examples, read_examples, scaled, with_ids, without_repeats
@@ -174,6 +175,8 @@ def _improve(
         with Timed(it, stage, "relabel", len(trajectories)) as timer:
             improver = config.teacher if config.improver == "teacher" else str(student)
             player = it.player(policy_for(it, improver or "", silent=config.improver in SILENT), stage.name, "relabel")
+            player.budget = _bill(it)
+            before = player.budget.spent
             relabelled = play_out(
                 player,
                 relabel(
@@ -183,6 +186,8 @@ def _improve(
                 )
             )  # fmt: skip
             timer.usage = player.usage
+            if config.price_prompt or config.price_reply:
+                timer.facts = {"price": round(player.budget.spent - before, 6), "price_so_far": round(player.budget.spent, 6)}
         if config.select == "judge" and config.improver not in SILENT:
             with Timed(it, stage, "select", len(relabelled)) as timer:
                 judge = str(student) if config.judge == "self" else config.judge
@@ -192,6 +197,15 @@ def _improve(
         relabelled = sorted(relabelled, key=lambda r: (r.problem_id, r.sample, r.turn))
         write_jsonl(stage.relabelled, (to_json(r) for r in relabelled))
     return list(read_relabelled(stage.relabelled))
+
+
+def _bill(it: Run) -> Budget:
+    """The teacher's bill with all that this run has paid already, whichever process it was."""
+    config = it.config.relabel
+    bill = Budget(config.price_prompt, config.price_reply, config.budget)
+    if config.improver == "teacher" and (config.price_prompt or config.price_reply):
+        bill.spent = paid(it.ledger.path, "/relabel", bill)
+    return bill
 
 
 def round_examples(

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
+from rise.budget import Budget
 from rise.config import RewardConfig
 from rise.context import check_context
 from rise.errors import RiseError
@@ -79,6 +80,8 @@ class Player:
     on_done: Callable[[int, Usage], None] | None = None
     """Called with the number of problems done and the usage so far."""
     usage: Usage = field(default_factory=Usage)
+    budget: Budget | None = None
+    """What replies may cost; those read back from the ledger were paid for before."""
     n_in_flight: int = 0
     """Replies asked for and not in the ledger yet."""
 
@@ -133,6 +136,9 @@ class Player:
                 self.usage.n_reply_tokens += reply.n_reply_tokens or 0
             self.ledger.append(lines, n_in_flight=self.n_in_flight)
             self.n_in_flight -= len(missing)
+            if self.budget:  # in the ledger first: what is paid for is kept even where the bill cannot be added up
+                for reply in replies:
+                    self.budget.pay(reply.n_prompt_tokens, reply.n_reply_tokens)
         return [found[key] for key in keys]
 
     def judged(self, problem: Problem, turn: Turn) -> Turn:
@@ -174,6 +180,10 @@ class Player:
         finally:
             self.ledger.flush()
 
+    def _check_budget(self, n_done: int, n_all: int) -> None:
+        if self.budget and self.budget.exhausted:
+            raise self.budget.stop(n_done, n_all)
+
     async def _play(self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]]) -> list[Record]:
         enter = getattr(self.policy, "enter", lambda: None)
         leave = getattr(self.policy, "leave", lambda: None)
@@ -190,6 +200,7 @@ class Player:
         if self.deterministic:
             size = self.policy.max_in_flight
             for start in range(0, len(problems), size):
+                self._check_budget(n_done, len(problems))
                 group = range(start, min(start + size, len(problems)))
                 names = "\x1f".join(problems[i].id for i in group)
                 marker = hashlib.sha256(f"{self.policy.name}\x1f{self.purpose}\x1f{names}".encode()).hexdigest()[:24]
@@ -212,6 +223,8 @@ class Player:
             async def worker() -> None:
                 try:
                     for index in waiting:
+                        if self.budget and self.budget.exhausted:
+                            break  # those under way end as they would: what they asked for is paid for
                         await play_one(index, True)
                 finally:
                     leave()
@@ -222,6 +235,8 @@ class Player:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(n_workers):
                     tasks.create_task(worker())
+            if n_done < len(problems):
+                self._check_budget(n_done, len(problems))
         return [result for result in results if result is not None]
 
 

@@ -18,6 +18,9 @@ from rise.errors import DataError, ResumeError
 from rise.jsonl import dumps, write_whole
 from rise.recipe import differences, load_recipe, to_toml
 
+FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply")
+"""Settings that decide nothing about what a run's files hold, so that they may be changed when it is continued."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageDir:
@@ -112,6 +115,8 @@ class RunDir:
         if self.config.exists():
             old = load_recipe(self.config)
             changed = differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
+            free = [line for line in changed if line.partition(":")[0] in FREE]
+            changed = [line for line in changed if line not in free]
             made_with = _read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
             changed += [
                 f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
@@ -125,6 +130,9 @@ class RunDir:
                     "Continue it with its own settings (rise run on its config.toml), or give another --out."
                 )
             self._mend_log()
+            if free:
+                write_whole(self.config, to_toml(config))
+                self.write_log(changed=free)
             return True
         # What a kill before the writes below were done leaves is no stranger's directory.
         own = {self.provenance.name, f"{self.provenance.name}.partial", f"{self.config.name}.partial", self.ledger.name}
