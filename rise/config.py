@@ -162,12 +162,20 @@ class TrainConfig(Settings):
     """Tokens in one forward pass on one device."""
     merge: bool = True
     """Examples whose prompt extends an earlier one exactly become one row."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon`: for models trained from nothing (`rise.train.muon`); adapters, masters and shards go with `adamw`."""
     masters: bool = False
     """Train bfloat16 weights with float32 master copies in the optimiser."""
     save_steps: int = Field(0, ge=0)
     """Write a checkpoint to continue from every so many steps; 0 redoes an interrupted training from its start."""
     arguments: dict[str, Any] = {}
     """Any other field of `transformers.TrainingArguments`."""
+
+    @model_validator(mode="after")
+    def _optimizer_possible(self) -> TrainConfig:
+        if self.optimizer == "muon" and self.masters:
+            raise ValueError('train.optimizer = "muon" keeps no float32 copies. Set train.masters = false, or use "adamw"')
+        return self
 
 
 class BoostConfig(Settings):
@@ -373,6 +381,11 @@ class RunConfig(Settings):
             raise ValueError(
                 'boost.n_problems = "all" leaves no problem for the rounds while boost.disjoint = true. '
                 "Set boost.disjoint = false, or give boost.n_problems a number"
+            )
+        trainings = (self.train, self.boost.train, self.boost.train_multi_turn or self.train)
+        if self.model.lora and any(training.optimizer == "muon" for training in trainings):
+            raise ValueError(
+                'train.optimizer = "muon" is for whole matrices, and model.lora trains thin ones. Use "adamw", or no [model.lora]'
             )
         if self.rollout.problems == "fresh" and self.task.n_train == "all" and self.rollout.n_problems is None:
             raise ValueError(

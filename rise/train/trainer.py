@@ -160,12 +160,19 @@ def run_training(
         net.to(arguments.device)  # before masters are copied from it, or they would stay behind
     with _memory(config):
         _check_first_packed_line(net, rows, plan, pad_id)
-    optimizer = None
+    optimizer: Any = None
     if config.masters:
         from rise.train.masters import MasterAdamW
 
         optimizer = MasterAdamW(
             [p for p in net.parameters() if p.requires_grad], lr=config.learning_rate, weight_decay=config.weight_decay,
+            betas=(arguments.adam_beta1, arguments.adam_beta2), eps=arguments.adam_epsilon,
+        )  # fmt: skip
+    elif config.optimizer == "muon":
+        from rise.train.muon import MuonAdamW
+
+        optimizer = MuonAdamW(
+            net, lr=config.learning_rate, weight_decay=config.weight_decay,
             betas=(arguments.adam_beta1, arguments.adam_beta2), eps=arguments.adam_epsilon,
         )  # fmt: skip
     trainer = WeightedTrainer(
