@@ -1,6 +1,8 @@
 """Which of an improver's replies is taken: by the reward, by a vote that never sees gold, by a model that is asked."""
 
 import asyncio
+import json
+import shutil
 
 import pytest
 from conftest import problem, turn
@@ -95,3 +97,38 @@ def test_nobody_is_asked_about_one_reply(judge, tmp_path):
 
     item = Relabelled("p", 1, (turn("5", 0), turn("5", 0)), 0)
     assert asyncio.run(choose(chooser(judge, tmp_path / "l", answer), [P], [item])) == [item]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("select", ["majority", "judge"])
+def test_a_whole_run_chooses_without_gold_and_improves_each_trajectory(select, tmp_path, monkeypatch):
+    from conftest import toy_recipe
+
+    from rise.dataset import read_examples
+    from rise.iterate import run
+    from rise.trajectory import read_relabelled, read_trajectories
+
+    monkeypatch.setattr("rise.train.train", lambda examples, start, out, *rest, **more: shutil.copytree(start, out) and {})
+    config = toy_recipe(
+        task={"n_train": 2, "n_validation": 2, "n_test": 2},
+        boost={"enabled": False},
+        rollout={"n_trajectories": 2},
+        relabel={"select": select, **({"judge": "self"} if select == "judge" else {})},
+        weigh={"rule": "equal"},
+        dataset={"drop_truncated": False},
+        sampling={"max_new_tokens": 4},
+        evaluate={"turns": 2, "samples": 2, "controls": "none"},
+        iterate={"rounds": 1},
+    )
+    stage = run(config, tmp_path / "run").stage("round-1")
+    drawn, improved = list(read_trajectories(stage.trajectories)), list(read_relabelled(stage.relabelled))
+    assert [(t.problem_id, t.sample) for t in drawn] == sorted((p, s) for p in {t.problem_id for t in drawn} for s in (0, 1))
+    assert [(r.problem_id, r.sample) for r in improved] == [(t.problem_id, t.sample) for t in drawn]
+    assert any(r.choice is not None for r in improved) == (select == "judge")
+    purposes = {json.loads(line).get("purpose") for line in (tmp_path / "run/ledger.jsonl").read_text().splitlines()}
+    assert ("round-1/select" in purposes) == (select == "judge")
+    assert {e.weight for e in read_examples(stage.examples)} == {1.0}
+    counts = json.loads(stage.dataset.read_text())["counts"]
+    if select == "judge":  # an untrained model names nothing
+        unnamed = sum(not chose(r) for r in improved)
+        assert counts.get("choices that named no reply", 0) == unnamed
