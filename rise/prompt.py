@@ -93,12 +93,20 @@ class Prompt:
         >>> [m.content for m in Prompt(window=0).messages(p, t)]
         ['2*3']
         """
-        first = [Message("system", self.instructions)] if self.instructions else []
-        question = problem.question
-        if self.demonstration:
-            first += [Message("user", self.demonstration.question), Message("assistant", self.demonstration.reply)]
-            question = self.demonstration.lead.replace("{question}", question)
-        return self.continued([*first, Message("user", question)], turns)
+        return self.continued(self.opened([Message("user", problem.question)]), turns)
+
+    def opened(self, sent: Sequence[Message]) -> tuple[Message, ...]:
+        """The first state of a conversation that ends in the question: system text, unless it brings its own, and worked
+        example before it."""
+        system = [message for message in sent if message.role == "system"]
+        if not system and self.instructions:
+            sent = [Message("system", self.instructions), *sent]
+        if not self.demonstration:
+            return tuple(sent)
+        n = next(i for i, message in enumerate(sent) if message.role != "system")
+        shown = [Message("user", self.demonstration.question), Message("assistant", self.demonstration.reply)]
+        question = self.demonstration.lead.replace("{question}", sent[-1].content)
+        return (*sent[:n], *shown, *sent[n:-1], Message("user", question))
 
     def continued(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
         """The state after `turns` on whatever `first` says, which is always shown whole: the window is one of attempts."""
@@ -118,8 +126,12 @@ class Prompt:
         >>> [m.content for m in Prompt(feedback="self-refine", critique_text="Why?").critique_messages(p, [Turn("5")])]
         ['2*3', '5', 'Why?']
         """
+        return self.criticised(self.opened([Message("user", problem.question)]), turns)
+
+    def criticised(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """The same on whatever `first` says."""
         *earlier, last = self._shown(turns)
-        before = replace(self, window=None).messages(problem, earlier)
+        before = replace(self, window=None).continued(first, earlier)
         return (*before, Message("assistant", last.reply), Message("user", self._critique_text))
 
     @property

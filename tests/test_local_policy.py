@@ -161,9 +161,9 @@ def test_requests_that_wait_together_are_generated_together(policy):
     sizes = []
 
     class Watching(LocalPolicy):
-        def generate(self, requests):
+        def generate(self, requests, gone=None):
             sizes.append(len(requests))
-            return super().generate(requests)
+            return super().generate(requests, gone)
 
     watching = Watching(policy.model, policy.renderer, name="w")
 
@@ -187,9 +187,9 @@ def test_the_first_to_ask_is_not_served_alone(policy, judge, tmp_path):
     sizes = []
 
     class Watching(LocalPolicy):
-        def generate(self, requests):
+        def generate(self, requests, gone=None):
             sizes.append(len(requests))
-            return super().generate(requests)
+            return super().generate(requests, gone)
 
     watching = Watching(policy.model, policy.renderer, name="w", batch_size=8)
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
@@ -202,9 +202,9 @@ def test_nothing_is_generated_for_whoever_was_cancelled(policy):
     sizes = []
 
     class Watching(LocalPolicy):
-        def generate(self, requests):
+        def generate(self, requests, gone=None):
             sizes.append(len(requests))
-            return super().generate(requests)
+            return super().generate(requests, gone)
 
     watching = Watching(policy.model, policy.renderer, name="w")
 
@@ -224,9 +224,33 @@ def test_nothing_is_generated_for_whoever_was_cancelled(policy):
     assert sizes == [1]
 
 
+def test_a_batch_ends_when_nobody_waits_for_it_any_more_and_not_before(policy):
+    class Endless(LocalPolicy):
+        """Counts its steps, and never writes an end of turn."""
+
+        steps = 0
+
+        def _generate(self, rows, sampling, room):
+            def count(module, args, output):
+                self.steps += 1
+
+            hook = self.model.register_forward_hook(count)
+            try:
+                return super()._generate(rows, sampling, room)
+            finally:
+                hook.remove()
+
+    endless = Endless(policy.model, policy.renderer, name="e")
+    endless.eos_ids = [-1]
+    asked = request(policy, seeds=seeds(1), max_new_tokens=100)
+    replies = endless.generate([asked, asked], [lambda: endless.steps >= 5, lambda: endless.steps >= 20])
+    assert endless.steps == 20
+    assert replies[0][0].ids[:5] == replies[1][0].ids[:5]
+
+
 def test_an_error_while_generating_reaches_everyone_who_waits(policy):
     class Broken(LocalPolicy):
-        def generate(self, requests):
+        def generate(self, requests, gone=None):
             raise RuntimeError("out of memory")
 
     broken = Broken(policy.model, policy.renderer, name="b")

@@ -101,7 +101,8 @@ def test_a_feedback_function_is_found_in_the_current_directory(tmp_path, monkeyp
 
 def test_a_conversation_somebody_sent_is_shown_whole_before_the_attempts():
     sent = [Message("system", "theirs"), Message("user", "hello"), Message("assistant", "hi"), Message("user", "2+2")]
-    shown = Prompt("ours", window=1).continued(sent, [WRONG, RIGHT])
+    prompt = Prompt("ours", window=1)
+    shown = prompt.continued(prompt.opened(sent), [WRONG, RIGHT])
     assert contents(shown) == [*contents(sent), ("assistant", "4"), ("user", "yes")]
 
 
@@ -155,3 +156,12 @@ def test_what_a_recipe_sets_goes_before_its_preset_also_when_it_is_read_again(ow
     config = build_config({"model": {"path": "x"}, "state": {"preset": "paper", **own}})
     assert config.state.model_dump() == state(preset="paper").model_dump() | changed
     assert build_config(tomllib.loads(to_toml(config))) == config
+
+
+def test_a_worked_example_stands_between_the_system_text_sent_and_the_conversation():
+    sent = [Message("system", "theirs"), Message("user", "hello"), Message("assistant", "hi"), Message("user", "2+2")]
+    prompt = Prompt("ours", demonstration=Demonstration(question="1+1", reply="2", lead="Now: {question}"))
+    assert contents(prompt.opened(sent)) == [
+        ("system", "theirs"), ("user", "1+1"), ("assistant", "2"), ("user", "hello"), ("assistant", "hi"), ("user", "Now: 2+2"),
+    ]  # fmt: skip
+    assert contents(prompt.opened(sent[-1:]))[0] == ("system", "ours")

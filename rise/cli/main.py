@@ -15,6 +15,7 @@ from rise.cli.export import export
 from rise.cli.judge import judge
 from rise.cli.report import report
 from rise.cli.run import run
+from rise.cli.serve import serve
 from rise.cli.show import show
 from rise.cli.stages import relabel, rollout, train
 from rise.cli.temperature import temperature
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS: list[Callable[..., Any]] = [
-    run, rollout, relabel, train, evaluate, temperature, compare, report, show, view, export, judge
+    run, rollout, relabel, train, evaluate, temperature, compare, report, show, view, export, judge, serve
 ]  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

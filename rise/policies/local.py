@@ -7,7 +7,7 @@ through floating-point rounding; with fixed batches it is reproducible to the bi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class _Row:
 
     prompt_ids: tuple[int, ...]
     seed: int
+    gone: Callable[[], bool] | None = None
 
 
 class LocalPolicy:
@@ -115,7 +116,8 @@ class LocalPolicy:
 
     async def _serve(self, batch: list[tuple[Request, asyncio.Future[list[Reply]]]]) -> None:
         try:
-            replies = await asyncio.to_thread(self.generate, [request for request, _ in batch])
+            gone = [future.done for _, future in batch]  # cancelled: whoever asked went away
+            replies = await asyncio.to_thread(self.generate, [request for request, _ in batch], gone)
         except BaseException as error:
             for _, future in batch:
                 if not future.done():
@@ -128,11 +130,14 @@ class LocalPolicy:
             self._busy = False
             self._serve_if_ready()
 
-    def generate(self, requests: Sequence[Request]) -> list[list[Reply]]:
-        """Replies to all requests, in batches of at most `batch_size` rows of similar length. Blocking."""
+    def generate(self, requests: Sequence[Request], gone: Sequence[Callable[[], bool]] | None = None) -> list[list[Reply]]:
+        """Replies to all requests, in batches of at most `batch_size` rows of similar length. Blocking.
+
+        `gone` says of each request whether nobody waits for it any more: its replies end where they are.
+        """
         out: list[list[Reply | None]] = [[None] * len(r.seeds) for r in requests]
         rows = [
-            (index, sample, _Row(request.prompt_ids or (), seed))
+            (index, sample, _Row(request.prompt_ids or (), seed, gone[index] if gone else None))
             for index, request in enumerate(requests)
             for sample, seed in enumerate(request.seeds)
         ]
@@ -191,6 +196,7 @@ class LocalPolicy:
             out = self.model.generate(
                 input_ids=ids.to(self.device), attention_mask=mask.to(self.device), do_sample=False, num_beams=1,
                 max_new_tokens=room, eos_token_id=self.eos_ids, pad_token_id=pad, logits_processor=[sampler],
+                stopping_criteria=[_Gone(rows)] if any(row.gone for row in rows) else None,
                 temperature=None, top_p=None, top_k=None, repetition_penalty=1.0, use_cache=True,
             )  # fmt: skip
         replies = []
@@ -237,6 +243,18 @@ class LocalPolicy:
 
 SCORED_TOKENS = 8192
 """Tokens in one forward pass of `LocalPolicy.score`: logits of so many, in float32, are 4 GB for 128,000 words."""
+
+
+class _Gone:
+    """A stopping criterion: rows that nobody waits for any more are done, so a batch of such rows ends at once."""
+
+    def __init__(self, rows: Sequence[_Row]) -> None:
+        self.rows = rows
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        import torch
+
+        return torch.tensor([row.gone is not None and row.gone() for row in self.rows], device=input_ids.device)
 
 
 class _StreamSampler:

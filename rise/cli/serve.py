@@ -1,0 +1,163 @@
+"""`rise serve`: a policy that revises its own answers, behind the chat completions API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rise.serve.wire import Limits
+
+
+def serve(
+    policy: Annotated[
+        str,
+        typer.Argument(
+            help="A run (its last checkpoint is served), a checkpoint, a hub name, an OpenAI-compatible server "
+            "http://host/v1#model, or scripted:FILE."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the model to clients; by default after the policy.")] = None,
+    turns: Annotated[int | None, typer.Option(min=1, help="Turns per conversation; by default the checkpoint's, else 5.")] = None,
+    vote: Annotated[
+        str, typer.Option(help="majority, last, agree (stop when two turns in a row agree), or module:function of yours.")
+    ] = "majority",
+    task: Annotated[
+        str | None, typer.Option(help="Whose judge reads answers; by default the checkpoint's task, else marked mathematics.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Task setting, or state.…/sampling.…: --set state.window=1.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on. Others than loopback need $RISE_API_KEY.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8400,
+    active: Annotated[
+        int | None, typer.Option(min=1, help="Conversations played at once; by default as many as suit the policy.")
+    ] = None,
+    queue: Annotated[int, typer.Option(min=0, help="Conversations that may wait; further ones hear 429.")] = 256,
+    max_turns: Annotated[int, typer.Option(min=1, help="Most turns a request may ask for.")] = 16,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens a request may ask for in one reply.")] = 4096,
+    max_body: Annotated[int, typer.Option(min=1, help="Most kilobytes of a request.")] = 1024,
+    batch_size: Annotated[int, typer.Option(min=1, help="Replies generated together by a local policy.")] = 32,
+    dtype: Annotated[str, typer.Option(help="Of a local policy's weights: float32, bfloat16 or float16.")] = "float32",
+    log_text: Annotated[bool, typer.Option("--log-text", help="Write what is asked and replied into the log.")] = False,
+) -> None:
+    """Serve a model that corrects its own answers to any client of the chat completions API, with a page to try it.
+
+    State, sampling and turns come from the checkpoint's rise.json. A key for clients is read from $RISE_API_KEY.
+    """
+    import os
+
+    from rise.errors import ConfigError
+
+    try:
+        from rise.serve.app import make_app
+        from rise.serve.run import run
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"rise serve needs the package {error.name}: pip install 'rise-lm[serve]'.") from error
+    from rise.serve.wire import Limits
+
+    key = os.environ.get("RISE_API_KEY") or None
+    if key is None and host not in ("127.0.0.1", "localhost", "::1"):
+        raise ConfigError(
+            f"--host {host} lets others in, and $RISE_API_KEY is not set. Set it to a secret that clients "
+            "will send, or stay on 127.0.0.1."
+        )
+    reviser, served = assemble(policy, name, turns, vote, task, set_ or [], batch_size, dtype)
+    most = getattr(reviser.policy, "max_in_flight", 32)
+    limits = Limits(
+        n_active=active or most, n_waiting=queue, max_turns=max(max_turns, served.turns),
+        max_tokens=max(max_tokens, served.sampling.max_new_tokens), max_body_bytes=max_body * 1024,
+    )  # fmt: skip
+    suit(reviser.policy, limits)
+    run(make_app(reviser, served, limits, key=key, log_text=log_text), served, host=host, port=port)
+
+
+def assemble(
+    spec: str, name: str | None, turns: int | None, vote: str, task: str | None, overrides: list[str], batch_size: int, dtype: str
+) -> tuple[Any, Any]:
+    """(Reviser, Served) for a policy spec or a run. Raises `RiseError` for what cannot be served."""
+    from rise.cli.evaluate import build_state, divide, read_card
+    from rise.errors import ConfigError
+    from rise.policies import make_policy
+    from rise.preflight import check_spec
+    from rise.prompt import load_function
+    from rise.serve.revise import Reviser
+    from rise.serve.vote import RULES, load_choose
+    from rise.serve.wire import Served
+    from rise.tasks import make_task
+    from rise.train.model import DTYPES
+
+    if dtype not in DTYPES:
+        raise ConfigError(f"--dtype {dtype}: use {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
+    if vote not in RULES and ":" not in vote:
+        raise ConfigError(f"--vote {vote}: use {', '.join(RULES)}, or module:function.")
+    spec = checkpoint_of(spec)
+    check_spec(spec)
+    card = read_card(spec)
+    settings, state, sampling = divide(overrides)
+    known = card.get("task")
+    if task is None or task == known:
+        settings = {**card.get("task_settings", {}), **settings}
+    # A judge needs no problems, and the files they came from may be elsewhere by now.
+    settings = {key: value for key, value in settings.items() if key not in _FILES}
+    the_task = make_task(task or known or "jsonl", **(settings if task or known else {"instructions": None, **settings}))
+    prompt, draw = build_state(state, sampling, card, the_task)
+    if prompt.feedback == "truthful":
+        raise ConfigError(
+            'state.feedback = "truthful" tells whether an answer is right, which nobody knows while serving. Choose another: '
+            "--set state.feedback=neutral."
+        )
+    if ":" in prompt.feedback:
+        load_function(prompt.feedback)
+    choose = load_choose(vote) if ":" in vote else None
+    policy = make_policy(spec, batch_size=batch_size, dtype=dtype)
+    about = {"task": task or known, "feedback": prompt.feedback, "window": prompt.window, "round": card.get("round")}
+    served = Served(
+        name or name_of(spec), turns or card.get("turns", 5), "judge" if choose else vote, draw,
+        judged_by_function=choose is not None, about={key: value for key, value in about.items() if value is not None},
+    )  # fmt: skip
+    return Reviser(policy, prompt, the_task.judge(), choose), served
+
+
+_FILES = ("path", "train_path", "validation_path", "test_path", "shares")
+
+
+def checkpoint_of(spec: str) -> str:
+    """A run's last checkpoint; anything else as it is. Raises `DataError` for a run without one."""
+    from rise.errors import DataError
+
+    path = Path(spec.removeprefix("local:"))
+    if not (path / "config.toml").exists():
+        return spec
+    stages = [path / "base", path / "boost-one-turn", path / "boost"]
+    stages += sorted(path.glob("round-[0-9]*"), key=lambda stage: int(stage.name.removeprefix("round-")))
+    found = [stage / "checkpoint" for stage in stages if (stage / "checkpoint").is_dir()]
+    if not found:
+        raise DataError(f"{path} is a run without a checkpoint yet: rise run {path / 'config.toml'} --out {path} continues it.")
+    return str(found[-1])
+
+
+def name_of(spec: str) -> str:
+    """What clients call it.
+
+    >>> [name_of(s) for s in ("runs/nano/round-2/checkpoint", "http://host/v1#org/m", "scripted:replies.json", "my-model")]
+    ['nano-round-2', 'm', 'replies', 'my-model']
+    """
+    if "#" in spec:
+        return spec.rpartition("#")[2].rpartition("/")[2]
+    path = Path(spec.partition(":")[2] or spec)
+    if path.name == "checkpoint":
+        path = path.absolute()
+        return f"{path.parent.parent.name}-{path.parent.name}"
+    return path.stem if path.suffix == ".json" else path.name
+
+
+def suit(policy: Any, limits: Limits) -> None:
+    """Let the policy take as many at once as the server plays; a client waits less long for a dead engine than a run does."""
+    from rise.policies.http import HttpPolicy, Patience
+
+    if isinstance(policy, HttpPolicy):
+        policy.max_in_flight = limits.n_active
+        policy.patience = Patience(attempts=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=policy.patience.timeout_s)

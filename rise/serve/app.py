@@ -1,0 +1,112 @@
+"""The server: routes, the page, and how it starts and ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+import rise
+from rise.serve.chat import Chat
+from rise.serve.gate import Gate
+from rise.serve.guard import Guard
+from rise.serve.meters import Meters
+from rise.serve.revise import Reviser
+from rise.serve.schema import CHAT, ERROR, MODELS, errors
+from rise.serve.wire import ApiError, Limits, Served
+
+PAGE = {
+    "index.html": "text/html",
+    "playground.css": "text/css",
+    "playground.js": "text/javascript",
+    "stream.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+"""Files of the page and their types; nothing else is handed out."""
+
+
+def make_app(
+    reviser: Reviser, served: Served, limits: Limits | None = None, *, key: str | None = None, log_text: bool = False
+) -> FastAPI:
+    """The application. `key` None lets everybody in."""
+    limits = limits or Limits()
+    gate = Gate(limits.n_active, limits.n_waiting)
+    meters = Meters(gate)
+    chat = Chat(reviser, served, limits, gate, meters, log_text)
+    began = int(time.time())
+    files = resources.files("rise.serve") / "playground"
+    page = {name: (files / name).read_bytes() for name in PAGE}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await reviser.close()
+
+    # No /docs: its scripts come from elsewhere.
+    app = FastAPI(
+        title="rise serve", version=rise.__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
+        description="Recursive Introspection behind the chat completions API: every reply is revised over several turns.",
+    )  # fmt: skip
+    app.add_middleware(Guard, key=key, meters=meters, log_text=log_text)
+
+    @app.exception_handler(ApiError)
+    async def refuse(request: Request, error: ApiError) -> Response:
+        return JSONResponse({"error": error.error}, error.status, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def refuse_route(request: Request, error: HTTPException) -> Response:
+        body = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": None}
+        return JSONResponse({"error": body}, error.status_code, error.headers)
+
+    @app.post("/v1/chat/completions", responses=errors(400, 404, 408, 413, 415, 429, 502), openapi_extra=CHAT)
+    async def chat_completions(request: Request) -> Response:
+        """A completion, or a stream of chunks as server-sent events."""
+        return await chat.respond(request)
+
+    def model(name: str) -> dict[str, Any]:
+        turns = 1 if name.endswith("@1") else served.turns
+        ours = {**served.about, "turns": turns, "vote": served.rule, "max_turns": limits.max_turns}
+        return {"id": name, "object": "model", "created": began, "owned_by": "rise", "rise": ours}
+
+    names = dict.fromkeys([served.name, f"{served.name}@1"])
+
+    @app.get("/v1/models", responses=errors(), openapi_extra=MODELS)
+    async def models() -> Response:
+        """The model, and the same with a single turn."""
+        return JSONResponse({"object": "list", "data": [model(name) for name in names]})
+
+    @app.get("/v1/models/{name:path}", responses=errors(404))
+    async def one_model(name: str) -> Response:
+        if name not in names:
+            raise ApiError(404, f"There is no model {name[:300]!r} here.", param="model", code="model_not_found")
+        return JSONResponse(model(name))
+
+    @app.get("/health")
+    async def health() -> Response:
+        """Whether the server is up and how busy it is. It does not ask the engine."""
+        return JSONResponse({"status": "ok", "model": served.name, "active": gate.active, "waiting": gate.waiting})
+
+    @app.get("/metrics", responses=errors())
+    async def metrics() -> Response:
+        return Response(meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/", include_in_schema=False)
+    @app.get("/playground", include_in_schema=False)
+    async def index() -> Response:
+        return Response(page["index.html"], media_type=PAGE["index.html"])
+
+    @app.get("/playground/{file}", include_in_schema=False)
+    async def file(file: str) -> Response:
+        if file not in page:
+            raise HTTPException(404, "Not Found")
+        return Response(page[file], media_type=PAGE[file])
+
+    app.state.gate, app.state.meters, app.state.error_schema = gate, meters, ERROR
+    return app

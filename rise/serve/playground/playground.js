@@ -1,0 +1,180 @@
+// The page: a problem in, turns as they arrive, the vote. Text is set as text everywhere, never as markup.
+
+import { complete, models } from "./stream.js";
+
+const $ = (id) => document.getElementById(id);
+let model = null;
+let underway = null;
+
+function element(name, className, ...inside) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...inside);
+  return made;
+}
+
+function say(text, kind = "") {
+  $("status").textContent = text;
+  $("status").className = kind;
+}
+
+async function connect() {
+  $("endpoint").textContent = `${location.origin}/v1`;
+  try {
+    [model] = await models($("key").value);
+  } catch (error) {
+    if (error.status === 401) return askForKey();
+    return say(`The server cannot be reached: ${error.message}`, "trouble");
+  }
+  say("");
+  const { turns, vote, max_turns: most, task, feedback, window: shown } = model.rise;
+  $("model").textContent = model.id;
+  $("turns").max = most;
+  $("turns").value = turns;
+  if (vote === "judge") $("vote").append(new Option("the server's judge", "judge"));
+  $("vote").value = vote;
+  const facts = [`${turns} turns`];
+  if (feedback) facts.push(`${feedback} feedback`, shown === undefined ? "all attempts shown" : `last ${shown} shown`);
+  if (task) facts.unshift(`task ${task}`);
+  $("about").textContent = facts.join(" · ");
+}
+
+function askForKey() {
+  $("key-field").hidden = false;
+  $("key").focus();
+  say($("key").value ? "That key does not fit." : "This server wants a key.", "trouble");
+}
+
+function turnItem(turn, previous) {
+  const facts = [element("b", "", `Turn ${turn.turn}`)];
+  const answer = element("span", "answer");
+  if (turn.answer === null) answer.textContent = "no answer";
+  else answer.append("answer ", element("code", "", turn.answer));
+  facts.push(answer);
+  const same = previous && turn.answer !== null && previous.answer === turn.answer;
+  if (same) facts.push(element("span", "", "as before"));
+  if (turn.completion_tokens !== null) facts.push(element("span", "", `${turn.completion_tokens} tokens`));
+  if (turn.finish_reason === "length") facts.push(element("span", "", "cut at the limit"));
+  const item = element("li", same ? "turn same" : "turn", element("p", "says", ...facts), element("pre", "", turn.reply));
+  if (turn.feedback !== null) item.append(element("p", "feedback", turn.feedback));
+  return item;
+}
+
+/** Votes so far by the words of the answers; the server's own count, which knows equal answers, replaces it at the end. */
+function countByWords(turns) {
+  const counted = new Map();
+  for (const turn of turns) {
+    if (turn.answer === null) continue;
+    if (!counted.has(turn.answer)) counted.set(turn.answer, []);
+    counted.get(turn.answer).push(turn.turn);
+  }
+  return [...counted].map(([answer, at]) => ({ answer, turns: at })).sort((a, b) => b.turns.length - a.turns.length);
+}
+
+function showTally(answers, winner, total) {
+  $("tally").replaceChildren(
+    ...answers.map(({ answer, turns }) => {
+      const filled = element("span");
+      filled.style.width = `${(100 * turns.length) / total}%`;
+      const count = element("span", "count", `${turns.length} of ${total} · ${turns.length > 1 ? "turns" : "turn"} ${turns.join(", ")}`);
+      return element("li", answer === winner ? "winner" : "", element("code", "", answer), element("span", "bar", filled), count);
+    }),
+  );
+}
+
+function showVote(rise, content) {
+  const { vote, chosen_turn: chosen, n_turns: n, stopped } = rise;
+  const words = [];
+  if (vote) words.push(element("code", "", vote.answer), `  from turn ${chosen}`);
+  else words.push(`No reply holds an answer; this is turn ${chosen}, the last.`);
+  if (vote && n > 1) words.push(`, given in ${vote.votes} of ${n} turns`);
+  const why = { agree: "; two turns in a row agreed", budget: "; the token budget ended the turns", context: "; the context is full" }[stopped];
+  if (why) words.push(why);
+  $("verdict").replaceChildren(...words);
+  showTally(vote ? vote.answers : [], vote?.answer, n);
+  $("content").textContent = content;
+  $("content").hidden = false;
+  const item = $("turns-list").children[chosen - 1];
+  if (item) {
+    item.classList.add("chosen");
+    item.querySelector(".says").append(element("span", "badge", "handed out"));
+  }
+}
+
+async function ask() {
+  const problem = $("problem").value;
+  if (!problem.trim() || underway) return;
+  if (!model) await connect();
+  if (!model) return;
+  underway = new AbortController();
+  $("ask").disabled = true;
+  $("stop").hidden = false;
+  $("turns-list").replaceChildren();
+  $("tally").replaceChildren();
+  $("verdict").textContent = "";
+  $("usage").textContent = "";
+  $("content").hidden = true;
+  $("result").hidden = true;
+  $("log").hidden = true;
+  const wanted = Number($("turns").value) || model.rise.turns;
+  const body = { model: model.id, messages: [{ role: "user", content: problem }], rise: { turns: wanted, vote: $("vote").value, return_turns: true } };
+  if ($("temperature").value !== "") body.temperature = Number($("temperature").value);
+  const began = performance.now();
+  const turns = [];
+  let content = "";
+  say(`Turn 1 of ${wanted} …`, "working");
+  try {
+    for await (const chunk of complete(body, { key: $("key").value, signal: underway.signal })) {
+      if (chunk.usage) showUsage(chunk.usage, performance.now() - began);
+      const [choice] = chunk.choices;
+      if (!choice) continue;
+      content += choice.delta.content ?? "";
+      const turn = choice.rise?.turn;
+      if (turn) {
+        $("log").hidden = $("result").hidden = false;
+        $("turns-list").append(turnItem(turn, turns.at(-1)));
+        turns.push(turn);
+        showTally(countByWords(turns), null, turns.length);
+        $("verdict").textContent = "Votes so far";
+        say(turns.length < wanted ? `Turn ${turns.length + 1} of ${wanted} …` : "Counting …", "working");
+      } else if (choice.rise) {
+        showVote(choice.rise, content);
+      }
+    }
+    say(`Done in ${((performance.now() - began) / 1000).toFixed(1)} s.`);
+  } catch (error) {
+    if (error.name === "AbortError") say(`Stopped after ${turns.length} ${turns.length === 1 ? "turn" : "turns"}.`);
+    else if (error.status === 401) askForKey();
+    else say(error.message, "trouble");
+  } finally {
+    underway = null;
+    $("ask").disabled = false;
+    $("stop").hidden = true;
+  }
+}
+
+function showUsage(usage, ms) {
+  const hidden = usage.completion_tokens_details.reasoning_tokens;
+  const rate = Math.round(usage.completion_tokens / (ms / 1000));
+  $("usage").textContent =
+    `${usage.completion_tokens} tokens written, ${hidden} of them in other turns; ${usage.prompt_tokens} read. ${rate} tokens/s.`;
+}
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  ask();
+});
+$("stop").addEventListener("click", () => underway?.abort());
+$("key").addEventListener("change", connect);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    $("form").requestSubmit();
+  } else if (event.key === "Escape") underway?.abort();
+  else if (event.key === "/" && !event.target.closest("input, textarea, select")) {
+    event.preventDefault();
+    $("problem").focus();
+  }
+});
+connect();
+$("problem").focus();

@@ -1,0 +1,180 @@
+"""One conversation, turned over: reply, feedback, reply, …, then the vote. The state is built as in training."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rise.errors import RiseError
+from rise.judge import Judge, answer_of
+from rise.policy import Policy, Reply, Request, Sampling, stream_seed
+from rise.prompt import Prompt
+from rise.serve.vote import Ballot, Choose, Group
+from rise.task import Problem
+from rise.trajectory import Message, Turn
+
+LONG_CHARS = 20_000
+"""Beyond this, rendering and answer extraction leave the event loop."""
+
+
+class TooLong(RiseError):
+    """The conversation as sent leaves no room for a reply."""
+
+
+class Refused(RiseError):
+    """The chat template will not render the conversation as sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one request wants of each of its choices."""
+
+    messages: tuple[Message, ...]
+    """The conversation as sent, the first state; its last message is the question."""
+    sampling: Sampling
+    turns: int
+    rule: str
+    seed: int
+    stop: tuple[str, ...] = ()
+    """Each reply ends before the first of these."""
+    budget: int | None = None
+    """Tokens that all turns of one choice may write together; None for no bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one choice."""
+
+    turns: tuple[Turn, ...]
+    groups: tuple[Group, ...]
+    winner: Group | None
+    """None where no reply holds an answer."""
+    chosen: int
+    """Number of the turn that is handed out, from 1: the earliest with the winning answer, else the last."""
+    stopped: str
+    """Why there is no further turn: `turns`, `agree`, `budget` or `context`."""
+
+    @property
+    def reply(self) -> Turn:
+        return self.turns[self.chosen - 1]
+
+
+OnTurn = Callable[[Turn, int], None]
+"""Told of each turn and its number as it comes in."""
+
+
+class Reviser:
+    """A policy with the state, judge and vote it is served with."""
+
+    def __init__(self, policy: Policy, prompt: Prompt, judge: Judge, choose: Choose | None = None) -> None:
+        self.policy, self.prompt, self.judge, self.choose = policy, prompt, judge, choose
+        self.renderer: Any = getattr(policy, "renderer", None)
+        self.max_length: int | None = getattr(policy, "max_length", None)
+        # Comparing formulas may take seconds in a worker process; its threads are not those that `local:` generates in.
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rise-vote")
+
+    async def revise(self, ask: Ask, choice: int, on_turn: OnTurn) -> Outcome:
+        """Play one choice to its end. Raises `TooLong` or `Refused` for what no engine could answer, `PolicyError` for an
+        engine that cannot."""
+        first = self.prompt.opened(ask.messages)
+        problem = Problem("served", ask.messages[-1].content, gold="")
+        turns: list[Turn] = []
+        ballot = Ballot(self.judge.same)
+        left, stopped = ask.budget, "turns"
+        while len(turns) < ask.turns:
+            state = self.prompt.continued(first, turns)
+            prompt_ids = await self._rendered(state, begun=bool(turns))
+            if prompt_ids is None and self.policy.takes_ids:
+                stopped = "context"
+                break
+            most = ask.sampling.max_new_tokens
+            sampling = replace(ask.sampling, max_new_tokens=most if left is None else min(most, left))
+            seed = stream_seed(ask.seed, choice, len(turns))
+            [reply] = await self.policy.reply(Request(state, sampling, (seed,), prompt_ids))
+            turn = await self._read(problem, cut(reply, ask.stop))
+            await self._cast(ballot, turn.answer)
+            if left is not None:
+                left -= reply.n_reply_tokens or 0
+            stopped = self._stop(ask, ballot, len(turns) + 1, left)
+            if not stopped:
+                turn = replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
+            turns.append(turn)
+            on_turn(turn, len(turns))
+            if stopped:
+                break
+        return await self._outcome(ask, turns, ballot, stopped)
+
+    @staticmethod
+    def _stop(ask: Ask, ballot: Ballot, n: int, left: int | None) -> str:
+        """Why turn `n` was the last one; empty where another follows."""
+        if ask.rule == "agree" and ballot.agreed:
+            return "agree"
+        if n >= ask.turns:
+            return "turns"
+        return "budget" if left is not None and left <= 0 else ""
+
+    async def _rendered(self, state: tuple[Message, ...], *, begun: bool) -> tuple[int, ...] | None:
+        """Token ids of the state; None where the engine renders for itself, or where attempts have filled the context."""
+        if not self.policy.takes_ids:
+            return None
+        try:
+            if sum(len(message.content) for message in state) > LONG_CHARS:
+                ids = await asyncio.get_running_loop().run_in_executor(self._threads, self.renderer.prompt_ids, state)
+            else:
+                ids = self.renderer.prompt_ids(state)
+        except RiseError as error:
+            raise Refused(str(error)) from error
+        if self.max_length is None or len(ids) < self.max_length:
+            return tuple(ids)
+        if begun:
+            return None
+        raise TooLong(
+            f"the conversation has {len(ids)} tokens, but the model was built for {self.max_length} with the reply: shorten it."
+        )
+
+    async def _read(self, problem: Problem, reply: Reply) -> Turn:
+        turn = Turn(reply.text, finish=reply.finish, n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens)
+        if len(reply.text) > LONG_CHARS:
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._threads, answer_of, self.judge, problem.question, reply.text)
+        else:
+            answer = answer_of(self.judge, problem.question, reply.text)
+        return replace(turn, answer=answer)
+
+    async def _cast(self, ballot: Ballot, answer: str | None) -> None:
+        if answer is None or not ballot.groups or any(answer == group.answer for group in ballot.groups[:1]):
+            ballot.cast(answer)  # nothing to compare that takes time
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._threads, ballot.cast, answer)
+
+    async def _outcome(self, ask: Ask, turns: list[Turn], ballot: Ballot, stopped: str) -> Outcome:
+        if ask.rule == "judge" and self.choose is not None:
+            loop = asyncio.get_running_loop()
+            index = await loop.run_in_executor(self._threads, self.choose, ask.messages, tuple(turns))
+            if index is not None and not (isinstance(index, int) and 0 <= index < len(turns)):
+                raise RiseError(
+                    f"--vote's function returned {index!r} for {len(turns)} turns; expected None or 0 … {len(turns) - 1}."
+                )
+            # It has named a turn, so that one is handed out, not an earlier one with the same answer.
+            winner, chosen = (None, len(turns)) if index is None else (ballot.last[index], index + 1)
+        else:
+            winner = ballot.winner(ask.rule)
+            chosen = winner.turns[0] if winner else len(turns)
+        return Outcome(tuple(turns), tuple(ballot.groups), winner, chosen, stopped)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self.policy.close()
+
+
+def cut(reply: Reply, stop: Sequence[str]) -> Reply:
+    """The reply up to the first of the stop texts in it.
+
+    >>> cut(Reply("a. b. c", None, "length", 1, 7), ["c", ". b"]).text
+    'a'
+    """
+    ends = [at for text in stop if (at := reply.text.find(text)) >= 0]
+    return replace(reply, text=reply.text[: min(ends)].rstrip(), finish="stop") if ends else reply

@@ -1,0 +1,43 @@
+"""Start the server and say where it is."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import uvicorn
+
+from rise.serve.wire import Served
+
+
+class Announced(uvicorn.Server):
+    """Says where it listens once it does: with port 0 nobody knows before."""
+
+    def __init__(self, config: uvicorn.Config, served: Served) -> None:
+        super().__init__(config)
+        self.served = served
+
+    async def startup(self, *args: Any, **kwargs: Any) -> None:
+        await super().startup(*args, **kwargs)
+        if self.should_exit:
+            return
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        one = "1 turn" if self.served.turns == 1 else f"{self.served.turns} turns, vote {self.served.rule}"
+        print(f"{self.served.name} ({one}) at {where}/v1; {self.served.name}@1 for a single turn", flush=True)
+        print(f"Playground: {where}/   Ctrl-C ends it.", flush=True)
+
+
+def run(app: Any, served: Served, *, host: str, port: int) -> None:
+    """Serve until interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("rise.serve").setLevel(logging.INFO)
+    Announced(config_of(app, host=host, port=port), served).run()
+
+
+def config_of(app: Any, *, host: str, port: int) -> uvicorn.Config:
+    """As we run it everywhere: our log instead of uvicorn's, which prints paths as they were typed."""
+    return uvicorn.Config(
+        app, host=host, port=port, log_config=None, access_log=False, server_header=False, lifespan="on",
+        timeout_keep_alive=30, timeout_graceful_shutdown=10, backlog=2048,
+    )  # fmt: skip

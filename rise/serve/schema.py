@@ -1,0 +1,95 @@
+"""What /openapi.json says of requests and errors: bodies are read by `wire`, so FastAPI cannot know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rise.serve.wire import ChatRequest
+
+ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+
+REASONS = {
+    400: "What was sent cannot be answered; `param` names the parameter.",
+    401: "A key is needed.",
+    404: "No such model.",
+    408: "The body was too slow.",
+    413: "The body is too large.",
+    415: "Not JSON.",
+    429: "All places are taken; Retry-After says when to come back.",
+    502: "The engine gave no reply.",
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route: those statuses, and 401."""
+    body = {"application/json": {"schema": ERROR}}
+    return {status: {"description": REASONS[status], "content": body} for status in (401, *statuses)}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without `$defs`, which have no place in the middle of an OpenAPI document."""
+    definitions = schema.pop("$defs", {})
+
+    def inline(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inline(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return inline(definitions[node["$ref"].rpartition("/")[2]])
+        return {key: inline(value) for key, value in node.items()}
+
+    return inline(schema)
+
+
+_OBJECT = {"type": "object"}
+_COMPLETION: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "object", "created", "model", "choices", "usage", "rise"],
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"const": "chat.completion"},
+        "created": {"type": "integer"},
+        "model": {"type": "string"},
+        "choices": {
+            "type": "array",
+            "minItems": 1,
+            "items": {**_OBJECT, "required": ["index", "message", "finish_reason", "rise"]},
+        },
+        "usage": {"type": ["object", "null"]},
+        "rise": {**_OBJECT, "required": ["n_turns", "chosen_turn", "stopped", "vote"]},
+    },
+}
+
+CHAT: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _inlined(ChatRequest.model_json_schema())}}},
+    "responses": {
+        "200": {
+            "description": "The completion, or its chunks.",
+            "content": {"application/json": {"schema": _COMPLETION}, "text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+}
+MODELS: dict[str, Any] = {
+    "responses": {
+        "200": {
+            "description": "The models.",
+            "content": {"application/json": {"schema": {**_OBJECT, "required": ["object", "data"]}}},
+        }
+    }
+}
