@@ -6,6 +6,7 @@ import pytest
 from conftest import problem, turn
 
 from rise.answers import extract
+from rise.config import Demonstration
 from rise.errors import ConfigError
 from rise.presets import DEMONSTRATION
 from rise.prompt import FEEDBACK_TEXTS, Prompt

@@ -234,3 +234,18 @@ def test_a_stream_waits_in_silence_no_longer_than_its_heartbeat():
             lines = [line for line in response.iter_lines() if line]
     assert lines[0] == ": working"
     assert lines[-1] == "data: [DONE]"
+
+
+def test_under_self_refine_a_critique_stands_between_turns_and_is_counted():
+    policy = Recording()
+    policy.script = lambda messages, seed: "too big" if messages[-1].content == "Why?" else r"\boxed{5}"
+    with serving(policy, prompt=Prompt(feedback="self-refine", feedback_text="Again.", critique_text="Why?"), turns=2) as server:
+        data = server.ask("q", rise={"return_turns": True}).json()
+    assert [state(r)[1:] for r in policy.asked] == [
+        [],
+        [("assistant", r"\boxed{5}"), ("user", "Why?")],
+        [("assistant", r"\boxed{5}"), ("user", "Why?"), ("assistant", "too big"), ("user", "Again.")],
+    ]
+    assert [turn.get("critique") for turn in data["rise"]["turns"]] == ["too big", None]
+    assert data["usage"]["prompt_tokens"] == 1 + 3 + 6
+    assert data["usage"]["completion_tokens"] == 1 + 2 + 1

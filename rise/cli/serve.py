@@ -41,6 +41,9 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1, help="Most kilobytes of a request.")] = 1024,
     batch_size: Annotated[int, typer.Option(min=1, help="Replies generated together by a local policy.")] = 32,
     dtype: Annotated[str, typer.Option(help="Of a local policy's weights: float32, bfloat16 or float16.")] = "float32",
+    chat_format: Annotated[
+        str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
+    ] = None,
     log_text: Annotated[bool, typer.Option("--log-text", help="Write what is asked and replied into the log.")] = False,
 ) -> None:
     """Serve a model that corrects its own answers to any client of the chat completions API, with a page to try it.
@@ -64,7 +67,7 @@ def serve(
             f"--host {host} lets others in, and $RISE_API_KEY is not set. Set it to a secret that clients "
             "will send, or stay on 127.0.0.1."
         )
-    reviser, served = assemble(policy, name, turns, vote, task, set_ or [], batch_size, dtype)
+    reviser, served = assemble(policy, name, turns, vote, task, set_ or [], batch_size, dtype, chat_format)
     most = getattr(reviser.policy, "max_in_flight", 32)
     limits = Limits(
         n_active=active or most, n_waiting=queue, max_turns=max(max_turns, served.turns),
@@ -75,7 +78,15 @@ def serve(
 
 
 def assemble(
-    spec: str, name: str | None, turns: int | None, vote: str, task: str | None, overrides: list[str], batch_size: int, dtype: str
+    spec: str,
+    name: str | None,
+    turns: int | None,
+    vote: str,
+    task: str | None,
+    overrides: list[str],
+    batch_size: int,
+    dtype: str,
+    chat_format: str | None = None,
 ) -> tuple[Any, Any]:
     """(Reviser, Served) for a policy spec or a run. Raises `RiseError` for what cannot be served."""
     from rise.cli.evaluate import build_state, divide, read_card
@@ -112,7 +123,7 @@ def assemble(
     if ":" in prompt.feedback:
         load_function(prompt.feedback)
     choose = load_choose(vote) if ":" in vote else None
-    policy = make_policy(spec, batch_size=batch_size, dtype=dtype)
+    policy = make_policy(spec, batch_size=batch_size, dtype=dtype, chat_format=chat_format)
     about = {"task": task or known, "feedback": prompt.feedback, "window": prompt.window, "round": card.get("round")}
     served = Served(
         name or name_of(spec), turns or card.get("turns", 5), "judge" if choose else vote, draw,

@@ -84,9 +84,10 @@ def attempt(turn: Turn, number: int) -> str:
 
 def shown(turn: Turn, number: int) -> dict[str, Any]:
     """One turn where turns are returned; what is unknown is null."""
+    critique = {"critique": turn.critique.reply} if turn.critique else {}
     return {
-        "turn": number, "reply": turn.reply, "answer": turn.answer, "feedback": turn.feedback, "finish_reason": turn.finish,
-        "prompt_tokens": turn.n_prompt_tokens, "completion_tokens": turn.n_reply_tokens,
+        "turn": number, "reply": turn.reply, "answer": turn.answer, **critique, "feedback": turn.feedback,
+        "finish_reason": turn.finish, "prompt_tokens": turn.n_prompt_tokens, "completion_tokens": turn.n_reply_tokens,
     }  # fmt: skip
 
 
@@ -109,8 +110,11 @@ def verdict(outcome: Outcome, return_turns: bool) -> dict[str, Any]:
 
 
 def usage(outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
-    """Tokens of all turns of all choices; None where the engine does not say. Reasoning is what is not the content."""
-    turns = [turn for outcome in outcomes for turn in outcome.turns]
+    """Tokens of all turns (and critiques) of all choices; None where the engine does not say.
+
+    Reasoning is what is not the content.
+    """
+    turns = [drawn for outcome in outcomes for turn in outcome.turns for drawn in (turn, turn.critique) if drawn]
     if any(turn.n_prompt_tokens is None or turn.n_reply_tokens is None for turn in turns):
         return None
     prompt = sum(turn.n_prompt_tokens or 0 for turn in turns)

@@ -37,6 +37,11 @@ class Meters:
 
     def turn(self, turn: Turn) -> None:
         self.turns.inc()
+        self._count(turn)
+        if turn.critique:
+            self._count(turn.critique)
+
+    def _count(self, turn: Turn) -> None:
         self.tokens.labels("prompt").inc(turn.n_prompt_tokens or 0)
         self.tokens.labels("completion").inc(turn.n_reply_tokens or 0)
 

@@ -62,6 +62,37 @@ class Outcome:
         return self.turns[self.chosen - 1]
 
 
+@dataclass(slots=True)
+class _Drawn:
+    """What one choice has drawn from the policy so far."""
+
+    ask: Ask
+    choice: int
+    n: int = 0
+    n_tokens: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """Tokens left of the budget; None without one."""
+        return None if self.ask.budget is None else self.ask.budget - self.n_tokens
+
+    @property
+    def spent(self) -> bool:
+        return self.left is not None and self.left <= 0
+
+    @property
+    def sampling(self) -> Sampling:
+        most = self.ask.sampling.max_new_tokens
+        return replace(self.ask.sampling, max_new_tokens=most if self.left is None else min(most, self.left))
+
+    def seed(self) -> int:
+        return stream_seed(self.ask.seed, self.choice, self.n)
+
+    def count(self, reply: Reply) -> None:
+        self.n += 1
+        self.n_tokens += reply.n_reply_tokens or 0
+
+
 OnTurn = Callable[[Turn, int], None]
 """Told of each turn and its number as it comes in."""
 
@@ -83,29 +114,35 @@ class Reviser:
         problem = Problem("served", ask.messages[-1].content, gold="")
         turns: list[Turn] = []
         ballot = Ballot(self.judge.same)
-        left, stopped = ask.budget, "turns"
-        while len(turns) < ask.turns:
-            state = self.prompt.continued(first, turns)
-            prompt_ids = await self._rendered(state, begun=bool(turns))
-            if prompt_ids is None and self.policy.takes_ids:
+        drawn = _Drawn(ask, choice)
+        stopped = ""
+        while not stopped:
+            reply = await self._reply(drawn, self.prompt.continued(first, turns), begun=bool(turns))
+            if reply is None:
                 stopped = "context"
                 break
-            most = ask.sampling.max_new_tokens
-            sampling = replace(ask.sampling, max_new_tokens=most if left is None else min(most, left))
-            seed = stream_seed(ask.seed, choice, len(turns))
-            [reply] = await self.policy.reply(Request(state, sampling, (seed,), prompt_ids))
             turn = await self._read(problem, cut(reply, ask.stop))
             await self._cast(ballot, turn.answer)
-            if left is not None:
-                left -= reply.n_reply_tokens or 0
-            stopped = self._stop(ask, ballot, len(turns) + 1, left)
+            stopped = self._stop(ask, ballot, len(turns) + 1, drawn.left)
+            if not stopped and self.prompt.refines:
+                critique = await self._reply(drawn, self.prompt.criticised(first, [*turns, turn]), begun=True)
+                if critique is not None:
+                    turn = replace(turn, critique=_unjudged(critique))
+                stopped = "context" if critique is None else "budget" if drawn.spent else ""
             if not stopped:
                 turn = replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
             turns.append(turn)
             on_turn(turn, len(turns))
-            if stopped:
-                break
         return await self._outcome(ask, turns, ballot, stopped)
+
+    async def _reply(self, drawn: _Drawn, state: tuple[Message, ...], *, begun: bool) -> Reply | None:
+        """The next reply of a choice; None where attempts have left no room for one."""
+        prompt_ids = await self._rendered(state, begun=begun)
+        if prompt_ids is None and self.policy.takes_ids:
+            return None
+        [reply] = await self.policy.reply(Request(state, drawn.sampling, (drawn.seed(),), prompt_ids))
+        drawn.count(reply)
+        return reply
 
     @staticmethod
     def _stop(ask: Ask, ballot: Ballot, n: int, left: int | None) -> str:
@@ -136,13 +173,13 @@ class Reviser:
         )
 
     async def _read(self, problem: Problem, reply: Reply) -> Turn:
-        turn = Turn(reply.text, finish=reply.finish, n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens)
+        """The turn with the answer that the judge reads in it."""
         if len(reply.text) > LONG_CHARS:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._threads, answer_of, self.judge, problem.question, reply.text)
         else:
             answer = answer_of(self.judge, problem.question, reply.text)
-        return replace(turn, answer=answer)
+        return replace(_unjudged(reply), answer=answer)
 
     async def _cast(self, ballot: Ballot, answer: str | None) -> None:
         if answer is None or not ballot.groups or any(answer == group.answer for group in ballot.groups[:1]):
@@ -168,6 +205,10 @@ class Reviser:
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await self.policy.close()
+
+
+def _unjudged(reply: Reply) -> Turn:
+    return Turn(reply.text, finish=reply.finish, n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens)
 
 
 def cut(reply: Reply, stop: Sequence[str]) -> Reply:

@@ -56,6 +56,7 @@ function turnItem(turn, previous) {
   if (turn.completion_tokens !== null) facts.push(element("span", "", `${turn.completion_tokens} tokens`));
   if (turn.finish_reason === "length") facts.push(element("span", "", "cut at the limit"));
   const item = element("li", same ? "turn same" : "turn", element("p", "says", ...facts), element("pre", "", turn.reply));
+  if (turn.critique) item.append(element("p", "feedback", turn.critique));
   if (turn.feedback !== null) item.append(element("p", "feedback", turn.feedback));
   return item;
 }
