@@ -1,6 +1,7 @@
 """`rise compare`: runs beside each other on the same problems, differences pair by pair, worked out by hand."""
 
 import json
+import shutil
 
 import pytest
 from synthetic_run import BOOST, ROUND_1, held_out, same, write_run
@@ -92,6 +93,14 @@ def test_the_vote_at_its_own_best_temperature_is_set_beside_the_turns(two):
     # wrong answers, so right; 6 and 7 lose. 6/8, and the same six as the vote at its best: difference 0.
     assert row["m1@t5"]["value"] == 0.75
     assert row["m1@t5-m5@t1 at best temperature"]["value"] == 0.0
+
+
+def test_a_lone_evaluation_stands_beside_runs(two, tmp_path):
+    lone = tmp_path / "by-hand"
+    shutil.copytree(two[1].stage("round-1").path, lone)
+    entries = read_entries([two[0].path, lone], same)
+    assert [(e.label, e.trained_tokens) for e in entries] == [("plain", 1000), ("by-hand", None)]
+    assert to_json(entries)["runs"][1]["minus_first"]["m1@t1"]["value"] == 0.25
 
 
 def test_what_cannot_be_compared_is_said(two, tmp_path):

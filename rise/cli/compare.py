@@ -10,7 +10,11 @@ import typer
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Runs (their last stage), or stages: RUN/round-1. Differences are against the first.")
+        list[Path],
+        typer.Argument(
+            help="Runs (their last stage), stages (RUN/round-1), or what rise evaluate --out wrote. Differences are against the "
+            "first, which must be of a run."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Write compare.md, compare.json and compare.svg into this directory.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +24,10 @@ from rise.run_dir import RunDir, StageDir
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row: a stage of a run."""
+    """One row: a stage of a run, or what `rise evaluate --out` wrote."""
 
     label: str
     stage: StageDir
-    config: dict[str, Any]
     metrics: dict[str, Any]
     scores: Scores
     trained_tokens: int | None
@@ -59,15 +57,27 @@ def find_stage(path: Path) -> tuple[RunDir, StageDir]:
     run = RunDir(path.parent)
     if not run.config.exists():
         raise DataError(f"{path} is no run and no stage of one: there is no config.toml in it or beside it.")
+    return run, _measured(path)
+
+
+def _find(path: Path) -> tuple[RunDir | None, StageDir]:
+    """The same, or the directory of a lone evaluation, which belongs to no run."""
+    if not any((place / "config.toml").exists() for place in (path, path.parent)) and (path / "held-out.jsonl").exists():
+        return None, _measured(path)
+    return find_stage(path)
+
+
+def _measured(path: Path) -> StageDir:
     if not (path / "metrics.json").exists():
         raise DataError(f"{path}: this stage has not been measured.")
-    return run, StageDir(path)
+    return StageDir(path)
 
 
 def read_entries(paths: Sequence[Path], same: Same) -> list[Entry]:
     """The rows. Raises `DataError` where runs have not the same turns and samples: their numbers have other names."""
-    found = [find_stage(path) for path in paths]
-    entries = [_entry(run, stage, same, named_by_run=_alone(found, i)) for i, (run, stage) in enumerate(found)]
+    found = [_find(path) for path in paths]
+    runs = [run.path.resolve() for run, _ in found if run]
+    entries = [_entry(run, stage, same, alone=run is not None and runs.count(run.path.resolve()) == 1) for run, stage in found]
     shapes = {(entry.n_turns, entry.n_samples) for entry in entries}
     if len(shapes) > 1:
         shown = " and ".join(f"{k} turns with {s} samples" for k, s in sorted(shapes))
@@ -75,29 +85,24 @@ def read_entries(paths: Sequence[Path], same: Same) -> list[Entry]:
     return entries
 
 
-def _alone(found: Sequence[tuple[RunDir, StageDir]], index: int) -> bool:
-    return sum(run.path.resolve() == found[index][0].path.resolve() for run, _ in found) == 1
-
-
-def _entry(run: RunDir, stage: StageDir, same: Same, *, named_by_run: bool) -> Entry:
-    config = tomllib.loads(run.config.read_text(encoding="utf-8"))
+def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> Entry:
+    """`alone`: no other stage of the run is compared, so that its name says enough."""
     metrics = stage.read_metrics()
     turns = len(metrics["accuracy_by_turn"])
-    shown = config.get("evaluate", {}).get("state") or config.get("state", {})
-    truthful = shown.get("feedback") == "truthful"
     records = list(read_held_out(stage.held_out))
-    number = int(stage.name.split("-")[1]) if stage.name.startswith("round-") else 0
-    trained = sum(n for k, n in trained_tokens(run).items() if k <= number)
+    truthful = any(len(record.run) < turns for record in records)  # an oracle has stopped some
+    label, trained = stage.path.resolve().name, 0
+    if run is not None:
+        number = int(stage.name.split("-")[1]) if stage.name.startswith("round-") else 0
+        trained = sum(n for k, n in trained_tokens(run).items() if k <= number)
+        label = run.path.resolve().name
+        if not (alone and run.stages()[-1].name == stage.name):
+            label += f", {stage_title(stage.name)}"
     folder = TemperatureDir(stage.path / "temperature")
     best = json.loads(folder.found.read_text(encoding="utf-8")) if folder.found.exists() else None
     at_best = list(read_held_out(folder.held_out)) if best else []
-    title = run.path.resolve().name
-    last = run.stages()[-1].name == stage.name
-    return Entry(
-        title if named_by_run and last else f"{title}, {stage_title(stage.name)}", stage, config, metrics,
-        score(records, same, turns=turns, truthful=truthful), trained or None, best,
-        score(at_best, same, turns=1),
-    )  # fmt: skip
+    scores = score(records, same, turns=turns, truthful=truthful)
+    return Entry(label, stage, metrics, scores, trained or None, best, score(at_best, same, turns=1))
 
 
 def names(entry: Entry) -> list[str]:
