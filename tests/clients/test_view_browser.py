@@ -1,0 +1,353 @@
+"""The viewer in a real browser: filter, open, step, differences, search, light and dark, a phone, a copy from disk, hostile text.
+
+Screenshots for a person to look at: build/screenshots/view-*.png.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from synthetic_run import turn
+from view_run import MARKUP, write_viewed
+
+from rise.jsonl import dumps, write_jsonl
+from rise.trajectory import Trajectory, to_json
+from rise.view.export import export
+from rise.view.library import Library
+
+playwright = pytest.importorskip("playwright.sync_api", reason="make test-clients installs it")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "build/screenshots"
+AXE = "axe-core@4.14.1"
+HELD_OUT = "#/0/round-1/held-out"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def viewing(*runs):
+    """The address of `rise view` over these runs, as a person starts it."""
+    command = [sys.executable, "-m", "rise.cli.main", "view", *map(str, runs), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        try:
+            assert server.stdout
+            yield re.search(r"http://\S+", server.stdout.readline())[0]
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_viewed(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def address(run):
+    with viewing(run.path) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(browser):
+    """A page at an address; whatever goes wrong in it, or is refused by its policy, fails the test at its end."""
+    contexts, troubles = [], []
+
+    def open_(address, *, size=(1280, 800), dark=False, bypass_csp=False):
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", bypass_csp=bypass_csp
+        )
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        page.on(
+            "request", lambda r: troubles.append(r.url) if not r.url.startswith((address.split("#")[0][:16], "data:")) else None
+        )
+        page.goto(address)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def shot(page, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"view-{name}.png")
+
+
+def titles(page):
+    """Problem ids of the records that the list shows, by the address each would open."""
+    return page.evaluate("rise.app.browser.shown.map((n) => rise.app.browser.rows[n][0])")
+
+
+def count(page, text):
+    page.wait_for_function("(text) => document.querySelector('.count').textContent.startsWith(text)", arg=text)
+
+
+def test_filter_by_outcome_by_turn_and_by_kind(open_page, address):
+    page = open_page(f"{address}{HELD_OUT}")
+    count(page, "8 records")
+    page.keyboard.press("1")  # fixed
+    count(page, "2 of 8")
+    assert titles(page) == ["p0002", "p0003"] and "show=fixed" in page.url
+    page.get_by_role("button", name=re.compile("^never right")).click()
+    count(page, "2 of 8")
+    assert titles(page) == ["p0006", "p0007"]
+    page.keyboard.press("0")
+    page.get_by_label("Turn", exact=True).select_option("3")
+    page.get_by_label("Verdict at that turn").select_option("+")  # wrong at turn 2, right at 3
+    count(page, "2 of 8")
+    assert titles(page) == ["p0003", "p0004"]
+    page.get_by_label("Task: kind, level, subject").select_option("kind sum")
+    count(page, "1 of 8")
+    assert titles(page) == ["p0003"]
+    page.reload()  # the address holds all of it
+    count(page, "1 of 8")
+    shot(page, "filter")
+
+
+def test_open_step_and_see_what_changed_and_the_vote(open_page, address):
+    page = open_page(f"{address}{HELD_OUT}?show=fixed")
+    count(page, "2 of 8")
+    page.keyboard.press("j")
+    page.wait_for_selector("section.turn")
+    assert page.locator(".problem code").first.text_content() == "p0002"
+    first, second, third = (page.locator("section.turn").nth(k) for k in range(3))
+    assert first.locator(".verdict").text_content() == "wrong" and second.locator(".verdict").text_content() == "right"
+    assert second.locator("del").all_text_contents() == ["90"] and second.locator("ins").all_text_contents() == ["42"]
+    assert second.locator(".picked").text_content() == "42"
+    assert "word for word as before" in third.text_content() and third.locator("ins").count() == 0
+    votes = page.locator(".vote").first
+    assert [li.get_attribute("class") for li in votes.locator("li").all()] == ["w", "r wins"]
+    assert votes.locator(".step").all_text_contents() == ["0", "0.5", "1", "1", "1"]
+    shot(page, "open")
+    page.keyboard.press("d")
+    page.wait_for_function("() => !document.querySelector('ins')")
+    page.keyboard.press("j")
+    page.wait_for_function("() => document.querySelector('.problem code')?.textContent === 'p0003'")
+    page.keyboard.press("l")
+    page.keyboard.press("l")
+    assert page.evaluate("document.activeElement.dataset.k") == "1"
+    page.keyboard.press("k")
+    page.wait_for_function("() => document.querySelector('.problem code')?.textContent === 'p0002'")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".empty")
+
+
+def test_another_stage_beside_it(open_page, address):
+    page = open_page(f"{address}{HELD_OUT}?row=2")
+    page.locator(".elsewhere .chip").wait_for()
+    page.keyboard.press("c")
+    page.wait_for_selector(".columns.several")
+    assert [h.text_content() for h in page.locator("h3.stage").all()] == ["round 1", "boost"]
+    assert page.locator(".column").nth(1).locator("section.turn .verdict").all_text_contents()[:5] == ["wrong"] * 5
+    shot(page, "beside")
+
+
+def test_search_looks_into_replies(open_page, address):
+    page = open_page(f"{address}{HELD_OUT}")
+    count(page, "8 records")
+    page.keyboard.press("/")
+    page.keyboard.type("i cannot SAY")
+    count(page, "1 of 8")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.problem code')?.textContent === 'p0007'")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "parts"),
+    [
+        ("2+2=5\n####5", "2+2=4\n####4",
+         [["same", "2+2="], ["gone", "5"], ["new", "4"], ["same", "\n####"], ["gone", "5"], ["new", "4"]]),
+        ("a b c", "x y c", [["gone", "a b"], ["new", "x y"], ["same", " c"]]),  # a lone space does not chop a change up
+        ("", "new", [["new", "new"]]),
+        ("the same", "the same", [["same", "the same"]]),
+        ("x 1 2 3 y", "x 1 3 y", [["same", "x 1 "], ["gone", "2 "], ["same", "3 y"]]),
+        ("naïve 数学", "naïve 数", [["same", "naïve "], ["gone", "数学"], ["new", "数"]]),
+    ],
+)  # fmt: skip
+def test_differences_worked_out_by_hand(open_page, address, before, after, parts):
+    page = open_page(address)
+    page.wait_for_function("() => window.rise && rise.diff")
+    assert page.evaluate("([a, b]) => rise.diff(a, b)", [before, after]) == parts
+
+
+def test_differences_of_long_replies_add_up_and_take_no_time(open_page, address):
+    page = open_page(address)
+    page.wait_for_function("() => window.rise && rise.diff")
+    ms, before, after = page.evaluate(
+        """() => {
+        const words = (seed) => [...Array(3000).keys()].map((k) => "w" + (k * seed) % 97).join(" ");
+        const [a, b] = [words(7), words(11)];
+        const start = performance.now();
+        const parts = rise.diff(a, b);
+        const join = (other) => parts.filter(([kind]) => kind !== other).map(([, text]) => text).join("");
+        return [performance.now() - start, join("new") === a, join("gone") === b];
+    }"""
+    )
+    assert before and after and ms < 2000
+
+
+def test_examples_have_their_weights_colour(open_page, address):
+    page = open_page(f"{address}#/0/round-1/examples")
+    count(page, "2 records")
+    strong, weak = page.locator(".row .weight").all()
+    assert strong.text_content() == "2.58" and weak.text_content() == "0.211"
+    colours = [element.evaluate("e => getComputedStyle(e).backgroundColor") for element in (strong, weak)]
+    assert colours[0] != colours[1]
+    page.keyboard.press("j")
+    page.wait_for_selector(".example")
+    assert page.locator(".swatch.own").text_content().startswith("2.58")
+    shot(page, "example")
+
+
+def test_light_and_dark_follow_the_system_until_told_otherwise(open_page, address):
+    page = open_page(address, dark=True)
+    page.wait_for_selector("table.numbers")
+    paper = "() => getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(paper) == "rgb(21, 24, 29)"
+    shot(page, "dark")
+    page.keyboard.press("t")
+    assert page.evaluate(paper) == "rgb(255, 255, 255)"
+    page.reload()
+    page.wait_for_selector("table.numbers")
+    assert page.evaluate(paper) == "rgb(255, 255, 255)"  # remembered
+
+
+def test_a_phone_shows_the_list_then_the_record(open_page, address):
+    page = open_page(f"{address}{HELD_OUT}", size=(360, 740))
+    count(page, "8 records")
+    fits = "document.documentElement.scrollWidth <= innerWidth"
+    assert page.evaluate(fits)
+    page.locator("[role=option]").nth(2).click()
+    page.wait_for_selector("section.turn")
+    assert page.evaluate(fits) and not page.locator(".list").is_visible()
+    shot(page, "phone")
+    page.get_by_role("button", name="← list").click()
+    page.locator(".list").wait_for()
+    page.goto(f"{address}#/")
+    page.wait_for_selector("table.numbers")
+    assert page.evaluate(fits)
+
+
+def test_a_run_under_way_is_followed(open_page, tmp_path):
+    run = write_viewed(tmp_path / "live")
+
+    def arrive(problem, attempts, letter):
+        data = {"key": f"{problem}{attempts}", "purpose": "round-2/rollout", "problem": problem, "attempts": attempts}
+        with run.ledger.open("a") as file:
+            file.write(dumps(data | {"turn": to_json(turn(letter, attempts))}) + "\n")
+
+    arrive("first", 0, "w")
+    with viewing(run.path) as address:
+        page = open_page(address)
+        page.get_by_role("link", name="round 2: rollout").click()
+        count(page, "1 record")
+        arrive("second", 0, "r")
+        count(page, "2 records")  # nobody reloaded
+        shot(page, "live")
+        stage = run.stage("round-2")
+        write_jsonl(stage.trajectories, [to_json(Trajectory("first", "what?", "42", (turn("w", 0), turn("r", 1))))])
+        page.wait_for_function("() => location.hash.includes('round-2/trajectories')")
+        count(page, "1 record")
+
+
+@pytest.mark.parametrize("form", ["directory", "one file"])
+def test_a_copy_opens_from_disk(open_page, run, tmp_path, form):
+    copy = export(Library([run.path]), tmp_path / ("copy" if form == "directory" else "copy.html"), None).path
+    page = open_page(f"{copy.as_uri()}{HELD_OUT}?show=fixed")
+    count(page, "2 of 8")
+    page.keyboard.press("j")
+    page.wait_for_selector("section.turn")
+    page.locator(".elsewhere .chip").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("nowhere")
+    count(page, "0 of 8")
+    page.get_by_label("Search questions and replies").fill("p0003")
+    count(page, "1 of 8")
+    shot(page, f"copy-{form.replace(' ', '-')}")
+    page.keyboard.press("Escape")
+    page.keyboard.press("o")
+    page.wait_for_selector("table.numbers")
+
+
+@pytest.mark.parametrize("form", ["server", "directory", "one file"])
+def test_hostile_text_is_shown_and_never_run(open_page, tmp_path, form):
+    run = write_viewed(tmp_path / "hostile", hostile=True)
+    if form == "server":
+        context = viewing(run.path)
+    else:
+        copy = export(Library([run.path]), tmp_path / ("copy" if form == "directory" else "copy.html"), None).path
+        context = contextmanager(lambda: iter([copy.as_uri()]))()
+    with context as address:
+        for place in ("held-out?row=0", "trajectories?row=0", "relabelled?row=0", "examples?row=1"):
+            page = open_page(f"{address}#/0/round-1/{place}")
+            page.wait_for_selector(".column")
+            page.wait_for_timeout(300)  # an onerror would have had its time
+            assert page.title() != "run" and page.locator("img").count() == 0
+            if place.startswith("held-out"):
+                assert page.locator("section.turn pre").first.text_content() == f"{MARKUP} 90"
+                assert "<script>alert('x')</script> ␛[31m" in page.locator(".question").text_content()
+                shot(page, f"hostile-{form.replace(' ', '-')}")
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The accessibility checker, as npm has it."""
+    folder = ROOT / "build/axe"
+    script = folder / "node_modules/axe-core/axe.min.js"
+    if not script.exists():
+        if shutil.which("npm") is None:
+            pytest.skip("no npm: apt-get install npm")
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, AXE], check=True)
+    return script.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "#/",
+        f"{HELD_OUT}?row=4",
+        f"{HELD_OUT}?row=2&with=0/boost/held-out:2",
+        "#/0/round-1/relabelled?row=0",
+        "#/0/round-1/examples?row=1",
+        "keys",
+    ],
+)
+def test_axe_finds_nothing_serious(open_page, address, axe, place, dark):
+    page = open_page(f"{address}{'#/' if place == 'keys' else place}", dark=dark, bypass_csp=True)
+    page.wait_for_selector(".column" if "row" in place else "table.numbers")
+    if place == "keys":
+        page.keyboard.press("?")
+        page.wait_for_selector("dialog")
+    if "held-out" in place:
+        page.locator(".elsewhere .chip").first.wait_for()
+        page.evaluate("document.querySelectorAll('details').forEach((d) => d.open = true)")
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    serious = [
+        (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"][:3]], v["nodes"][0]["failureSummary"][:300])
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
