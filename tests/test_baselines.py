@@ -21,7 +21,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINES = sorted((ROOT / "recipes" / "baselines").glob("*.toml"))
-ONE_ROUND = [*SMALLER, "threads=1", "iterate.rounds=1", "evaluate.samples=2", "evaluate.controls=none"]
+ONE_ROUND = [
+    *SMALLER,
+    "threads=1",
+    "iterate.rounds=1",
+    "evaluate.samples=2",
+    "evaluate.controls=none",
+    "evaluate.turns=2",
+    "task.n_test=6",
+]
 
 
 def rise_run(recipe, out, *overrides):

@@ -87,7 +87,9 @@ def test_help_answers_in_under_half_a_second():
         assert f"  {command.__name__} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "rollout", "relabel", "train", "evaluate", "report", "show", "judge"])
+@pytest.mark.parametrize(
+    "command", ["run", "rollout", "relabel", "train", "evaluate", "temperature", "compare", "report", "show", "export", "judge"]
+)
 def test_help_of_a_command_loads_no_torch(command):
     script = (
         "import sys; from rise.cli.main import main; sys.argv = ['rise', sys.argv[1], '--help']\n"

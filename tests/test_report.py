@@ -268,3 +268,16 @@ def test_what_is_no_run_is_refused_in_one_sentence(tmp_path, make):
         write_run(path).stage("boost").metrics.write_text("{")
     with pytest.raises(DataError, match=r"no such run|no run directory|cannot be read as JSON"):
         write_report(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "oracle"),
+    [
+        ('[state]\nfeedback = "truthful"\n', "stops"),
+        ('[state]\nfeedback = "my:words"\n', "may know"),
+        ('[state]\nfeedback = "truthful"\n[evaluate.state]\nfeedback = "self-refine"\n', ""),  # evaluation is what was measured
+    ],
+)
+def test_what_the_feedback_knew_is_that_of_the_evaluation(tmp_path, settings, oracle):
+    run = write_run(tmp_path / "run", config=CONFIG + settings)
+    assert collect(run.path).oracle == oracle

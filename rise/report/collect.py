@@ -125,8 +125,9 @@ class ReportData:
     @property
     def oracle(self) -> str:
         """What the feedback knows: nothing (""), the truth ("stops": a run ends when right), or whatever its function does."""
-        feedback = str(_at(self.config, ("state", "feedback")) or "always-wrong")
-        return {"always-wrong": "", "neutral": "", "truthful": "stops"}.get(feedback, "may know")
+        shown = _at(self.config, ("evaluate", "state")) or self.config.get("state") or {}
+        feedback = str(shown.get("feedback") or "always-wrong")
+        return {"always-wrong": "", "neutral": "", "self-refine": "", "truthful": "stops"}.get(feedback, "may know")
 
 
 def collect(path: Path, *, n_each: int = 2) -> ReportData:
