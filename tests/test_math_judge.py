@@ -1,7 +1,11 @@
 r"""Verdicts, worked by hand; every checker fault we know of as a case; and nothing a model writes hangs, runs or leaks."""
 
+import asyncio
+import json
 import multiprocessing
 import os
+import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +21,7 @@ from rise.judges import math as judging
 from rise.judges.math import MathJudge, close_workers, too_big
 from rise.task import Problem
 from rise.tasks import make_task
-from rise.tasks.files import data_directory
+from rise.tasks.sources import data_directory
 from rise.trajectory import Verdict
 
 RIGHT, WRONG, UNPARSABLE, TIMED_OUT = Verdict.RIGHT, Verdict.WRONG, Verdict.UNPARSABLE, Verdict.TIMED_OUT
@@ -63,6 +67,12 @@ def box(answer):
         ("5", r"\boxed{\boxed{5}}", RIGHT),  # slime#543
         ("5", r"\boxed{5} then \boxed{6", UNPARSABLE),  # marin#9163
         ("5", r"\boxed{4} then \boxed{\text{5}}", RIGHT),  # NeMo-Gym#1844
+        # lm-evaluation-harness#3477: what stands in a command that only changes the look
+        ("5", r"\boxed{\textbf{5}}", RIGHT),
+        ("5", r"\boxed{\mathrm{5}}", RIGHT),
+        ("1000", r"\boxed{\mathbf{1{,}000}}", RIGHT),
+        ("-3", "\\boxed{\u22123}", RIGHT),  # a minus sign that is not a hyphen
+        ("2.5", r"\boxed{2\dfrac{1}{2}\text{ hours}}", RIGHT),
         # unparsable: an empty box, or a box without a number where gold is one
         ("5", r"\boxed{}", UNPARSABLE),
         ("5", r"\boxed{}, \boxed{ }", UNPARSABLE),
@@ -168,6 +178,7 @@ HOSTILE = {
     "a million closed braces": "}" * 10**6,
     "boxes": "\\boxed{" * 150_000,
     "power tower": "9^{9^{9^{9}}}",
+    "Math-Verify#65": "5^{5^{5^{5^5}}}",
     "python power tower": "9**9**9**9",
     "long number": "7" * 10**6,
     "huge exponent": "1e999999999",
@@ -201,6 +212,96 @@ def test_hostile_answers_get_a_verdict_within_five_seconds(name, tmp_path):
     assert not target.exists()
 
 
+def _slowest(work):
+    """Seconds of the slowest verdict, and whether any was RIGHT."""
+    slowest, any_right = 0.0, False
+    for gold, reply in work:
+        began = time.perf_counter()
+        any_right |= verdict(gold, reply) is RIGHT
+        slowest = max(slowest, time.perf_counter() - began)
+    return slowest, any_right
+
+
+def _limit_s():
+    """Five seconds on a machine that has a core for us; where ten wait for each, as many times more."""
+    return 5 * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def _hostile_work(target):
+    return [
+        (gold, f"\\boxed{{{answer.replace('{}', str(target))}}}") for answer in HOSTILE.values() for gold in ("5", r"\sqrt{2}")
+    ]
+
+
+def test_hostile_answers_from_threads_and_in_bounded_memory(tmp_path):
+    work = _hostile_work(tmp_path / "executed")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda i: verdict("8", box(f"2^3+{i}-{i}+0")), range(8)))  # starting workers is not judging
+        found = list(threads.map(_slowest, [work[i::4] for i in range(4)]))
+    assert all(slowest < _limit_s() and not any_right for slowest, any_right in found), found
+    # A megabyte or ten of replies at a time, and copies of them; not what 9^{9^{9^9}} has digits.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+    assert not (tmp_path / "executed").exists()
+
+
+def _hostile_in_child(queue, target):
+    verdict("8", box("2^3+4-4+0"))  # a worker of its own
+    queue.put((_slowest(_hostile_work(target)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+
+
+def test_hostile_answers_after_fork(tmp_path):
+    verdict("8", box("2^3+4-4"))  # the parent has workers, which are not the child's
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_hostile_in_child, args=(queue, tmp_path / "executed"))
+    child.start()
+    (slowest, any_right), _ = queue.get(timeout=300)
+    child.join(10)
+    assert slowest < _limit_s() and not any_right and child.exitcode == 0
+    assert not (tmp_path / "executed").exists()
+
+
+def test_in_an_event_loop_and_in_its_threads():
+    """fw-ai/cookbook#438, trl#5281: SIGALRM in an event loop, or out of the main thread, wedges or raises. We set no signal."""
+
+    async def both():
+        return (
+            verdict("8", box("2^3+5-5")),
+            await asyncio.to_thread(verdict, "8", box("2^3+6-5")),
+            signal.getsignal(signal.SIGALRM),
+        )
+
+    assert asyncio.run(both()) == (RIGHT, WRONG, signal.SIG_DFL)
+
+
+def test_calculator_annotations_in_gold_are_never_evaluated(tmp_path):
+    """rise-method §9, GSM8K: the reference calls eval on what stands in << >> of its data."""
+    target = tmp_path / "executed"
+    gold = f"It is <<__import__('os').mkdir({str(target)!r})=5>>5.\n#### 5"
+    assert verdict(gold, r"\boxed{5}") is RIGHT and verdict(gold, r"\boxed{6}") is WRONG
+    file = tmp_path / "test.jsonl"
+    file.write_text(json.dumps({"question": "?", "answer": gold}) + "\n")
+    (problem,) = make_task("gsm8k", path=file).problems("test")
+    assert problem.solution == "It is 5.\nThe answer is \\boxed{5}." and not target.exists()
+
+
+def test_no_gold_is_read_as_a_part_of_itself():
+    """§9: 1,200 read as 1 on GSM8K, \\frac{\\sqrt{3}}{2} as \\frac{\\sqrt{3} on MATH. So with every comma and every depth."""
+    for number in ("1,200", "12,345,678", "-1,000", "1,200.50", "$3,000"):
+        part = number.split(",")[0]
+        assert verdict(f"so\n#### {number}", box(part)) is not RIGHT
+        assert verdict(f"so\n#### {number}", box(number.replace(",", ""))) is RIGHT
+    for depth in range(1, 12):
+        nested = "\\sqrt{" * depth + "3" + "}" * depth
+        other = "\\sqrt{" * depth + "4" + "}" * depth
+        gold = f"hence $\\boxed{{\\frac{{{nested}}}{{2}}}}$"
+        as_text = MathJudge(symbolic=False)  # what is compared is what was read, with no algebra to mend it
+        assert verdict(gold, box(f"\\frac{{{nested}}}{{2}}"), as_text) is RIGHT
+        assert verdict(gold, box(f"\\frac{{{other}}}{{2}}"), as_text) is WRONG
+        assert verdict(gold, box(f"\\frac{{{nested}"), as_text) is not RIGHT
+
+
 def test_an_answer_that_hangs_is_timed_out_and_the_next_one_is_judged():
     judge = MathJudge(time_limit_s=1.0)
     verdict("8", box("2^3"), judge)
@@ -208,7 +309,7 @@ def test_an_answer_that_hangs_is_timed_out_and_the_next_one_is_judged():
     assert verdict("5", box("9^{9^9}"), judge) is TIMED_OUT  # bignum arithmetic: no signal handler gets a turn
     assert time.perf_counter() - began < 2
     assert verdict("8", box("3^2-1"), judge) is RIGHT
-    assert len(judging._pool._all) <= judging._pool_size()
+    assert len(judging._pool._all) <= judging._pool.size
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -241,7 +342,7 @@ def _worker_pid():
 )
 def test_the_worker_refuses_to_run_write_fork_and_connect(code, tmp_path):
     program = (
-        f"import sys\nfrom rise.judges.worker import _refuse\nsys.addaudithook(_refuse)\n"
+        f"import sys\nfrom rise.judges.worker import refuse\nsys.addaudithook(refuse)\n"
         f"try:\n    {code}\nexcept PermissionError:\n    print('refused')"
     )
     done = subprocess.run(
@@ -260,7 +361,7 @@ def test_threads_share_the_workers_and_agree():
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda item: verdict(item[0], item[1]), work))
     assert found == [expected for *_, expected in work]
-    assert len(judging._pool._all) <= judging._pool_size()
+    assert len(judging._pool._all) <= judging._pool.size
 
 
 def test_a_thread_that_is_not_the_main_one_can_time_out():

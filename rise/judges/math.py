@@ -1,30 +1,21 @@
 r"""The judge of mathematical answers: text, then numbers, then (seldom) math-verify in a process that can be killed.
 
-Most verdicts are a string scan and a comparison of fractions. Only where one side is no plain number does a *worker* start:
-a fresh Python (never a fork) with no environment, no network where the kernel allows, bounded memory, and a deadline the
-parent enforces with SIGKILL, since computer algebra hangs inside C code where no signal handler runs. sympy is never
-imported here, and a bare number never needs it.
+Most verdicts are a string scan and a comparison of fractions. Only where one side is no plain number does a worker
+(`processes.py`, `worker.py`) start, with no environment, no network where the kernel allows, bounded memory and a deadline.
+sympy is never imported here, and a bare number never needs it.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import json
-import os
 import re
-import select
-import subprocess
 import sys
-import threading
-import time
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 
 from rise.answers import Mode, extract, read_number, same_number
-from rise.errors import ConfigError, DataError, RiseError
+from rise.errors import ConfigError, DataError
 from rise.judge import Judgement
+from rise.judges.processes import Pool, close_workers, python
 from rise.task import Problem
 from rise.trajectory import Verdict
 
@@ -33,15 +24,15 @@ MAX_NESTING = 24
 MAX_DIGITS = 200
 """Of one number. Longer ones, and the two bounds above, are refused before a worker sees them: such an answer is wrong."""
 MEMORY_BYTES = 1 << 30
-START_LIMIT_S = 120.0
-"""For a worker to import sympy: about 1 s, more on a busy machine. Not held against the answer, so it may be generous."""
-SHORTEST_LIMIT_S = 1.0
 
 _TOWER = re.compile(r"\d[)}\s]*(?:\^|\*\*)[\s{(]*\d+[\s{(]*(?:\^|\*\*)[\s{(]*\d+[\s{(]*(?:\^|\*\*)")
 _HUGE_POWER = re.compile(r"(?:\^|\*\*)[\s{(]*-?\d{6,}|\d{6,}[\s})]*!|!\s*!")
 _HOLDS_NUMBER = re.compile(r"\d|[½⅓⅔¼¾∞π]|\\(?:pi|infty)(?![A-Za-z])")
 _FORMULA = re.compile(r"[+*/^()\[\]{}=<>!|√π×·÷∪∩∞]|\\|\d\s*-\s*\d|[\d)]\s*[A-Za-z]\b")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+__all__ = ["MathJudge", "close_workers", "too_big"]
 
 
 class MathJudge:
@@ -177,158 +168,14 @@ def _for_latex(text: str) -> str:
     return text
 
 
-# ---- workers -------------------------------------------------------------------------------------------------------------
+_pool = Pool(
+    lambda: python("worker.py", str(MEMORY_BYTES)),
+    name=f"the judge's worker ({sys.executable})",
+    hint=f'See why with: {sys.executable} -I -c "import math_verify"; or reinstall with pip install math-verify.',
+)
 
 
 @lru_cache(maxsize=16384)
 def _verified(gold: str, answer: str, limit_s: float) -> Verdict:
-    return _pool.compare(gold, answer, limit_s)
-
-
-class _Worker:
-    """One process that answers one request at a time."""
-
-    def __init__(self) -> None:
-        paths = [os.path.abspath(path) if path else os.getcwd() for path in sys.path]
-        script = Path(__file__).with_name("worker.py")
-        # -I: no environment variable and no directory of the user's decides what is imported. No preexec_fn: unsafe with threads.
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", str(script), json.dumps(paths), str(MEMORY_BYTES)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={},
-            bufsize=0,
-            start_new_session=True,  # Ctrl-C is the parent's affair
-        )
-        self.ready = False
-        self._buffer = b""
-
-    def line(self, deadline: float) -> str | None:
-        """The next line; None at the deadline, "" if the process has ended."""
-        assert self.process.stdout is not None
-        fd = self.process.stdout.fileno()
-        poll = select.poll()  # select() fails on descriptors from 1024 on
-        poll.register(fd, select.POLLIN)
-        while b"\n" not in self._buffer:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0 or not poll.poll(left_s * 1000):
-                return None
-            chunk = os.read(fd, 4096)
-            if not chunk:
-                return ""
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode()
-
-    def start(self) -> None:
-        if self.ready:
-            return
-        if self.line(time.monotonic() + START_LIMIT_S) != "ready":
-            self.kill()
-            raise RiseError(
-                f"the judge's worker ({sys.executable}) did not start. See why with: "
-                f'{sys.executable} -I -c "import math_verify"; or reinstall with pip install math-verify.'
-            )
-        self.ready = True
-
-    def ask(self, gold: str, answer: str, limit_s: float) -> str | None:
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps([gold, answer, limit_s]).encode() + b"\n")
-        except BrokenPipeError:
-            return ""
-        return self.line(time.monotonic() + limit_s)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.forget()
-
-    def forget(self) -> None:
-        """Close our ends of the pipes, so that the worker sees the end of its input when its owner goes."""
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-
-class _Pool:
-    """At most a handful of workers, started when needed, shared by all judges and threads of this process."""
-
-    def __init__(self, size: int) -> None:
-        self._slots = threading.BoundedSemaphore(size)
-        self._lock = threading.Lock()
-        self._idle: list[_Worker] = []
-        self._all: set[_Worker] = set()
-
-    def compare(self, gold: str, answer: str, limit_s: float) -> Verdict:
-        with self._slots:  # waiting for a worker is not counted against the answer
-            began = time.monotonic()
-            worker = self._take()
-            kept = False
-            try:
-                worker.start()
-                left_s = max(limit_s - (time.monotonic() - began), min(limit_s, SHORTEST_LIMIT_S))
-                said = worker.ask(gold, answer, left_s)
-                kept = said in ("right", "wrong")
-            finally:
-                if kept:
-                    with self._lock:
-                        self._idle.append(worker)
-                else:
-                    self._replace(worker)
-        if said == "right":
-            return Verdict.RIGHT
-        return Verdict.WRONG if said == "wrong" else Verdict.TIMED_OUT  # out of time or out of memory
-
-    def _take(self) -> _Worker:
-        with self._lock:
-            while self._idle:
-                worker = self._idle.pop()
-                if worker.process.poll() is None:
-                    return worker
-                worker.forget()
-                self._all.discard(worker)
-            worker = _Worker()
-            self._all.add(worker)
-            return worker
-
-    def _replace(self, worker: _Worker) -> None:
-        worker.kill()
-        with self._lock:
-            self._all.discard(worker)
-
-    def close(self) -> None:
-        with self._lock:
-            workers, self._all, self._idle = list(self._all), set(), []
-        for worker in workers:
-            worker.kill()
-
-    def abandon(self) -> None:
-        """In a forked child: these processes belong to the parent; only our copies of the pipes are ours to close."""
-        for worker in self._all:
-            worker.forget()
-            worker.process.returncode = 0  # else Popen's destructor would wait for a process that is not our child
-
-
-def _pool_size() -> int:
-    return max(1, min(4, os.cpu_count() or 1))
-
-
-_pool = _Pool(_pool_size())
-
-
-def close_workers() -> None:
-    """End all worker processes now; they start again when needed. Also done at exit."""
-    _pool.close()
-
-
-def _after_fork() -> None:
-    global _pool
-    _pool.abandon()
-    _pool = _Pool(_pool_size())
-
-
-atexit.register(close_workers)
-os.register_at_fork(after_in_child=_after_fork)
+    said = _pool.ask([gold, answer, limit_s], limit_s)
+    return Verdict.TIMED_OUT if said is None else Verdict(said)  # out of time or out of memory

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_REFUSED = (
+REFUSED = (
     *("socket.", "subprocess.", "shutil.", "ctypes.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.kill"),
     *("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.link", "os.symlink", "os.truncate"),
 )
@@ -25,7 +25,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _HARMLESS = re.compile(
     r"\s*(?:from sympy import \*|(?:Integer|Float|Symbol|Rational|Function) ?\((?:\d+|'[^'\\]{0,64}') ?\)|E)\s*"
 )
-_WRITE_CODE_OF_THEIR_OWN = ("/dataclasses.py", "/collections/__init__.py", "/typing.py", "/sympy/polys/monomials.py")
+WRITE_CODE_OF_THEIR_OWN = ("/dataclasses.py", "/collections/__init__.py", "/typing.py", "/sympy/polys/monomials.py")
 
 
 def main() -> None:
@@ -34,10 +34,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # whatever a library prints must not be read as a verdict
-    _lock_down(memory_bytes)
+    lock_down(memory_bytes)
     equal = load_math_verify()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file grows; only now, so that imports could be cached
-    sys.addaudithook(_refuse)
+    sys.addaudithook(refuse)
     answers.write("ready\n")
     for line in sys.stdin:
         left, right, limit_s = json.loads(line)
@@ -70,7 +70,7 @@ def load_math_verify() -> Callable[[str, str], bool]:
     return equal
 
 
-def _lock_down(memory_bytes: int) -> None:
+def lock_down(memory_bytes: int) -> None:
     with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -88,7 +88,7 @@ def _die_after(limit_s: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def _refuse(event: str, args: tuple[Any, ...]) -> None:
+def refuse(event: str, args: tuple[Any, ...]) -> None:
     """An audit hook, which cannot be taken off again: no network, no process, no writing, and no code made from text."""
     if event == "open":
         refused = isinstance(args[2], int) and bool(args[2] & _WRITES)
@@ -97,10 +97,10 @@ def _refuse(event: str, args: tuple[Any, ...]) -> None:
         if isinstance(source, bytes):
             source = source.decode(errors="replace")
         caller = sys._getframe(1).f_code.co_filename
-        known = caller.endswith(_WRITE_CODE_OF_THEIR_OWN) or (isinstance(source, str) and _HARMLESS.fullmatch(source) is not None)
+        known = caller.endswith(WRITE_CODE_OF_THEIR_OWN) or (isinstance(source, str) and _HARMLESS.fullmatch(source) is not None)
         refused = file.startswith("<") and not known
     else:
-        refused = event.startswith(_REFUSED)
+        refused = event.startswith(REFUSED)
     if refused:
         raise PermissionError(f"{event} is refused in the judge's worker")
 
