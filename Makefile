@@ -34,7 +34,7 @@ docs: venv
 
 .venv/.test: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv; minutes the first time, since torch is large."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,serve,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,serve,tasks,dev]"
 	@touch $@ .venv/.train
 
 .venv/bin/python:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from functools import partial
 from typing import Any, cast
 
 from rise.errors import ConfigError, did_you_mean
@@ -15,9 +16,13 @@ KINDS = {
     "gsm8k": "rise.tasks.gsm8k:GSM8K",
     "math": "rise.tasks.competition_math:CompetitionMath",
     "svamp": "rise.tasks.svamp:SVAMP",
+    "python-functions": "rise.tasks.python_functions:PythonFunctions",
     "jsonl": "rise.tasks.jsonl:JsonLines",
 }
 """Name in recipes → where it is defined. Imported on use, so that naming a task costs nothing."""
+
+FAMILIES = {"reasoning-gym": "rise.tasks.reasoning_gym:ReasoningGym"}
+"""The same for `family:member`; the member is the first argument."""
 
 
 def make_task(name: str, **settings: Any) -> Task:
@@ -26,10 +31,16 @@ def make_task(name: str, **settings: Any) -> Task:
     >>> make_task("arithmetic", kinds={"product": 1}, product_digits=(2, 1)).problems("test", 1)[0].question
     '68*5'
     """
-    if name not in KINDS:
-        raise ConfigError(f"unknown task {name!r}. {did_you_mean(name, KINDS)}")
-    module, attribute = KINDS[name].split(":")
-    kind = getattr(importlib.import_module(module), attribute)
+    family, colon, member = name.partition(":")
+    if colon and family in FAMILIES:
+        module, attribute = FAMILIES[family].split(":")
+        kind = partial(getattr(importlib.import_module(module), attribute), member)
+    elif name in KINDS:
+        module, attribute = KINDS[name].split(":")
+        kind = getattr(importlib.import_module(module), attribute)
+    else:
+        known = [*KINDS, *(f"{family}:<name>" for family in FAMILIES)]
+        raise ConfigError(f"unknown task {name!r}. {did_you_mean(name, known)}")
     valid = inspect.signature(kind).parameters
     for setting in settings:
         if setting not in valid:

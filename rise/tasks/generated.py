@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import zlib
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -48,9 +48,14 @@ class GeneratedTask(ABC):
         self._random: dict[str, random.Random] = {}
         self._lock = threading.Lock()
 
-    @abstractmethod
     def draw(self, kind: str, rng: random.Random) -> tuple[str, str, str]:
-        """(question, gold, solution) of one problem."""
+        """(question, gold, solution) of one problem. A task that knows more of it has its own `make` instead."""
+        raise NotImplementedError
+
+    def make(self, kind: str, rng: random.Random) -> Problem:
+        """One problem of that kind, drawn from `rng`."""
+        question, gold, solution = self.draw(kind, rng)
+        return Problem(problem_id(question, gold), question, gold, solution, {"kind": kind})
 
     def problems(self, split: Split, n: int | None = None, *, start: int = 0) -> Sequence[Problem]:
         if split not in SPLITS:
@@ -76,8 +81,8 @@ class GeneratedTask(ABC):
             # The kind is settled before the draw, so that a small kind is not crowded out when its questions run short.
             kind = rng.choices(names, shares)[0] if len(names) > 1 else names[0]
             for _ in range(_PATIENCE):
-                question, gold, solution = self.draw(kind, rng)
-                if question not in seen and split_of(question) == split:
+                problem = self.make(kind, rng)
+                if problem.question not in seen and split_of(problem.question) == split:
                     break
             else:
                 raise DataError(
@@ -85,8 +90,8 @@ class GeneratedTask(ABC):
                     f"of {n} asked for. Enlarge it (more digits, terms or steps), lower its share, "
                     f"or ask for fewer: {fewer(split)}."
                 )
-            seen.add(question)
-            made.append(Problem(problem_id(question, gold), question, gold, solution, {"kind": kind}))
+            seen.add(problem.question)
+            made.append(problem)
 
 
 def _checked_kinds(name: str, kinds: Mapping[str, float], known: set[str]) -> dict[str, float]:
