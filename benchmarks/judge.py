@@ -1,14 +1,18 @@
 r"""How fast and how right the judge is. Prints JSON; one core.
 
-    OMP_NUM_THREADS=1 taskset -c 0 .venv/bin/python benchmarks/judge.py
+    OMP_NUM_THREADS=1 taskset -c 0 .venv/bin/python benchmarks/judge.py [--golds 200] [--only agreement]
 
 verdicts_per_s: replies of about 400 characters that end in \boxed{number} or #### number, extraction included, none alike.
-latex_answers_per_s: distinct comparisons that need a worker. agreement: golds of GSM8K and MATH (`$RISE_DATA`; left out when
-absent) judged against themselves and against rewritten forms of equal meaning; `missed` lists a few that were not accepted.
+latex_answers_per_s: distinct comparisons that need a worker. code_replies_per_s: Python functions through the sandbox.
+agreement: golds of GSM8K and MATH (`$RISE_DATA`; left out when absent) judged against themselves and against rewritten forms of
+equal meaning, by us and by math-verify alone, each different pair once (`n` of them; --golds takes so many golds, evenly
+spaced). `right` and `alone_right` are the shares accepted by each, `as_math_verify_alone` the share on which they agree;
+`missed` lists a few that we did not accept.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import re
@@ -18,6 +22,7 @@ from collections.abc import Callable
 from rise.answers import extract, number
 from rise.errors import DataError
 from rise.judge import Judge
+from rise.judges.functions import FunctionJudge
 from rise.judges.math import MathJudge, close_workers
 from rise.judges.worker import load_math_verify
 from rise.task import Problem
@@ -28,15 +33,23 @@ FILLER = "First add what is known, then subtract what was given away, and check 
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="How fast and how right the judge is.")
+    parser.add_argument("--golds", type=int, help="so many golds of each benchmark, evenly spaced, instead of all")
+    parser.add_argument("--only", choices=("speed", "agreement"))
+    arguments = parser.parse_args()
     judge = MathJudge()
-    rate, right = plain_rate(judge)
-    report: dict[str, object] = {
-        "verdicts_per_s": rate,
-        "verdicts_right": right,
-        "latex_answers_per_s": latex_rate(judge),
-        "hostile_max_s": hostile(judge),
-        "agreement": agreement(judge),
-    }
+    report: dict[str, object] = {}
+    if arguments.only != "agreement":
+        rate, right = plain_rate(judge)
+        report |= {
+            "verdicts_per_s": rate,
+            "verdicts_right": right,
+            "latex_answers_per_s": latex_rate(judge),
+            "code_replies_per_s": code_rate(),
+            "hostile_max_s": hostile(judge),
+        }
+    if arguments.only != "speed":
+        report["agreement"] = agreement(judge, arguments.golds)
     close_workers()
     print(json.dumps(report, indent=1, ensure_ascii=False))
 
@@ -69,6 +82,15 @@ def latex_rate(judge: Judge, n: int = 400) -> int:
     return round(n / (time.perf_counter() - began))
 
 
+def code_rate(n: int = 200) -> int:
+    judge, gold = FunctionJudge(), "\n".join(f"assert f({i}) == {2 * i + 1}" for i in range(6))
+    judge.examine(gold, "def f(n): return 2 * n + 1")  # starts the worker
+    began = time.perf_counter()
+    for i in range(n):
+        judge.examine(gold, f"def f(n):\n    return 2 * n + {i}")
+    return round(n / (time.perf_counter() - began))
+
+
 def hostile(judge: Judge) -> float:
     """Seconds of the slowest verdict over inputs made to hang a judge."""
     slowest = 0.0
@@ -95,27 +117,29 @@ REWRITES: dict[str, Callable[[str], str]] = {
 }
 
 
-def agreement(judge: Judge) -> dict[str, dict[str, object]]:
+def agreement(judge: Judge, n_golds: int | None = None) -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
+    alone = load_math_verify()
     for name, splits in (("gsm8k", ("train", "validation", "test")), ("math", ("test",))):
         try:
-            problems = [p for split in splits for p in make_task(name).problems(split)]  # type: ignore[arg-type]
+            # GSM8K's golds are a few hundred different numbers: each is compared once.
+            golds = sorted({extract(p.gold) or "" for split in splits for p in make_task(name).problems(split)})  # type: ignore[arg-type]
         except DataError:
             continue
-        alone = load_math_verify() if name == "math" else None  # minutes on GSM8K
+        golds = golds[:: max(1, len(golds) // n_golds)] if n_golds else golds
         for how, rewrite in REWRITES.items():
-            n_right, missed, n_same = 0, [], 0
-            for problem in problems:
-                answer = rewrite(extract(problem.gold) or "")
-                right = judge.judge(problem, f"\\boxed{{{answer}}}").verdict is Verdict.RIGHT
-                n_right += right
-                if not right:
-                    missed.append(answer)
-                if alone:
-                    n_same += right == _alone(alone, extract(problem.gold) or "", answer)
-            found[f"{name}: {how}"] = {"n": len(problems), "right": n_right / len(problems), "missed": missed[:5]}
-            if alone:
-                found[f"{name}: {how}"]["as_math_verify_alone"] = n_same / len(problems)
+            pairs = [(gold, answer) for gold in golds if (answer := rewrite(gold)) != gold or how == "itself"]
+            if not pairs:
+                continue
+            ours = [judge.judge(Problem("", "", gold), f"\\boxed{{{answer}}}").verdict is Verdict.RIGHT for gold, answer in pairs]
+            theirs = [_alone(alone, gold, answer) for gold, answer in pairs]
+            found[f"{name}: {how}"] = {
+                "n": len(pairs),
+                "right": sum(ours) / len(pairs),
+                "alone_right": sum(theirs) / len(pairs),
+                "as_math_verify_alone": sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(pairs),
+                "missed": [answer for (_, answer), right in zip(pairs, ours, strict=True) if not right][:5],
+            }
     return found
 
 

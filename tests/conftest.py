@@ -1,5 +1,6 @@
 """Real parts for tests: a tiny untrained model, arithmetic problems, and one thread so that sums are the same sums."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -154,3 +155,46 @@ def small(**overrides):
 def files(path):
     """Every file below a directory, by its relative name."""
     return {str(p.relative_to(path)): p.read_bytes() for p in sorted(Path(path).rglob("*")) if p.is_file()}
+
+
+def write(path, rows):
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows) + "\n")
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Made-up rows in the three original formats."""
+    gsm8k = [
+        {
+            "question": f"Ann has {i} pens and buys 2. How many?",
+            "answer": f"She has {i}+2=<<{i}+2={i + 2}>>{i + 2}.\n#### {i + 2:,}",
+        }
+        for i in range(1000, 1100)
+    ]
+    math = [
+        {
+            "problem": f"Halve ${i}$.",
+            "level": f"Level {i % 5 + 1}",
+            "type": "Algebra",
+            "solution": rf"$\boxed{{\frac{{{i}}}{{2}}}}$",
+        }
+        for i in range(50)
+    ]
+    for name, rows in (("gsm8k", gsm8k), ("math", math)):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "test.jsonl", rows[:20])
+        write(tmp_path / name / "train.jsonl", rows[20:])
+    svamp = [
+        {
+            "ID": "1",
+            "Body": "If each pen costs 3 dollars",
+            "Question": "What do 2 cost?",
+            "Equation": "",
+            "Answer": 6.0,
+            "Type": "Multiplication",
+        }
+    ]
+    (tmp_path / "svamp").mkdir()
+    (tmp_path / "svamp" / "svamp.json").write_text(json.dumps(svamp))
+    return tmp_path

@@ -1,18 +1,21 @@
 """Tasks: splits that cannot meet, sequences that never change, and messages that say the way out."""
 
-import json
+import importlib
+import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from conftest import write
 
 from rise.errors import ConfigError, DataError
 from rise.judge import Judgement
 from rise.task import problem_id
-from rise.tasks import KINDS, make_task
+from rise.tasks import FAMILIES, KINDS, make_task
 from rise.tasks.arithmetic import product_steps
-from rise.tasks.files import data_directory
+from rise.tasks.sources import data_directory
 from rise.trajectory import Verdict
 
 SPLITS = ("train", "validation", "test")
@@ -163,11 +166,6 @@ def test_word_problems_ask_for_their_format_and_arithmetic_for_nothing():
 # ---- your own problems ---------------------------------------------------------------------------------------------------
 
 
-def write(path, rows):
-    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows) + "\n")
-    return path
-
-
 def own(tmp_path, n=200):
     return write(
         tmp_path / "problems.jsonl", [{"question": f"What is {i} + 1?", "gold": str(i + 1), "level": i % 3} for i in range(n)]
@@ -274,52 +272,28 @@ def test_duplicates_are_dropped_and_counted(tmp_path):
 # ---- benchmarks ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "command"), [("gsm8k", "openai/gsm8k"), ("math", "MATH-500"), ("svamp", "curl")])
-def test_a_benchmark_that_is_not_there_says_how_to_get_it(name, command, tmp_path, monkeypatch):
+GET_GSM8K = """load_dataset("openai/gsm8k", "main", split="test").to_json("{}/gsm8k/test.jsonl")'"""
+GET_500 = """load_dataset("HuggingFaceH4/MATH-500", split="test").to_json("{}/math/test.jsonl")'"""
+GET_MATH = 'load_dataset("EleutherAI/hendrycks_math", part, split="test") for part in ["algebra", '
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "command"),
+    [
+        ("gsm8k", {}, GET_GSM8K),
+        ("math", {}, GET_MATH),
+        ("math", {"subset": "500"}, GET_500),
+        ("svamp", {}, "curl -L -o {}/svamp/svamp.json"),
+    ],
+)
+def test_a_benchmark_that_is_not_there_says_how_to_get_it(name, settings, command, tmp_path, monkeypatch):
     monkeypatch.setenv("RISE_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=command) as caught:
-        make_task(name).problems("test")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(DataError, match=re.escape(command.replace("{}", str(tmp_path)))) as caught:
+        make_task(name, **settings).problems("test")
     assert f"mkdir -p {tmp_path / name}" in str(caught.value)
     assert "RISE_DATA" in str(caught.value)
     assert make_task(name).judge().same("1", "1.0")  # judging needs no data
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Made-up rows in the three original formats."""
-    gsm8k = [
-        {
-            "question": f"Ann has {i} pens and buys 2. How many?",
-            "answer": f"She has {i}+2=<<{i}+2={i + 2}>>{i + 2}.\n#### {i + 2:,}",
-        }
-        for i in range(1000, 1100)
-    ]
-    math = [
-        {
-            "problem": f"Halve ${i}$.",
-            "level": f"Level {i % 5 + 1}",
-            "type": "Algebra",
-            "solution": rf"$\boxed{{\frac{{{i}}}{{2}}}}$",
-        }
-        for i in range(50)
-    ]
-    for name, rows in (("gsm8k", gsm8k), ("math", math)):
-        (tmp_path / name).mkdir()
-        write(tmp_path / name / "test.jsonl", rows[:20])
-        write(tmp_path / name / "train.jsonl", rows[20:])
-    svamp = [
-        {
-            "ID": "1",
-            "Body": "If each pen costs 3 dollars",
-            "Question": "What do 2 cost?",
-            "Equation": "",
-            "Answer": 6.0,
-            "Type": "Multiplication",
-        }
-    ]
-    (tmp_path / "svamp").mkdir()
-    (tmp_path / "svamp" / "svamp.json").write_text(json.dumps(svamp))
-    return tmp_path
 
 
 @pytest.mark.parametrize("where", ["environment", "path", "directory"])
@@ -385,6 +359,21 @@ def test_the_published_files_are_read(name, file):
     if name == "gsm8k":
         train, validation = (make_task(name).problems(split) for split in ("train", "validation"))
         assert 0.08 < len(validation) / len(train + validation) < 0.12
+
+
+PAGE = Path(__file__).resolve().parent.parent / "docs/tasks.md"
+
+
+@pytest.mark.parametrize("name", [*KINDS, "reasoning-gym:name"])
+def test_the_page_of_tasks_has_every_setting_and_no_other(name):
+    module, attribute = {**KINDS, "reasoning-gym:name": FAMILIES["reasoning-gym"]}[name].split(":")
+    settings = set(inspect.signature(getattr(importlib.import_module(module), attribute)).parameters) - {"generator"}
+    section = PAGE.read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    if name == "svamp":
+        rows = re.findall(r"Settings: (.*), as", section)
+    named = {setting for row in rows for setting in re.findall(r"`(\w+)`", row)}
+    assert named == settings
 
 
 def test_every_listed_task_exists():

@@ -21,7 +21,7 @@ def judge(
     from rise.jsonl import dumps, read_jsonl
     from rise.task import Problem
     from rise.tasks import make_task
-    from rise.tasks.files import text_of
+    from rise.tasks.sources import text_of
 
     settings, state, sampling = divide(set_ or [])
     if state or sampling:

@@ -1,9 +1,8 @@
-"""What tasks read from files share: where data is looked for, splits by content hash, one message for a missing file."""
+"""What tasks read from files share: reading on first use, splits by content hash, filters. `sources.py` finds the rows."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import warnings
@@ -14,10 +13,10 @@ from typing import Any
 
 from rise.answers import Mode
 from rise.errors import ConfigError, DataError, did_you_mean
-from rise.jsonl import read_jsonl
 from rise.judge import Judge
 from rise.judges.math import MathJudge
 from rise.task import Problem, Split, fewer, problem_id
+from rise.tasks.sources import HUB
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 VALIDATION_SHARE = 0.1
@@ -26,11 +25,6 @@ VALIDATION_SHARE = 0.1
 BOXED_INSTRUCTIONS = (
     "You are a careful solver of mathematics problems. Reason step by step, then give the final answer inside \\boxed{}."
 )
-
-
-def data_directory() -> Path:
-    """Where benchmarks lie: `$RISE_DATA`, else `../shared/data`."""
-    return Path(os.environ.get("RISE_DATA") or "../shared/data")
 
 
 def position(question: str) -> float:
@@ -51,10 +45,10 @@ class FileTask(ABC):
     """Why a split that is not in `splits` is absent, and what to do."""
 
     def __init__(self, instructions: str | None, mode: Mode, path: str | os.PathLike[str] | None = None) -> None:
-        """`path` of a published benchmark: its directory, or one file, which then is the test split and nothing else."""
+        """`path` of a published benchmark: its directory, one file, which then is the test split and no other, or `hub:NAME`."""
         self.instructions = instructions
-        self.path = Path(path) if path is not None else None
-        if self.path is not None and self.path.is_file():
+        self.path = os.fspath(path) if path is not None else None
+        if self.path is not None and not self.path.startswith(HUB) and Path(self.path).is_file():
             self.splits = ("test",)
             self.missing_split = f"{self.path} is one file, taken as the test split. Give the directory of both files instead."
         self._judge: Judge = MathJudge(mode)
@@ -105,64 +99,6 @@ def validation_of(problems: Iterable[Problem], split: Split) -> Iterator[Problem
     for problem in problems:
         if (position(problem.question) < VALIDATION_SHARE) == (split == "validation"):
             yield problem
-
-
-def locate(task: str, path: str | os.PathLike[str] | None, file: str, how: str) -> Path:
-    """The file of a benchmark: `path` itself, `path/file`, `path/task/file`, or the same under the data directory.
-
-    Raises `DataError` with the command `how` that gets it, where `{}` stands for the place it should go to.
-    """
-    root = Path(path) if path is not None else data_directory()
-    if path is not None and root.is_file():
-        return root
-    for candidate in (root / task / file, root / file) if path is not None else (root / task / file,):
-        if candidate.is_file():
-            return candidate
-    wanted = root / task / file
-    hint = "" if path is not None else " (set $RISE_DATA, or task.path, to where your data lies)"
-    raise DataError(
-        f"task {task}: {wanted} not found{hint}. "
-        f"With a network, this gets it:\n  mkdir -p {wanted.parent} && {how.replace('{}', str(wanted.parent))}"
-    )
-
-
-def hub_command(dataset: str, config: str | None, split: str, file: str) -> str:
-    """A shell command that saves one split of a `datasets` hub data set as `{}/file`."""
-    name = f'"{dataset}", "{config}"' if config else f'"{dataset}"'
-    return f'python -c \'from datasets import load_dataset; load_dataset({name}, split="{split}").to_json("{{}}/{file}")\''
-
-
-def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place for messages, row) of a .jsonl file, or of a .json file that holds one list."""
-    if path.suffix != ".json":
-        for line, row in read_jsonl(path):
-            yield f"{path}, line {line}", row
-        return
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: not a readable JSON file ({error}).") from error
-    if not isinstance(rows, list):
-        raise DataError(f"{path}: expected a list of rows, got {type(rows).__name__}.")
-    for index, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, row {index}: expected an object, got {str(row)[:60]!r}.")
-        yield f"{path}, row {index}", row
-
-
-def text_of(row: dict[str, Any], names: Sequence[str], place: str) -> str:
-    """The first of these fields, as text. Numbers are taken; anything else, or nothing, raises with the place."""
-    for name in names:
-        if name in row:
-            value = row[name]
-            if isinstance(value, bool) or not isinstance(value, str | int | float):
-                raise DataError(f"{place}: field {name!r} is {value!r}; expected text or a number.")
-            if isinstance(value, float) and value.is_integer():
-                value = int(value)
-            if not str(value).strip():
-                raise DataError(f"{place}: field {name!r} is empty.")
-            return str(value)
-    raise DataError(f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}.")
 
 
 def make_problem(question: str, gold: str, solution: str | None = None, fields: dict[str, Any] | None = None) -> Problem:

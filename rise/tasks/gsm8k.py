@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from rise.answers import Mode, extract
 from rise.errors import DataError
 from rise.task import Problem, Split
-from rise.tasks.files import (
-    BOXED_INSTRUCTIONS,
-    FileTask,
-    hub_command,
-    locate,
-    make_problem,
-    read_rows,
-    text_of,
-    validation_of,
-    without_annotations,
-)
+from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, make_problem, validation_of, without_annotations
+from rise.tasks.sources import Hub, Row, benchmark_rows, text_of
+
+HUB = Hub("openai/gsm8k", ("main",))
 
 
 class GSM8K(FileTask):
@@ -34,17 +26,17 @@ class GSM8K(FileTask):
     def __init__(
         self, *, path: str | os.PathLike[str] | None = None, mode: Mode = "strict", instructions: str | None = BOXED_INSTRUCTIONS
     ) -> None:
-        """`path`: the directory of `train.jsonl` and `test.jsonl`; by default `gsm8k/` under `$RISE_DATA`."""
+        """`path`: the directory of `train.jsonl` and `test.jsonl` (or parquet), or `hub:NAME`; by default `gsm8k/` under
+        `$RISE_DATA`, then the hub."""
         super().__init__(instructions, mode, path)
 
     def read(self, split: Split) -> Iterator[Problem]:
         source = "test" if split == "test" else "train"
-        file = f"{source}.jsonl"
-        problems = self._rows(locate(self.name, self.path, file, hub_command("openai/gsm8k", "main", source, file)))
+        problems = self._problems(benchmark_rows(self.name, self.path, f"{source}.jsonl", split=source, hub=HUB))
         return problems if split == "test" else validation_of(problems, split)
 
-    def _rows(self, path: Path) -> Iterator[Problem]:
-        for place, row in read_rows(path):
+    def _problems(self, rows: Iterable[Row]) -> Iterator[Problem]:
+        for place, row in rows:
             question, gold = text_of(row, ["question"], place), text_of(row, ["answer"], place)
             answer = extract(gold)
             if answer is None:

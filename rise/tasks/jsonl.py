@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rise.answers import Mode
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judges.own import load_judge
 from rise.task import Problem, Split
-from rise.tasks.files import BOXED_INSTRUCTIONS, SPLITS, FileTask, make_problem, position, read_rows, text_of
+from rise.tasks.files import BOXED_INSTRUCTIONS, SPLITS, FileTask, make_problem, position
+from rise.tasks.sources import HUB, Row, hub_rows, read_rows, text_of
 
 _QUESTION = ("question", "problem")
 _GOLD = ("gold", "answer")
@@ -39,23 +40,24 @@ class JsonLines(FileTask):
         mode: Mode = "strict",
         instructions: str | None = BOXED_INSTRUCTIONS,
     ) -> None:
-        r"""Either `path`, or one file a split. `shares` are those of train, validation and test in one file.
+        r"""Either `path`, or one file a split: .jsonl, .json, .parquet, or `hub:NAME[:CONFIG][@SPLIT]`. `shares` are those of
+        train, validation and test in one file; of a data set of the hub, that is its train split unless another is named.
 
         `judge_path = "module:name"` names a judge, or something that returns one when called; by default answers are
         judged as mathematics, extracted in `mode`. `instructions` ask for the answer format, by default `\boxed{}`.
         """
         super().__init__(instructions, mode)
-        self.path = Path(path) if path is not None else None
+        self.path = os.fspath(path) if path is not None else None
         given: dict[Split, str | os.PathLike[str] | None] = {
             "train": train_path,
             "validation": validation_path,
             "test": test_path,
         }
-        self.paths = {split: Path(file) for split, file in given.items() if file is not None}
+        self.paths = {split: os.fspath(file) for split, file in given.items() if file is not None}
         if self.path is not None and self.paths:
             raise ConfigError("task jsonl: give either path, which is split for you, or one path a split, not both.")
         for file in [self.path] if self.path else self.paths.values():
-            if not file.is_file():
+            if not file.startswith(HUB) and not Path(file).is_file():
                 raise DataError(f"task jsonl: {file}: no such file.")
         self.bounds = _bounds(shares)
         self.splits = tuple(split for split in SPLITS if self.path or split in self.paths)
@@ -68,20 +70,21 @@ class JsonLines(FileTask):
 
     def read(self, split: Split) -> Iterator[Problem]:
         if self.path is None:
-            yield from self._rows(self.paths[split])
+            yield from self._problems(self.paths[split], split)
             return
         low, high = self.bounds[split]
         empty = True
-        for problem in self._rows(self.path):
+        for problem in self._problems(self.path, "train"):
             empty = False
             if low <= position(problem.question) < high:
                 yield problem
         if empty:
             raise DataError(f'{self.path}: no problems in it. Each line should read like {{"question": "1 + 1?", "gold": "2"}}.')
 
-    def _rows(self, path: Path) -> Iterator[Problem]:
+    def _problems(self, path: str, split: str) -> Iterator[Problem]:
         question_names, gold_names = self._fields
-        for place, row in read_rows(path):
+        rows: Iterable[Row] = hub_rows(path, split) if path.startswith(HUB) else read_rows(Path(path))
+        for place, row in rows:
             question, gold = text_of(row, question_names, place), text_of(row, gold_names, place)
             solution = text_of(row, ["solution"], place) if row.get("solution") is not None else None
             used = {*question_names, *gold_names, "solution"}

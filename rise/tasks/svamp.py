@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from rise.answers import Mode
 from rise.task import Problem, Split
-from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, locate, make_problem, read_rows, text_of
+from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, make_problem
+from rise.tasks.sources import benchmark_rows, text_of
 
 _HOW = "curl -L -o {}/svamp.json https://raw.githubusercontent.com/arkilpatel/SVAMP/main/SVAMP.json"
 
@@ -20,11 +21,11 @@ class SVAMP(FileTask):
     def __init__(
         self, *, path: str | os.PathLike[str] | None = None, mode: Mode = "strict", instructions: str | None = BOXED_INSTRUCTIONS
     ) -> None:
-        """`path`: `svamp.json` in the original format, or its directory; by default `svamp/` under `$RISE_DATA`."""
+        """`path`: `svamp.json` in the original format, its directory, or `hub:NAME`; by default `svamp/` under `$RISE_DATA`."""
         super().__init__(instructions, mode, path)
 
     def read(self, split: Split) -> Iterator[Problem]:
-        for place, row in read_rows(locate(self.name, self.path, "svamp.json", _HOW)):
+        for place, row in benchmark_rows(self.name, self.path, "svamp.json", how=_HOW):
             body = text_of(row, ["Body"], place).strip()
             # Some bodies stop in mid-sentence, the question being its main clause: "If each pack costs 9 dollars".
             question = f"{body}{' ' if body[-1] in '.?!,' else ', '}{text_of(row, ['Question'], place).strip()}"
