@@ -1,6 +1,7 @@
 """The endpoint over HTTP: what a conversation becomes, turn by turn, and how the reply is chosen and counted."""
 
 import pytest
+from conftest import LastNumber
 from serving import TABLE, Recording, Running, Slow, serving, texts
 
 from rise.policies.scripted import ScriptedPolicy
@@ -190,6 +191,19 @@ def test_a_function_of_your_own_chooses_and_may_choose_nothing():
         assert (data["rise"]["chosen_turn"], data["rise"]["vote"]) == (2, None)
         assert server.ask("tie", rise={"vote": "majority"}).json()["rise"]["chosen_turn"] == 2
     assert seen == [("tie", ["1", "2"]), ("347*68", ["23000", "23596"])]
+
+
+def test_a_judge_of_another_kind_reads_and_compares_without_gold():
+    words = {"q": ["it is five", "it is six", "really SIX"]}
+
+    class AnyCase(LastNumber):
+        def same(self, left, right):
+            return left.lower() == right.lower()
+
+    with serving(ScriptedPolicy.from_table(words), judge=AnyCase(), turns=3) as server:
+        data = server.ask("q").json()
+    assert data["rise"]["vote"]["answers"] == [{"answer": "six", "turns": [2, 3]}, {"answer": "five", "turns": [1]}]
+    assert data["choices"][0]["message"]["content"] == "it is six"
 
 
 def test_an_engine_that_does_not_count_leaves_usage_unknown_not_zero():

@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rise.answers import MAX_NUMBER_CHARS, number
 from rise.errors import RiseError
 from rise.judge import Judge, answer_of
+from rise.judges.math import MathJudge
 from rise.policy import Policy, Reply, Request, Sampling, stream_seed
 from rise.prompt import Prompt
 from rise.serve.vote import Ballot, Choose, Group
@@ -182,10 +184,18 @@ class Reviser:
         return replace(_unjudged(reply), answer=answer)
 
     async def _cast(self, ballot: Ballot, answer: str | None) -> None:
-        if answer is None or not ballot.groups or any(answer == group.answer for group in ballot.groups[:1]):
-            ballot.cast(answer)  # nothing to compare that takes time
+        if answer is None or not ballot.groups or self._at_once(ballot, answer):
+            ballot.cast(answer)
         else:
             await asyncio.get_running_loop().run_in_executor(self._threads, ballot.cast, answer)
+
+    def _at_once(self, ballot: Ballot, answer: str) -> bool:
+        """Whether comparing takes no time worth a thread, which costs more than all else a turn costs us: equal texts or
+        numbers, where the judge is the one of mathematics."""
+        if not isinstance(self.judge, MathJudge) or len(answer) > MAX_NUMBER_CHARS:
+            return False
+        numeric = number(answer) is not None
+        return all(group.answer == answer or (numeric and number(group.answer) is not None) for group in ballot.groups)
 
     async def _outcome(self, ask: Ask, turns: list[Turn], ballot: Ballot, stopped: str) -> Outcome:
         if ask.rule == "judge" and self.choose is not None:
