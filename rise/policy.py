@@ -40,7 +40,7 @@ class Reply:
     ids: tuple[int, ...] | None
     """Token ids as sampled, the end-of-turn token included when `finish` is `stop`; None where unknown."""
     finish: str
-    """`stop` or `length`."""
+    """`stop`, `length`, or `refused`: the endpoint or its model declined, which never trains and is counted."""
     n_prompt_tokens: int | None
     n_reply_tokens: int | None
 

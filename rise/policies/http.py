@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from rise.errors import PolicyError
+from rise.policies.refusals import declined, filtered
 from rise.policy import Reply, Request
 
 RETRIED = frozenset([408, 409, 425, 429, 500, 502, 503, 504])
@@ -95,6 +96,8 @@ class HttpPolicy:
                 elif answer.status_code in RETRIED:
                     trouble = f"status {answer.status_code}: {answer.text[:200]!r}"
                     wait = max(wait, _retry_after(answer))
+                elif filtered(answer.status_code, answer.text):
+                    return Reply("", None, "refused", 0, 0)  # nothing was generated, so nothing is to be paid
                 else:
                     raise PolicyError(
                         f"{self.url} refuses the request with status {answer.status_code}: {answer.text[:300]!r}. "
@@ -126,6 +129,8 @@ def _read(answer: httpx.Response) -> Reply | None:
         # No content at all is a reply of nothing, which reasoning models give when the limit cuts their thinking.
         text = choice["message"].get("content") or ""
         usage = data.get("usage") or {}
+        if (words := declined(choice)) is not None:
+            return Reply(words, None, "refused", usage.get("prompt_tokens"), usage.get("completion_tokens"))
         finish = "length" if choice.get("finish_reason") == "length" else "stop"
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return None
