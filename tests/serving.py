@@ -67,8 +67,8 @@ class Recording(ScriptedPolicy):
 class Running:
     """A server under way."""
 
-    def __init__(self, url: str, app: Any, policy: Any) -> None:
-        self.url, self.app, self.policy = url, app, policy
+    def __init__(self, url: str, app: Any, policy: Any, stop: Any) -> None:
+        self.url, self.app, self.policy, self.stop = url, app, policy, stop
         # No TLS here: reading the certificates would take longer than most tests.
         self.client = httpx.Client(base_url=url, timeout=20, verify=False, trust_env=False)
 
@@ -113,14 +113,18 @@ def serving(
         assert thread.is_alive()
         time.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
-    running = Running(f"http://127.0.0.1:{port}", app, policy)
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+
+    running = Running(f"http://127.0.0.1:{port}", app, policy, stop)
     try:
         yield running
     finally:
         running.client.close()
-        server.should_exit = True
-        thread.join(10)
-        assert not thread.is_alive()
+        stop()
 
 
 def texts(chunks: Sequence[Any], name: str) -> str:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -272,6 +273,20 @@ def test_places_are_bounded_and_the_queue_too():
         assert done == [200, 200]
         assert policy.most == 1
         assert (gate.active, gate.waiting) == (0, 0)
+
+
+def test_who_goes_away_while_waiting_gives_the_place_back():
+    policy = Slow({"hello": ["Hello!"]}, 0.5)
+    with serving(policy, turns=1, limits=Limits(n_active=1, n_waiting=1)) as server:
+        first = threading.Thread(target=server.ask, args=("hello",))
+        first.start()
+        gate = server.app.state.gate
+        server.wait_until(lambda: gate.active == 1)
+        with pytest.raises(httpx.ReadTimeout):
+            server.client.post(CHAT, json={"model": "m", "messages": USER}, timeout=0.1)
+        server.wait_until(lambda: gate.waiting == 0)
+        first.join(5)
+        assert policy.n_requests == 1
 
 
 def test_a_reader_who_does_not_read_holds_no_place_and_is_given_up():

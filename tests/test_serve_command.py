@@ -11,15 +11,18 @@ import sys
 import httpx
 import pytest
 from conftest import toy_recipe
-from serving import serving
+from serving import TABLE, Slow, serving
 from typer.testing import CliRunner
 
 from rise.cli.main import app
-from rise.cli.serve import assemble, checkpoint_of
+from rise.cli.serve import assemble, checkpoint_of, suit
 from rise.errors import ConfigError, DataError
 from rise.policy import Sampling
 from rise.prompt import Prompt
+from rise.serve.wire import Limits
 from rise.stage import card
+
+ASK = [{"role": "user", "content": "347*68"}]
 
 
 def assembled(spec, **given):
@@ -97,6 +100,29 @@ def script(tmp_path):
 def test_what_cannot_be_served_is_said_before_it_starts(script, given, message):
     with pytest.raises(ConfigError, match=message):
         assembled(script, **given)
+
+
+def test_in_front_of_another_server(monkeypatch):
+    """Which here is ours as well, giving single turns: revised in front, cancelled through, and gone at last."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    engine = Slow(TABLE, 0.05)
+    with serving(engine) as behind:
+        reviser, served = assembled(f"{behind.url}/v1#m@1", turns=3, overrides=["sampling.max_new_tokens=64"])
+        suit(reviser.policy, Limits(n_active=4))
+        assert (served.name, served.about) == ("m@1", {"feedback": "always-wrong"})
+        with serving(reviser.policy, prompt=reviser.prompt, turns=served.turns) as front:
+            data = front.ask().json()
+            assert data["choices"][0]["message"]["content"] == TABLE["347*68"][1]
+            assert data["usage"] == behind.ask(rise={"turns": 3}).json()["usage"]
+            engine.seconds = 5
+            with pytest.raises(httpx.ReadTimeout):
+                front.client.post("/v1/chat/completions", json={"model": "m", "messages": ASK}, timeout=0.5)
+            behind.wait_until(lambda: engine.n_cancelled == 1)
+            engine.seconds = 0
+            behind.stop()
+            gone = front.ask()
+            assert (gone.status_code, gone.json()["error"]["code"]) == (502, "engine_error")
+            assert front.client.get("/health").status_code == 200
 
 
 def test_others_are_let_in_only_with_a_key(script, monkeypatch):

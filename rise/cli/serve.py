@@ -167,8 +167,10 @@ def name_of(spec: str) -> str:
 
 def suit(policy: Any, limits: Limits) -> None:
     """Let the policy take as many at once as the server plays; a client waits less long for a dead engine than a run does."""
-    from rise.policies.http import HttpPolicy, Patience
+    from dataclasses import replace
+
+    from rise.policies.http import HttpPolicy
 
     if isinstance(policy, HttpPolicy):
         policy.max_in_flight = limits.n_active
-        policy.patience = Patience(attempts=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=policy.patience.timeout_s)
+        policy.patience = replace(policy.patience, attempts=3, longest_wait_s=4.0)
