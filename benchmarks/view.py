@@ -60,6 +60,7 @@ SCROLL = """async (seconds) => {
 def write(path: Path, n: int, chars: int, seed: int = 0) -> int:
     """A run whose round 1 has n trajectories of five turns, replies of about `chars` characters. Returns the file's bytes."""
     rng = random.Random(seed)
+    texts = [" ".join(rng.choice(WORDS) for _ in range(chars // 5)) for _ in range(1000)]
     (path / "round-1").mkdir(parents=True)
     write_whole(path / "config.toml", 'name = "many"\n')
     with (path / "round-1" / "trajectories.jsonl").open("w", encoding="utf-8") as file:
@@ -68,8 +69,11 @@ def write(path: Path, n: int, chars: int, seed: int = 0) -> int:
             for t in range(5):
                 right = rng.random() < 0.4 + 0.05 * t
                 answer = gold if right else str(rng.randrange(10**5))
-                text = " ".join(rng.choice(WORDS) for _ in range(chars // 5))
-                turn = {"reply": f"{text}\n#### {answer}", "verdict": "right" if right else "wrong", "reward": float(right)}
+                turn = {
+                    "reply": f"{rng.choice(texts)}\n#### {answer}",
+                    "verdict": "right" if right else "wrong",
+                    "reward": float(right),
+                }
                 turns.append(turn | {"answer": answer, "feedback": "Try once more.", "n_prompt_tokens": 90, "n_reply_tokens": 60})
             row = {"problem_id": f"{k:012x}", "question": f"Problem {k}: how many?", "gold": gold, "turns": turns}
             file.write(dumps(row | {"fields": {"kind": ("sum", "product")[k % 2]}}) + "\n")

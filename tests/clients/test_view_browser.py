@@ -303,6 +303,9 @@ def test_hostile_text_is_shown_and_never_run(open_page, tmp_path, form):
             page.wait_for_selector(".column")
             page.wait_for_timeout(300)  # an onerror would have had its time
             assert page.title() != "run" and page.locator("img").count() == 0
+            assert page.evaluate(
+                "['.side', '.record'].map((s) => document.querySelector(s)).every((e) => e.scrollWidth <= e.clientWidth)"
+            )
             if place.startswith("held-out"):
                 assert page.locator("section.turn pre").first.text_content() == f"{MARKUP} 90"
                 assert "<script>alert('x')</script> ␛[31m" in page.locator(".question").text_content()

@@ -232,7 +232,7 @@ rise.Browser = class {
     this.at.hidden = !this.isRun || !turn;
     this.at.replaceChildren(...[["r", "is right"], ["w", "is wrong"], ["u", "is unparsable"], ["t", "timed out"], ["+", "turned right"], ["-", "turned wrong"]].map(([v, name]) => option(v, name, at)));
     this.label.hidden = !this.labels.size;
-    this.label.replaceChildren(option("", "any kind", label), ...[...this.labels].sort(naturally).map((name) => option(name, name, label)));
+    this.label.replaceChildren(option("", "any kind", label), ...[...this.labels].sort(naturally).map((name) => option(name, rise.printable(name), label)));
   }
 
   async showRecord() {
