@@ -1,5 +1,7 @@
 """The endpoint over HTTP: what a conversation becomes, turn by turn, and how the reply is chosen and counted."""
 
+from dataclasses import replace
+
 import pytest
 from conftest import LastNumber
 from serving import TABLE, Recording, Running, Slow, serving, texts
@@ -206,11 +208,19 @@ def test_a_judge_of_another_kind_reads_and_compares_without_gold():
     assert data["choices"][0]["message"]["content"] == "it is six"
 
 
+def test_a_reply_that_the_engine_declined_to_give_is_no_attempt():
+    class Declining(ScriptedPolicy):
+        async def reply(self, request):
+            return [replace(r, finish="refused") for r in await super().reply(request)]
+
+    with serving(Declining(ScriptedPolicy.from_table(TABLE).script), turns=2) as server:
+        data = server.ask().json()
+    assert (data["choices"][0]["finish_reason"], data["rise"]["vote"]) == ("content_filter", None)
+
+
 def test_an_engine_that_does_not_count_leaves_usage_unknown_not_zero():
     class Silent(ScriptedPolicy):
         async def reply(self, request):
-            from dataclasses import replace
-
             return [replace(r, n_prompt_tokens=None) for r in await super().reply(request)]
 
     with serving(Silent(ScriptedPolicy.from_table(TABLE).script)) as server:

@@ -37,7 +37,7 @@ class Completion:
                 {
                     "index": index,
                     "message": message,
-                    "finish_reason": outcome.reply.finish,
+                    "finish_reason": finish_reason(outcome.reply),
                     "logprobs": None,
                     "rise": verdict(outcome, self.return_turns),
                 }
@@ -62,7 +62,7 @@ class Completion:
     def end(self, choice: int, outcome: Outcome) -> list[dict[str, Any]]:
         return [
             self._chunk(choice, {"content": outcome.reply.reply}),
-            self._chunk(choice, {}, finish=outcome.reply.finish, rise=verdict(outcome, False)),
+            self._chunk(choice, {}, finish=finish_reason(outcome.reply), rise=verdict(outcome, False)),
         ]
 
     def summed(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -77,6 +77,11 @@ class Completion:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
+def finish_reason(turn: Turn) -> str:
+    """How a reply ended, in the API's words."""
+    return "content_filter" if turn.finish == "refused" else turn.finish
+
+
 def attempt(turn: Turn, number: int) -> str:
     """One turn in `reasoning_content`."""
     return f"Turn {number}:\n{turn.reply}\n\n"
@@ -87,7 +92,7 @@ def shown(turn: Turn, number: int) -> dict[str, Any]:
     critique = {"critique": turn.critique.reply} if turn.critique else {}
     return {
         "turn": number, "reply": turn.reply, "answer": turn.answer, **critique, "feedback": turn.feedback,
-        "finish_reason": turn.finish, "prompt_tokens": turn.n_prompt_tokens, "completion_tokens": turn.n_reply_tokens,
+        "finish_reason": finish_reason(turn), "prompt_tokens": turn.n_prompt_tokens, "completion_tokens": turn.n_reply_tokens,
     }  # fmt: skip
 
 

@@ -176,6 +176,8 @@ class Reviser:
 
     async def _read(self, problem: Problem, reply: Reply) -> Turn:
         """The turn with the answer that the judge reads in it."""
+        if reply.finish == "refused":
+            return _unjudged(reply)  # the engine declined: whatever it says, it is no attempt
         if len(reply.text) > LONG_CHARS:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._threads, answer_of, self.judge, problem.question, reply.text)
