@@ -1,6 +1,8 @@
 """A teacher's bill: what replies cost, where it stops, that nothing paid for is lost, and how to go on."""
 
 import asyncio
+import json
+import shutil
 
 import pytest
 from conftest import problem, toy_recipe, turn
@@ -92,3 +94,38 @@ def test_a_run_is_continued_with_another_budget_but_with_no_other_setting(tmp_pa
     with pytest.raises(ResumeError, match=r"relabel\.n_samples: 3 → 4") as caught:
         run.open(toy_recipe(relabel={"price_prompt": 1.0, "budget": 3.0, "n_samples": 4}))
     assert "budget" not in str(caught.value).partition("Continue")[0]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_whole_run_stops_at_its_budget_and_its_bill_goes_on_with_it(tmp_path, monkeypatch):
+    from rise.iterate import run
+    from rise.plan import training_problems
+    from rise.preflight import check
+
+    monkeypatch.setattr("rise.train.train", lambda examples, start, out, *rest, **more: shutil.copytree(start, out) and {})
+    monkeypatch.setattr(ScriptedPolicy, "max_in_flight", 1)
+
+    def recipe(budget):
+        return toy_recipe(
+            task={"n_train": 3, "n_validation": 2, "n_test": 2},
+            boost={"enabled": False},
+            dataset={"drop_truncated": False},
+            sampling={"max_new_tokens": 4},
+            relabel={
+                "improver": "teacher", "teacher": f"scripted:{tmp_path / 'script.json'}", "n_samples": 1, "states": "last",
+                "price_reply": 1e6, "budget": budget,
+            },
+            evaluate={"turns": 2, "samples": 2, "controls": "none"},
+            iterate={"rounds": 1},
+        )  # fmt: skip
+
+    problems = training_problems(recipe(1.0), check(recipe(1.0)))
+    script = {p.question: ["one two three"] for p in problems}  # three tokens a reply: three units of money
+    (tmp_path / "script.json").write_text(json.dumps(script))
+    with pytest.raises(BudgetError, match="4 is spent: 6 so far, with 2 of this round's 3"):
+        run(recipe(4.0), tmp_path / "run")
+    done = run(recipe(100.0), tmp_path / "run")
+    [event] = [e for e in done.read_log() if e.get("part") == "relabel"]
+    assert (event["price"], event["price_so_far"], event["n_replies"], event["n_reused"]) == (3.0, 9.0, 1, 2)
+    counts = json.loads(done.stage("round-1").dataset.read_text())["counts"]
+    assert (counts["teacher: replies"], counts["teacher: no answer in it"]) == (3, 3)
