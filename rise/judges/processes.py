@@ -27,6 +27,11 @@ START_LIMIT_S = 120.0
 """For a worker to import its libraries: about 1 s, more on a busy machine. Not held against the answer, so it may be generous."""
 SHORTEST_LIMIT_S = 1.0
 """At least this much of a time limit is left for the request itself when its worker had to be started first."""
+PATIENCE = 6
+"""Times its limit that a request may take by the clock while a busy machine leaves its worker hardly any processor time: that is
+the machine's fault, and a right answer must not be called timed out for it."""
+STARVED = 0.35
+"""Share of its limit that such a worker has had of a processor, at most."""
 MAX_LINE = 1 << 20
 """Bytes of one answer; a worker that says more is killed."""
 GAVE_UP = "gave-up"
@@ -85,7 +90,23 @@ class Worker:
                 data = data[self.process.stdin.write(data) :]
         except BrokenPipeError:
             return ""
-        return self.line(deadline)
+        _, had_s = self._processor()
+        said = self.line(deadline)
+        for _ in range(PATIENCE - 1):
+            wants, has_s = self._processor()
+            if said is not None or len(self._buffer) > MAX_LINE or not wants or has_s - had_s >= STARVED * limit_s:
+                break
+            said = self.line(time.monotonic() + limit_s)
+        return said
+
+    def _processor(self) -> tuple[bool, float]:
+        """(whether the process is running or ready to, seconds of a processor it has had); (False, 0) where nobody says."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat") as file:
+                state, *fields = file.read().rpartition(")")[2].split()
+        except (OSError, ValueError):
+            return False, 0.0
+        return state == "R", (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         self.process.kill()

@@ -156,7 +156,7 @@ def _starved(child: int, limit_s: float) -> bool:
     except (OSError, ValueError):
         return False
     used_s = (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")
-    return state == "R" and used_s < 0.7 * limit_s
+    return state == "R" and used_s < 0.35 * limit_s
 
 
 def _confine(pipe: int, limit_s: float, memory_bytes: int) -> None:
