@@ -313,6 +313,8 @@ class EvaluateConfig(Settings):
     """Stages that also get the control with another problem's attempt shown."""
     state: StateConfig | None = None
     """What the model is shown in evaluation; None: the same as in collection. Self-Refine prompting is set here."""
+    gold_probability: bool = False
+    """Also score the worked solution at every turn's state: one more forward pass a turn, by a `local:` policy."""
 
 
 class IterateConfig(Settings):

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from rise.config import RunConfig, TrainConfig
 from rise.dataset import Example, read_examples, report, with_ids
-from rise.evaluate.held_out import read_held_out, write_held_out
+from rise.evaluate.analyses import analyse, with_gold_scores
+from rise.evaluate.held_out import HeldOut, read_held_out, write_held_out
 from rise.evaluate.metrics import by_fields, measure, paired_stages
 from rise.evaluate.protocol import evaluate
 from rise.jsonl import write_jsonl, write_whole
@@ -27,7 +28,7 @@ from rise.prompt import Prompt
 from rise.render import Renderer
 from rise.rollout import Player, Usage, play_out
 from rise.run_dir import RunDir, StageDir
-from rise.task import Task
+from rise.task import Problem, Task
 from rise.trajectory import to_json
 
 
@@ -134,7 +135,7 @@ def evaluate_stage(it: Run, stage: StageDir, path: Path, n: int | None = None) -
             player = it.player(policy_for(it, str(path)), stage.name, "evaluate")
             records = play_out(
                 player,
-                evaluate(player, problems, n_turns=config.evaluate.turns, n_samples=config.evaluate.samples, control=control),
+                _measured(config, player, problems, control),
             )
             timer.usage = player.usage
         write_held_out(stage.held_out, records)
@@ -144,11 +145,18 @@ def evaluate_stage(it: Run, stage: StageDir, path: Path, n: int | None = None) -
     it.progress.stage_done(stage)
 
 
+async def _measured(config: RunConfig, player: Player, problems: Sequence[Problem], control: bool) -> list[HeldOut]:
+    settings = config.evaluate
+    records = await evaluate(player, problems, n_turns=settings.turns, n_samples=settings.samples, control=control)
+    return await with_gold_scores(player, problems, records) if settings.gold_probability else records
+
+
 def summarise(it: Run, stage: StageDir, records: Sequence[Any]) -> dict[str, Any]:
     """Everything in metrics.json."""
     truthful = it.evaluated.feedback == "truthful"
     turns = it.config.evaluate.turns
     metrics = measure(records, it.judge.same, truthful=truthful, turns=turns)
+    metrics |= analyse(records, turns)
     metrics["stage"] = stage.name
     metrics["by_field"] = by_fields(records, it.judge.same, truthful=truthful, turns=turns)
     # Those in front of it in order: a later one is on disk too where this one is measured again.
@@ -157,6 +165,12 @@ def summarise(it: Run, stage: StageDir, records: Sequence[Any]) -> dict[str, Any
         previous = list(read_held_out(before[-1].held_out))
         metrics["paired"]["previous"] = paired_stages(previous, records, it.judge.same, truthful=truthful, turns=turns)
         metrics["previous"] = before[-1].name
+    # What the rounds began from: one-turn ability before and after them.
+    start = next((s for s in reversed(before) if not s.name.startswith("round-")), None)
+    if start is not None and stage.name.startswith("round-"):
+        began = list(read_held_out(start.held_out))
+        metrics["paired"]["before_rounds"] = paired_stages(began, records, it.judge.same, truthful=truthful, turns=turns)
+        metrics["before_rounds"] = start.name
     return metrics
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rise.evaluate.analyses import analyse
 from rise.evaluate.held_out import HeldOut
 from rise.evaluate.metrics import by_fields, measure, paired_stages
 from rise.jsonl import dumps
@@ -129,10 +130,11 @@ def write_run(
         stage.path.mkdir()
         records = [held_out(i, pattern, HOSTILE if hostile else "6*7=?") for i, pattern in enumerate(patterns)]
         stage.held_out.write_text("".join(dumps(to_json(r)) + "\n" for r in records), encoding="utf-8")
-        metrics = measure(records, same) | {"stage": name, "by_field": by_fields(records, same)}
+        metrics = measure(records, same) | analyse(records, 5) | {"stage": name, "by_field": by_fields(records, same)}
         if previous:
             metrics["paired"]["previous"] = paired_stages(previous, records, same)
             metrics["previous"] = before
+            metrics["paired"]["before_rounds"], metrics["before_rounds"] = metrics["paired"]["previous"], before
         stage.metrics.write_text(json.dumps(metrics), encoding="utf-8")
         previous, before = records, name
         if name != "base":

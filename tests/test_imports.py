@@ -22,6 +22,7 @@ LADDER = [
     {"tasks", "dataset", "context", "plan"},
     {"policies", "train"},
     {"preflight"},
+    {"dry_run"},
     {"export", "rollout"},
     {"select"},
     {"relabel"},

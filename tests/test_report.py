@@ -218,7 +218,8 @@ def test_every_picture_of_a_finished_run_is_there(tmp_path):
     keys = set(re.findall(r'<figure id="figure-([^"]+)"', page))
     assert keys == {
         "turns", "controls", "votes", "transitions", "ends", "compute-samples", "compute-generated-tokens",
-        "compute-all-tokens", "paired", "paired-other", "data-boost", "data-round-1", "training", "time",
+        "compute-all-tokens", "one-turn", "steps", "hard", "paired", "paired-other", "data-boost", "data-round-1",
+        "training", "time",
     }  # fmt: skip
 
 

@@ -31,6 +31,9 @@ def evaluate(
         str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
     ] = None,
     control: Annotated[bool, typer.Option(help="Also show other problems' attempts, as a control.")] = True,
+    gold_probability: Annotated[
+        bool, typer.Option("--gold-probability", help="Also score the worked solution at every turn: local policies only.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Keep records, ledger and metrics in this directory; continues it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print metrics as JSON.")] = False,
 ) -> None:
@@ -43,7 +46,8 @@ def evaluate(
 
     from rise.cli.progress import Bars, stage_line
     from rise.errors import ConfigError
-    from rise.evaluate.held_out import write_held_out
+    from rise.evaluate.analyses import analyse, with_gold_scores
+    from rise.evaluate.held_out import HeldOut, write_held_out
     from rise.evaluate.metrics import by_fields, measure
     from rise.evaluate.protocol import evaluate as play
     from rise.jsonl import write_whole
@@ -81,10 +85,16 @@ def evaluate(
             player_policy, prompt, judge, draw, ledger, purpose="evaluate", seed=seed,
             renderer=getattr(player_policy, "renderer", None), on_done=bars.advance,
         )  # fmt: skip
-        records = play_out(player, play(player, problems, n_turns=turns, n_samples=samples, control=control))
+
+        async def measured() -> list[HeldOut]:
+            records = await play(player, problems, n_turns=turns, n_samples=samples, control=control)
+            return await with_gold_scores(player, problems, records) if gold_probability else records
+
+        records = play_out(player, measured())
         ledger.close()
         truthful = prompt.feedback == "truthful"
         metrics = {"policy": policy, "task": name, "split": split} | measure(records, judge.same, truthful=truthful, turns=turns)
+        metrics |= analyse(records, turns)
         metrics["by_field"] = by_fields(records, judge.same, truthful=truthful, turns=turns)
         if out is not None:
             write_held_out(out / "held-out.jsonl", records)

@@ -27,6 +27,8 @@ class HeldOut:
     """Turns 2 … K, each the reply when the attempt shown was another problem's. Empty if this control was not run."""
     fields: dict[str, Any] = field(default_factory=dict)
     """The problem's own: kind, level, subject."""
+    gold_score: tuple[float, ...] = ()
+    """Mean log-probability per token of the worked solution at the state before each turn of the run; empty if not asked for."""
 
     @property
     def parallel(self) -> tuple[Turn, ...]:
@@ -37,7 +39,7 @@ class HeldOut:
 def held_out_from_json(data: Mapping[str, Any]) -> HeldOut:
     """The inverse of `rise.trajectory.to_json`."""
     turns = {name: tuple(turn_from_json(t) for t in data.get(name, ())) for name in ("run", "samples", "other")}
-    return HeldOut(**{**data, **turns})
+    return HeldOut(**{**data, **turns, "gold_score": tuple(data.get("gold_score", ()))})
 
 
 def read_held_out(path: Path) -> Iterator[HeldOut]:

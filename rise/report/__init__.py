@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,11 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 
-def write_report(run_path: Path) -> tuple[Path, Path]:
-    """Write `report.html` and `report.md` into a run directory and return their paths."""
+def write_report(run_path: Path, beside: Iterable[Path] = ()) -> tuple[Path, Path]:
+    """Write `report.html` and `report.md` into a run directory and return their paths. `beside`: runs to set it against."""
     from rise.report.page import write_report as write  # matplotlib is only for those who draw
 
-    return write(run_path)
+    return write(run_path, beside)
 
 
 def console_table(run_path: Path) -> Group:

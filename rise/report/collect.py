@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,8 @@ class ReportData:
     outcomes: Mapping[Outcome, int]
     """Problems by what became of them over the last measured stage's turns."""
     chosen: tuple[Chosen, ...]
+    beside: tuple[tuple[str, Stage, Stage], ...] = ()
+    """This run and others given with it: name, the stage the rounds began from, the last round."""
 
     @property
     def measured(self) -> tuple[Stage, ...]:
@@ -130,9 +132,10 @@ class ReportData:
         return {"always-wrong": "", "neutral": "", "self-refine": "", "truthful": "stops"}.get(feedback, "may know")
 
 
-def collect(path: Path, *, n_each: int = 2) -> ReportData:
+def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> ReportData:
     """Read a run directory, finished or not; `n_each` trajectories of each outcome in `SHOWN` (0: records are not read).
 
+    `beside`: further runs, whose gain is set against this one's. One without a measured round is left out.
     Raises `DataError` where `path` is no run or one of its files is damaged.
     """
     run = RunDir(path)
@@ -153,7 +156,8 @@ def collect(path: Path, *, n_each: int = 2) -> ReportData:
     with_records = [stage for stage in stages if stage.metrics and stage.held_out]
     last_records = with_records[-1].held_out if with_records else None
     outcomes, chosen = choose(read_held_out(last_records), n_each) if last_records and n_each else ({}, ())
-    return ReportData(
+    others = [collect(Path(other), n_each=0) for other in beside]
+    own = ReportData(
         name=str(config.get("name") or path.resolve().name),
         directory=path.resolve().name,
         stages=stages,
@@ -163,6 +167,16 @@ def collect(path: Path, *, n_each: int = 2) -> ReportData:
         outcomes=outcomes,
         chosen=chosen,
     )
+    return replace(own, beside=tuple(ends for run in (own, *others) if (ends := _ends(run)))) if others else own
+
+
+def _ends(data: ReportData) -> tuple[str, Stage, Stage] | None:
+    """(directory, the stage the rounds began from, the last round), where both are measured over several turns."""
+    rounds = [stage for stage in data.measured if stage.name.startswith("round-")]
+    before = [stage for stage in data.measured if not stage.name.startswith("round-")]
+    if not (rounds and before) or rounds[-1].estimate("paired", f"t{rounds[-1].n_turns}-t1").value is None:
+        return None
+    return data.directory, before[-1], rounds[-1]
 
 
 def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int], tuple[Chosen, ...]]:

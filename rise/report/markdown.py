@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from rise.report.analysis_tables import analysis_tables
 from rise.report.collect import Chosen, ReportData
 from rise.report.headline import Claim
 from rise.report.numbers import DASH, count
@@ -23,7 +24,7 @@ def markdown(
         parts.append(
             "\n".join(f"- {inline(c.question)} **{c.answer}** {'' if c.detail == DASH else c.detail}".rstrip() for c in claims)
         )
-    parts += [table_markdown(table) for table in all_tables(data).values()]
+    parts += [table_markdown(table) for table in (all_tables(data) | analysis_tables(data)).values()]
     if data.outcomes:
         counts = "\n".join(f"- {count(n)} {name}: {OUTCOMES[name]}" for name, n in data.outcomes.items())
         parts += ["## Trajectories", f"Problems by what became of them over the turns:\n\n{counts}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from markupsafe import Markup
 
 from rise.jsonl import write_whole
 from rise.report import colours, figures
+from rise.report.analyses import analysis_figures
+from rise.report.analysis_tables import analysis_tables
 from rise.report.collect import SHOWN, ReportData, collect
 from rise.report.headline import claims, headline
 from rise.report.markdown import markdown
@@ -21,12 +23,13 @@ from rise.report.outcomes import OUTCOMES, printable
 from rise.report.tables import all_tables
 
 
-def write_report(run_path: Path) -> tuple[Path, Path]:
+def write_report(run_path: Path, beside: Iterable[Path] = ()) -> tuple[Path, Path]:
     """Write `report.html` and `report.md` into a run directory, finished or not, and return their paths.
 
+    `beside` are further runs, whose gains against base accuracy stand in one picture with this one's.
     The same run gives the same bytes. Raises `DataError` where the directory is no run or a file of it is damaged.
     """
-    data = collect(Path(run_path))
+    data = collect(Path(run_path), beside=beside)
     html, text = Path(run_path) / "report.html", Path(run_path) / "report.md"
     write_whole(html, render_html(data))
     write_whole(text, markdown(data, headline(data), claims(data), glossary(data), facts(data)))
@@ -63,13 +66,14 @@ def render_html(data: ReportData) -> str:
         *figures.data_figures(data),
         figures.training_figure(data),
         figures.time_figure(data),
+        *analysis_figures(data),
     ]
     pictures = {figure.key: figure for figure in drawn if figure is not None}
     return environment.get_template("page.html").render(
         data=data,
         headline=headline(data),
         claims=claims(data),
-        tables=all_tables(data),
+        tables=all_tables(data) | analysis_tables(data),
         figures=pictures,
         svg={key: Markup(figure.inline) for key, figure in pictures.items()},
         glossary=glossary(data),
@@ -102,6 +106,8 @@ def glossary(data: ReportData) -> dict[str, str]:
         "interval": "95 %, clustered by problem, since replies to one problem belong together. Shares: Wilson's score interval "
         "at an effective sample size. Differences: paired by problem, Bonett and Price's adjusted interval. Neither "
         "collapses at 0 or 1.",
+        "hard problems": "Those that all of B parallel first replies miss.",
+        "probability of the gold solution": "Geometric mean over its tokens; scored, not sampled.",
         "equal compute": f"m{S}@t1 and m1@t{K} are compared at equal numbers of samples. A later turn also reads earlier "
         "attempts, so tokens are shown beside, generated and all.",
         "effective sample size": "(Σw)² ÷ Σw² of the training weights w.",
