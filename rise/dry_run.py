@@ -45,7 +45,9 @@ def _models(config: RunConfig) -> list[str]:
     if path is None or Path(path).exists():
         return []
     cached = Path(os.environ.get("HF_HOME", Path.home() / ".cache/huggingface")) / "hub" / f"models--{path.replace('/', '--')}"
-    return [] if cached.exists() else [f"{path}: not on this machine; fetched from the hub when the run begins, or give a directory"]
+    return (
+        [] if cached.exists() else [f"{path}: not on this machine; fetched from the hub when the run begins, or give a directory"]
+    )
 
 
 def _sentences(
@@ -79,7 +81,8 @@ def _sentences(
         start = {"previous": "what it has become", "base": "the base", "boost": "the boost"}[config.iterate.start]
         out.append(
             f"round {k}    {n} turn{'s' if n > 1 else ''} on each training problem; {improver} {where}{wrong}; "
-            f"{config.train.epochs:g} epochs of at most {_times(train, n + 1)} examples, {config.train.batch_size} a step, from {start}"
+            f"{config.train.epochs:g} epochs of at most {_times(train, n + 1)} examples, {config.train.batch_size} a step, "
+            f"from {start}"
         )
     return out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,20 +17,23 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def load_recipe(path: Path, *, scale: str | None = None, overrides: Iterable[str] = ()) -> RunConfig:
-    """A recipe file, with the overrides of one of its `[scale.NAME]` tables and of `a.b=c` texts.
+    """A recipe file, with the overrides of its `[scale.NAME]` tables and of `a.b=c` texts.
 
+    `scale` is one name, or several joined with commas that apply from left to right: `math,self,lora`.
     Raises `ConfigError` for what is unknown (with the nearest valid name), of the wrong type or impossible.
     """
-    data, scales = _read(path, scale)
-    if scale is not None and scale not in scales:
-        raise ConfigError(f'{path} has no scale "{scale}". {did_you_mean(scale, sorted(scales))}')
+    wanted = [] if scale is None else [name.strip() for name in scale.split(",")]
+    data, scales = _read(path, wanted)
+    for name in wanted:
+        if name not in scales:
+            raise ConfigError(f'{path} has no scale "{name}". {did_you_mean(name, sorted(scales))}')
     for override in overrides:
         data = _replace(data, parse_override(override))
     return build_config(data, str(path))
 
 
-def _read(path: Path, scale: str | None, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], set[str]]:
-    """(a recipe at a scale, the scales it knows). What it `extends`, at that scale, is under everything it says itself."""
+def _read(path: Path, wanted: Sequence[str], seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], set[str]]:
+    """(a recipe at scales, the scales it knows). What it `extends`, at those scales, is under everything it says itself."""
     if path.resolve() in seen:
         raise ConfigError(f"{path} extends itself: {' → '.join(p.name for p in (*seen, path))}.")
     try:
@@ -46,9 +49,11 @@ def _read(path: Path, scale: str | None, seen: tuple[Path, ...] = ()) -> tuple[d
     if parent is not None:
         if not isinstance(parent, str):
             raise ConfigError(f'{path}: extends = {parent!r}. Write the path of one recipe: extends = "../nano.toml".')
-        under, more = _read(path.parent / parent, scale, (*seen, path.resolve()))
+        under, more = _read(path.parent / parent, wanted, (*seen, path.resolve()))
         data, known = merged(under, data), known | more
-    return (merged(data, scales[scale]) if scale in scales else data), known
+    for name in wanted:
+        data = merged(data, scales.get(name, {}))
+    return data, known
 
 
 def build_config(data: Mapping[str, Any], source: str = "settings") -> RunConfig:

@@ -19,6 +19,7 @@ from rise.prompt import Prompt
 from rise.relabel import relabel
 from rise.render import Renderer
 from rise.rollout import Player, rollout
+from rise.serve.revise import Ask, Reviser
 from rise.trajectory import Message
 
 EXAMPLE = Demonstration(question="One?", reply="so 1", lead="Next: {question}")
@@ -120,9 +121,11 @@ def test_every_stage_shows_the_same_ids_turn_by_turn(name, window, example, judg
         assert renderer.prompt_ids(example.prompt) == example.prompt_ids  # what anybody who has only the text would show
         assert "Give the answer last." in written(renderer, example.prompt_ids)  # whatever the template thinks of systems
         assert written(renderer, example.prompt_ids).count("Give the answer last.") == 1
-    # Serving is the same function on what a client sends back: its own messages, instructions first.
-    sent = [Message(m.role, m.content) for m in prompt.messages(P, trajectories[0].turns[:2])]
-    assert renderer.prompt_ids(sent) == states[2]
+    # A client that asks the server the bare question: the model behind it is shown the same again.
+    serving = Recording(renderer, texts)
+    ask = Ask((Message("user", P.question),), Sampling(), turns=3, rule="last", seed=0)
+    asyncio.run(Reviser(serving, prompt, judge).revise(ask, 0, lambda turn, number: None))
+    assert serving.seen == states
 
 
 def test_thinking_of_earlier_turns_is_forgotten_and_of_the_trained_one_is_not():

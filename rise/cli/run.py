@@ -11,11 +11,13 @@ import typer
 def run(
     recipe: Annotated[Path, typer.Argument(help="A recipe (TOML); or a run directory, or its config.toml, to continue.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override one setting: --set relabel.n_samples=16.")] = None,
-    scale: Annotated[str | None, typer.Option(help="Apply the recipe's [scale.NAME] table.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Apply the recipe's [scale.NAME] table; several: math,self,lora.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run directory; by default runs/NAME, or the directory of a config.toml.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the resolved recipe, run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the resolved recipe, say what it would do; run nothing.")
+    ] = False,
 ) -> None:
     """Run a recipe: rollout, relabel, train, evaluate, round after round; then write the report.
 
@@ -33,15 +35,14 @@ def run(
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
     if out is None:
         own = recipe.name == "config.toml" and (recipe.parent / "provenance.json").exists()
-        out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale}" if scale else config.name)
+        out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale.replace(',', '-')}" if scale else config.name)
     if dry_run:
-        from rise.iterate import check, training_problems
-        from rise.preflight import preflight
+        from rise.dry_run import dry_run as describe
 
-        task = check(config)
-        preflight(config, task, lambda k: training_problems(config, task, k))
+        does, needs = describe(config)
         print(to_toml(config), end="")
-        print(f"# would run in {out}", file=sys.stderr)
+        lines = [*does, *(f"needed first: {need}" for need in needs), f"would run in {out}"]
+        print("\n".join(f"# {line}" for text in lines for line in text.splitlines()), file=sys.stderr)
         return
 
     from rise.cli.progress import Bars

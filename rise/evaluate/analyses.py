@@ -59,21 +59,21 @@ def hard_problems(records: Sequence[HeldOut], turns: int) -> list[dict[str, Any]
 
     `resampled` is the fair rival: as many further samples as the run has further turns. Null where fewer were drawn.
     """
-    solved = np.array([any(turn.right for turn in record.run) for record in records])
-    last = np.array([record.run[-1].right for record in records])
-    right_PS = np.array([[turn.right for turn in record.parallel] for record in records])
+    solved = np.array([any(turn.right for turn in record.run) for record in records], dtype=float)
+    last = np.array([record.run[-1].right for record in records], dtype=float)
+    right_PS = np.array([[turn.right for turn in record.parallel] for record in records], dtype=float)
     out = []
     for b in range(1, right_PS.shape[1] + 1):
-        missed = ~right_PS[:, :b].any(1)
+        missed = 1.0 - right_PS[:, :b].max(axis=1)
         again = right_PS[:, b : b + turns - 1]
         enough = again.shape[1] == turns - 1 > 0
         out.append(
             {
                 "samples": b,
                 "missed": _json(mean(missed)),
-                "solved": _json(ratio(missed & solved, missed)),
-                "last": _json(ratio(missed & last, missed)),
-                "resampled": _json(ratio(missed & again.any(1), missed) if enough else NOTHING),
+                "solved": _json(ratio(missed * solved, missed)),
+                "last": _json(ratio(missed * last, missed)),
+                "resampled": _json(ratio(missed * again.max(axis=1), missed) if enough else NOTHING),
             }
         )
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
@@ -130,7 +131,7 @@ def gold_figure(data: ReportData) -> Figure | None:
     return make_figure("gold", "Probability of the gold solution", caption, draw)
 
 
-def gains_figure(runs: list[tuple[str, Stage, Stage]]) -> Figure | None:
+def gains_figure(runs: Sequence[tuple[str, Stage, Stage]]) -> Figure | None:
     """Gain by turns against where a model began: (name, stage before the rounds, last round) of each run."""
     if len(runs) < 2:
         return None

@@ -288,7 +288,7 @@ def estimates_table(metrics: Mapping[str, Any]) -> Table:
             rows.append((Cell(name), Cell(cell.text, tone=cell.tone), Cell(cell.small or DASH), Cell(count(estimate.n or None))))
         elif isinstance(value, Mapping):
             for key, item in value.items():
-                walk(f"{name} {key}".strip(), item, difference or key == "paired")
+                walk(f"{name} {key}".strip(), item, difference or key in ("paired", "not_solved_yet"))
         elif isinstance(value, list):
             for k, item in enumerate(value, 1):
                 walk(f"{name} {k}", item, difference)
