@@ -35,7 +35,7 @@ async def relabel(
 
     The improver sees exactly what the student saw: the problem, its own attempts and the feedback, never the gold answer.
     `gold`, `pair` and `none` ask nobody: the worked solution, a right reply of the same round (`pairs`), nothing at all.
-    With `select = "judge"` the first candidate stands until `rise.select.choose` has asked.
+    With `select = "judge"` the majority's stands until `rise.select.choose` has asked.
     `student` is the student's renderer. A teacher's token ids are kept only if its renderer is the same: the ids of
     another tokenizer or template would teach the student other words, so they are rendered again from the text.
     """
@@ -72,8 +72,8 @@ async def relabel(
                 candidates = await player.turns(problem, shown, n=n_samples, first=first, source=improver, trust_ledger=trust)
                 if not same_ids:
                     candidates = [replace(turn, prompt_ids=None, reply_ids=None) for turn in candidates]
-            chosen = {"oracle": best, "majority": lambda c: majority(c, player.judge.same), "judge": lambda c: 0}[select]
-            out.append(Relabelled(problem.id, k, tuple(candidates), chosen(candidates), trajectory.sample))
+            chosen = best(candidates) if select == "oracle" else majority(candidates, player.judge.same)
+            out.append(Relabelled(problem.id, k, tuple(candidates), chosen, trajectory.sample))
         return out
 
     episodes = [Episode(problem, t.sample, t) for problem in problems for t in by_problem[problem.id]]
