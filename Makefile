@@ -2,6 +2,8 @@
 # make test   lint, format, types, tests
 # make venv   the environment alone; .venv/bin/rise is then there
 # make docs   write docs/cli.md again from the command line's own --help
+# make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
+# make test-engines  the real vLLM and `transformers serve`; needs venv-vllm and models/smollm2, takes minutes
 #
 # Another Python: make run PYTHON=python3.13
 
@@ -9,7 +11,7 @@ PYTHON ?= python3
 SCALE ?= quick
 BIN := .venv/bin
 
-.PHONY: run test venv docs
+.PHONY: run test venv docs venv-vllm test-engines
 .DEFAULT_GOAL := run
 
 run: venv
@@ -25,6 +27,12 @@ venv: .venv/.train
 
 docs: venv
 	$(BIN)/python docs/make_cli.py
+
+venv-vllm:
+	$(PYTHON) recipes/vllm_env.py .venv-vllm
+
+test-engines: .venv/.test models/smollm2
+	RISE_ENGINES=1 $(BIN)/pytest -p no:cacheprovider -v tests/test_engines.py
 
 # A stamp per set of extras: installing again is skipped until what it depends on changes.
 .venv/.train: pyproject.toml constraints.txt | .venv/bin/python

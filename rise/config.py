@@ -72,6 +72,41 @@ class ModelConfig(Settings):
         return self
 
 
+class EngineConfig(Settings):
+    """What generates with the run's own checkpoints."""
+
+    kind: Literal["local", "vllm", "auto"] = "local"
+    """`local`: transformers in this process; `vllm`: a server we start; `auto`: vllm where its environment is, else local."""
+    python: str = ".venv-vllm/bin/python"
+    """A Python that has vLLM (`make venv-vllm`): its pins are not ours."""
+    args: list[str] = []
+    """More words for `vllm serve`, such as ["--gpu-memory-utilization", "0.8"]."""
+    concurrency: int = Field(256, ge=1)
+    """Requests under way at once; the engine makes its batches of them."""
+    start_timeout_s: float = Field(900.0, gt=0)
+    """How long a start may take; the first on a machine compiles."""
+    request_timeout_s: float = Field(1200.0, gt=0)
+    """How long one reply may take, waiting in the engine's queue included."""
+    probe: bool = True
+    """Compare log-probabilities of a text with transformers' on the same checkpoint, to prove that it serves the new weights."""
+
+
+class HttpConfig(Settings):
+    """How `http:` policies (teachers, evaluated endpoints) are asked."""
+
+    concurrency: int = Field(32, ge=1)
+    """Requests under way at once, for each base URL."""
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Prompt and reply together, as the server counts them."""
+    attempts: int = Field(8, ge=1)
+    """Times one request is sent before the run stops."""
+    timeout_s: float = Field(120.0, gt=0)
+    """For one reply, to its last byte."""
+    key: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Name of the environment variable that holds the key; the key itself stands in no file."""
+
+
 class RewardConfig(Settings):
     """Verdict → reward. Binary as in the paper §4.1; the reference code's GSM8K uses -1 for unparsable."""
 
@@ -340,6 +375,8 @@ class RunConfig(Settings):
     sampling: SamplingConfig = SamplingConfig()
     batch_size: int = Field(128, ge=1)
     """Replies generated together by a `local:` policy."""
+    engine: EngineConfig = EngineConfig()
+    http: HttpConfig = HttpConfig()
     reward: RewardConfig = RewardConfig()
     boost: BoostConfig = BoostConfig(enabled=False)
     rollout: RolloutConfig = RolloutConfig()
@@ -388,6 +425,11 @@ class RunConfig(Settings):
         if self.model.lora and any(training.optimizer == "muon" for training in trainings):
             raise ValueError(
                 'train.optimizer = "muon" is for whole matrices, and model.lora trains thin ones. Use "adamw", or no [model.lora]'
+            )
+        if self.deterministic and self.engine.kind == "vllm":
+            raise ValueError(
+                'engine.kind = "vllm" makes its batches of whatever is waiting, which deterministic = true forbids. '
+                'Set deterministic = false, or engine.kind = "local"'
             )
         if self.rollout.problems == "fresh" and self.task.n_train == "all" and self.rollout.n_problems is None:
             raise ValueError(

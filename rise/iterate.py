@@ -23,6 +23,7 @@ from rise.errors import ConfigError
 from rise.jsonl import write_jsonl
 from rise.ledger import Ledger
 from rise.plan import boost_problems, held_out_problems, make_prompt, student_turns, training_problems
+from rise.policies import stop_engines
 from rise.preflight import check, contents, fix_threads, preflight
 from rise.prompt import Prompt
 from rise.relabel import SILENT, relabel
@@ -93,6 +94,7 @@ def _locked(run_dir: RunDir) -> Iterator[Ledger]:
         try:
             yield ledger
         finally:
+            stop_engines()
             if new and not run_dir.config.exists():
                 run_dir.ledger.unlink()
 

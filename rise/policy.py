@@ -30,6 +30,8 @@ class Request:
     """One per wanted reply: each (problem, turn, sample) has its own random stream."""
     prompt_ids: tuple[int, ...] | None = None
     """The same state as token ids, for policies that take ids."""
+    problem: str = ""
+    """Id of the problem: its requests go to the same server, which still holds the keys and values of the turns before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ class Reply:
 
 
 class Policy(Protocol):
-    """Anything that replies.
+    """Anything that replies. Some also have
 
-    One that knows its own probabilities may also have
-    `async score(prompts, replies) -> list[tuple[float, ...]]`: token ids in, log-probabilities of the replies' tokens out.
+    - `splits = True`: N replies are better asked for by N requests, since each is then filed the moment it arrives;
+    - `enter()`, `leave()`: told when a problem is begun and ended;
+    - `facts()`: what happened on the way, for the run's log, such as requests sent again, by reason;
+    - `async score(prompts, replies) -> list[tuple[float, ...]]`: token ids in, log-probabilities of the replies' tokens out.
     """
 
     name: str

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rise.config import RunConfig
-from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError, did_you_mean
+from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, PolicyError
 from rise.formats import find_format
 from rise.jsonl import dumps
 from rise.plan import boost_problems, held_out_problems, training_problems
-from rise.policies import KINDS
+from rise.policies import split_spec
 from rise.prompt import load_function
 from rise.task import Problem, Task
 from rise.tasks import make_task
@@ -97,6 +97,11 @@ def preflight(config: RunConfig, task: Task, problems: Callable[[int], Sequence[
             file = Path(config.model.path) / config.model.gguf_file
             if not file.exists():
                 raise ConfigError(f'model.gguf_file = "{config.model.gguf_file}", but there is no {file}.')
+    if config.engine.kind == "vllm" and not Path(config.engine.python).exists():
+        raise ConfigError(
+            f'engine.kind = "vllm", but engine.python = "{config.engine.python}" is not there. Run `make venv-vllm`, name a '
+            'Python that has vLLM, or set engine.kind = "auto" or "local".'
+        )
     if config.model.lora and importlib.util.find_spec("peft") is None:
         raise ConfigError(
             "[model.lora] needs the package peft: pip install 'rise-lm[train]'. Or leave it out to train all weights."
@@ -150,16 +155,12 @@ def _need_solutions(problems: Sequence[Problem], who: str, way_out: str) -> None
 def check_spec(spec: str, setting: str = "") -> None:
     """A policy spec names a known kind, and what it points to on this machine is there. `setting` leads the message."""
     named = f'{setting} = "{spec}"' if setting else f'"{spec}"'
-    kind, colon, rest = spec.partition(":")
-    if not colon or Path(spec).exists():
-        kind, rest = "local", spec
-    if kind not in KINDS:
-        raise PolicyError(f"{named} names no kind of policy. {did_you_mean(kind, KINDS)}")
+    kind, rest = split_spec(spec, named)
     if kind in ("http", "https"):
         from rise.policies.http import HttpPolicy
 
         HttpPolicy.from_spec(spec)
-    elif kind == "local":
+    elif kind in ("local", "vllm"):
         check_place(rest, named)
     elif not Path(rest).exists():
         raise PolicyError(f"{named}: there is no file {rest}.")

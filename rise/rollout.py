@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +26,10 @@ from rise.task import Problem
 from rise.trajectory import Message, Trajectory, Turn, to_json, turn_from_json
 
 Record = TypeVar("Record")
+
+SLOW_JUDGE_S = 0.02
+"""A judge that once takes longer works in threads from then on, or generation would wait for it. A thread for each of
+thousands of verdicts of 0.1 ms would cost more than the verdicts."""
 
 
 class Named(Protocol):
@@ -51,6 +56,20 @@ class Episode:
         return f"{self.problem.id}/{self.sample}" if self.sample else self.problem.id
 
 
+@dataclass(frozen=True, slots=True)
+class Episodes(Sequence[Episode]):
+    """`n` episodes of each problem, made when they are asked for: there may be a million."""
+
+    problems: Sequence[Problem]
+    n: int = 1
+
+    def __len__(self) -> int:
+        return len(self.problems) * self.n
+
+    def __getitem__(self, index: int) -> Episode:  # type: ignore[override]
+        return Episode(self.problems[index // self.n], index % self.n)
+
+
 @dataclass(slots=True)
 class Usage:
     """What was generated in this process; replies read back from the ledger are counted apart."""
@@ -59,6 +78,11 @@ class Usage:
     n_prompt_tokens: int = 0
     n_reply_tokens: int = 0
     n_reused: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the policy reports of its work: requests sent again by reason, what its engine says of itself."""
+
+
+Each = Callable[[int, Record], None] | None
 
 
 @dataclass(slots=True)
@@ -84,6 +108,8 @@ class Player:
     """What replies may cost; those read back from the ledger were paid for before."""
     n_in_flight: int = 0
     """Replies asked for and not in the ledger yet."""
+    slow_judge: bool = False
+    """Whether a verdict has taken longer than `SLOW_JUDGE_S`."""
 
     async def turns(
         self, problem: Problem, shown: Sequence[Turn], *, n: int = 1, first: int = 0, source: str = "student",
@@ -107,7 +133,7 @@ class Player:
         purpose = self.purpose + part
         prompt_ids = self.renderer.prompt_ids(messages) if self.policy.takes_ids else None
         seeds = [stream_seed(self.seed, purpose, problem.id, attempts, first + sample) for sample in range(n)]
-        whole = Request(messages, self.sampling, tuple(seeds), prompt_ids)
+        whole = Request(messages, self.sampling, tuple(seeds), prompt_ids, problem.id)
         keys = [request_key(self.policy.name, whole, seed) for seed in seeds]
         found: dict[str, Turn] = {}
         if trust_ledger:
@@ -115,31 +141,51 @@ class Player:
                 if key in self.ledger:
                     # Judged anew: the judge or the rewards may have been mended since the reply was filed.
                     filed = replace(turn_from_json(self.ledger.get(key)["turn"]), prompt_ids=prompt_ids)
-                    found[key] = self.judged(problem, filed) if judged else filed
+                    found[key] = await self._judged_aside(problem, filed) if judged else filed
             self.usage.n_reused += len(found)
-        missing = [(key, seed) for key, seed in zip(keys, seeds, strict=True) if key not in found]
+        missing = {key: seed for key, seed in zip(keys, seeds, strict=True) if key not in found}
         if missing:
-            self.n_in_flight += len(missing)
-            replies = await self.policy.reply(replace(whole, seeds=tuple(seed for _, seed in missing)))
-            lines = []
-            for (key, _), reply in zip(missing, replies, strict=True):
-                turn = Turn(
-                    reply=reply.text, source=source, prompt_ids=prompt_ids, reply_ids=reply.ids, finish=reply.finish,
-                    n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens,
-                )  # fmt: skip
-                turn = self.judged(problem, turn) if judged else turn
-                found[key] = turn
-                line = {"purpose": purpose, "problem": problem.id, "attempts": attempts}
-                lines.append((key, {**line, "turn": to_json(replace(turn, prompt_ids=None))}))
-                self.usage.n_replies += 1
-                self.usage.n_prompt_tokens += reply.n_prompt_tokens or 0
-                self.usage.n_reply_tokens += reply.n_reply_tokens or 0
-            self.ledger.append(lines, n_in_flight=self.n_in_flight)
-            self.n_in_flight -= len(missing)
-            if self.budget:  # in the ledger first: what is paid for is kept even where the bill cannot be added up
-                for reply in replies:
-                    self.budget.pay(reply.n_prompt_tokens, reply.n_reply_tokens)
+            parts = [{key: seed} for key, seed in missing.items()] if getattr(self.policy, "splits", False) else [missing]
+            about = {"purpose": purpose, "problem": problem.id, "attempts": attempts}
+            for turns in await _all(self._draw(problem, whole, some, about, source, judged) for some in parts):
+                found |= turns
         return [found[key] for key in keys]
+
+    async def _draw(
+        self, problem: Problem, whole: Request, wanted: dict[str, int], about: dict[str, Any], source: str, judged: bool
+    ) -> dict[str, Turn]:
+        """Replies for the `wanted` seeds by ledger key: asked for, judged, filed with what the line is `about`."""
+        self.n_in_flight += len(wanted)
+        replies = await self.policy.reply(replace(whole, seeds=tuple(wanted.values())))
+        turns = [
+            Turn(
+                reply=reply.text, source=source, prompt_ids=whole.prompt_ids, reply_ids=reply.ids, finish=reply.finish,
+                n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens,
+            )
+            for reply in replies
+        ]  # fmt: skip
+        if judged:
+            turns = await _all(self._judged_aside(problem, turn) for turn in turns)
+        found = dict(zip(wanted, turns, strict=True))
+        lines = [(key, {**about, "turn": to_json(replace(turn, prompt_ids=None))}) for key, turn in found.items()]
+        self.ledger.append(lines, n_in_flight=self.n_in_flight)
+        self.n_in_flight -= len(wanted)
+        self.usage.n_replies += len(replies)
+        self.usage.n_prompt_tokens += sum(reply.n_prompt_tokens or 0 for reply in replies)
+        self.usage.n_reply_tokens += sum(reply.n_reply_tokens or 0 for reply in replies)
+        if self.budget:  # in the ledger first: what is paid for is kept even where the bill cannot be added up
+            for reply in replies:
+                self.budget.pay(reply.n_prompt_tokens, reply.n_reply_tokens)
+        return found
+
+    async def _judged_aside(self, problem: Problem, turn: Turn) -> Turn:
+        """`judged`, in a thread where the judge is slow, so that requests and other problems go on meanwhile."""
+        if self.slow_judge:
+            return await asyncio.to_thread(self.judged, problem, turn)
+        began = time.perf_counter()
+        done = self.judged(problem, turn)
+        self.slow_judge = time.perf_counter() - began > SLOW_JUDGE_S
+        return done
 
     def judged(self, problem: Problem, turn: Turn) -> Turn:
         """The turn with verdict, answer and reward."""
@@ -167,14 +213,17 @@ class Player:
             turn = replace(turn, critique=replace(critique, prompt_ids=None, reply_ids=None))
         return replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
 
-    async def play(self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]]) -> list[Record]:
+    async def play(
+        self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]], *, each: Each[Record] = None
+    ) -> list[Record]:
         """`one(problem, trust_ledger)` for every problem (or episode), in bounded concurrency. Results in their order.
 
+        With `each`, every result is handed to it (index, record) when it is there, none is kept, and the list is empty.
         The first error stops all: nothing more is asked for, and that error is raised.
         """
         self.n_in_flight = 0
         try:
-            return await self._play(problems, one)
+            return await self._play(problems, one, each)
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
@@ -184,15 +233,21 @@ class Player:
         if self.budget and self.budget.exhausted:
             raise self.budget.stop(n_done, n_all)
 
-    async def _play(self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]]) -> list[Record]:
+    async def _play(
+        self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]], each: Each[Record]
+    ) -> list[Record]:
         enter = getattr(self.policy, "enter", lambda: None)
         leave = getattr(self.policy, "leave", lambda: None)
-        results: list[Record | None] = [None] * len(problems)
+        results: dict[int, Record] = {}
         n_done = 0
 
         async def play_one(index: int, trust: bool) -> None:
             nonlocal n_done
-            results[index] = await one(problems[index], trust)
+            record = await one(problems[index], trust)
+            if each:
+                each(index, record)
+            else:
+                results[index] = record
             n_done += 1
             if self.on_done:
                 self.on_done(n_done, self.usage)
@@ -237,7 +292,7 @@ class Player:
                     tasks.create_task(worker())
             if n_done < len(problems):
                 self._check_budget(n_done, len(problems))
-        return [result for result in results if result is not None]
+        return [results[index] for index in sorted(results)]
 
 
 def _first(error: BaseException) -> BaseException:
@@ -247,6 +302,16 @@ def _first(error: BaseException) -> BaseException:
     return _first((error.subgroup(RiseError) or error).exceptions[0])
 
 
+async def _all(work: Iterable[Coroutine[Any, Any, Record]]) -> list[Record]:
+    """Results in order; the first error cancels the rest, which `asyncio.gather` would leave running."""
+    todo = list(work)
+    if len(todo) == 1:
+        return [await todo[0]]
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(coroutine) for coroutine in todo]
+    return [task.result() for task in started]
+
+
 def play_out(player: Player, work: Coroutine[Any, Any, Record]) -> Record:
     """Run `work` in an event loop of its own and let go of the player's policy afterwards, whatever happened."""
 
@@ -254,13 +319,20 @@ def play_out(player: Player, work: Coroutine[Any, Any, Record]) -> Record:
         try:
             return await work
         finally:
+            player.usage.facts = getattr(player.policy, "facts", dict)()
             await player.policy.close()
 
     return asyncio.run(closing())
 
 
 async def rollout(
-    player: Player, problems: Sequence[Problem], *, n_turns: int, stop_when_right: bool, n_trajectories: int = 1
+    player: Player,
+    problems: Sequence[Problem],
+    *,
+    n_turns: int,
+    stop_when_right: bool,
+    n_trajectories: int = 1,
+    each: Each[Trajectory] = None,
 ) -> list[Trajectory]:
     """The student's own turns on each problem: the states that the improver will work on.
 
@@ -280,4 +352,4 @@ async def rollout(
                 break
         return Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields, sample)
 
-    return await player.play([Episode(problem, s) for problem in problems for s in range(n_trajectories)], one)
+    return await player.play(Episodes(problems, n_trajectories), one, each=each)

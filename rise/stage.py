@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +24,7 @@ from rise.jsonl import write_jsonl, write_whole
 from rise.judge import Judge
 from rise.ledger import Ledger
 from rise.plan import held_out_problems, make_prompt
-from rise.policies import make_policy
+from rise.policies import is_bare, make_policy, stop_engines
 from rise.policy import Policy, Sampling
 from rise.prompt import Prompt
 from rise.render import Renderer
@@ -107,6 +109,7 @@ def train_stage(it: Run, stage: StageDir, start: Path, config: TrainConfig) -> N
         return
     from rise.train import train
 
+    stop_engines()  # training wants the memory, and after it the weights are others
     examples = list(read_examples(stage.examples))
     with Timed(it, stage, "train", len(examples)) as timer:
 
@@ -202,7 +205,8 @@ class Timed:
         if error is None:
             usage = {name: getattr(self.usage, name) for name in ("n_replies", "n_prompt_tokens", "n_reply_tokens", "n_reused")}
             seconds = round(time.perf_counter() - self.began, 3)
-            self.it.dir.write_log(stage=self.stage.name, part=self.part, seconds=seconds, **usage, **self.facts)
+            facts = self.usage.facts | self.facts
+            self.it.dir.write_log(stage=self.stage.name, part=self.part, seconds=seconds, **usage, **facts)
 
 
 def policy_for(it: Run, spec: str | Path, *, silent: bool = False) -> Policy:
@@ -210,10 +214,33 @@ def policy_for(it: Run, spec: str | Path, *, silent: bool = False) -> Policy:
         from rise.policies.scripted import ScriptedPolicy
 
         return ScriptedPolicy.from_table({}, name="nobody")  # asked for nothing: the replies are at hand
-    # A teacher and a model that chooses have formats of their own.
-    others = (it.config.relabel.teacher, it.config.relabel.judge)
-    chat_format = None if str(spec) in others else it.config.model.chat_format
-    return make_policy(str(spec), batch_size=it.config.batch_size, dtype=it.config.model.dtype, chat_format=chat_format)
+    config = it.config
+    return make_policy(
+        with_engine(str(spec), config), batch_size=config.batch_size, dtype=config.model.dtype,
+        # A teacher and a model that chooses have formats of their own.
+        chat_format=None if str(spec) in (config.relabel.teacher, config.relabel.judge) else config.model.chat_format,
+        deterministic=config.deterministic, engine=config.engine, http=config.http,
+    )  # fmt: skip
+
+
+def with_engine(spec: str, config: RunConfig) -> str:
+    """A bare directory or hub name with the kind of policy that `engine.kind` chooses; any other spec as it is."""
+    if not is_bare(spec):
+        return spec
+    kind = config.engine.kind
+    if kind == "auto":
+        missing = not Path(config.engine.python).exists()
+        kind = "local" if missing or config.deterministic else "vllm"
+        if kind == "local":
+            why = f"there is no {config.engine.python} (make venv-vllm)" if missing else "deterministic = true fixes batches"
+            _notice(f'engine.kind = "auto": generating with transformers in this process, since {why}.')
+    return f"{kind}:{spec}"
+
+
+@cache
+def _notice(text: str) -> None:
+    """Once a process, on standard error."""
+    print(f"rise: {text}", file=sys.stderr)
 
 
 def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:

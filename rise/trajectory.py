@@ -125,6 +125,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, tuple):
+        if value and type(value[0]) is int:  # token ids: thousands to a record, all of them plain already
+            return list(value)
         return [_plain(item) for item in value]
     return value
 

@@ -187,3 +187,17 @@ def test_a_kill_minus_nine_loses_no_line(path):
     done = subprocess.run([sys.executable, "-c", script, path])
     assert done.returncode == -9
     assert len(Ledger(path)) == 50
+
+
+def test_a_line_costs_little_memory_whatever_it_holds(path):
+    """An index entry is two numbers and a place in a table: under 200 bytes a reply, so that a million fit into 200 MB."""
+    import tracemalloc
+
+    ledger = Ledger(path)
+    tracemalloc.start()
+    for start in range(0, 20_000, 500):
+        ledger.append((f"{i:024x}", {"text": "x" * 500}) for i in range(start, start + 500))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(ledger) == 20_000 and grown / 20_000 < 200
+    assert ledger.get(f"{19_999:024x}")["text"] == "x" * 500

@@ -22,6 +22,7 @@ from rise.report.tables import (
     Cell,
     all_tables,
     compute_table,
+    cost_table,
     data_table,
     kinds_table,
     main_table,
@@ -282,3 +283,15 @@ def test_what_is_no_run_is_refused_in_one_sentence(tmp_path, make):
 def test_what_the_feedback_knew_is_that_of_the_evaluation(tmp_path, settings, oracle):
     run = write_run(tmp_path / "run", config=CONFIG + settings)
     assert collect(run.path).oracle == oracle
+
+
+def test_requests_sent_again_are_counted_by_reason_where_there_were_any(tmp_path):
+    run = write_run(tmp_path / "run")
+    assert "sent again" not in cost_table(collect(run.path)).columns
+    for again in ({"status 429": 2, "timed out": 1}, {"status 429": 3}):  # a part that was stopped and continued
+        run.write_log(stage="round-1", part="relabel", seconds=1.0, n_requests=9, sent_again=again)
+    table = cost_table(collect(run.path))
+    assert table.columns[-1] == "sent again"
+    [cell] = [row[-1].text for row in table.rows if row[1].text == "relabel"]
+    assert cell == "5 × status 429, 1 × timed out"
+    assert {len(row) for row in table.rows} == {len(table.columns)}

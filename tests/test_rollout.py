@@ -299,3 +299,70 @@ def test_self_refine_asks_for_a_critique_and_shows_it_before_the_next_attempt(ju
     again.prompt = at_work.prompt
     assert asyncio.run(rollout(again, [P], n_turns=3, stop_when_right=False)) == [found]  # critiques come from the ledger too
     assert again.usage.n_replies == 0
+
+
+def test_a_slow_judge_does_not_hold_up_the_others(ledger_path):
+    """While problem p is being judged, q's next turn is asked for: judged in the event loop, it would never be."""
+    import threading
+    import time
+
+    asked_on, waited = threading.Event(), []
+
+    class Slow:
+        def judge(self, problem, reply):
+            time.sleep(0.03)  # the first shows that it is slow
+            if problem.id == "p":
+                waited.append(asked_on.wait(20))
+            return Judgement(Verdict.WRONG, None)
+
+    class Watching(ScriptedPolicy):
+        async def reply(self, request):
+            if request.problem == "q" and len(request.messages) == 3:
+                asked_on.set()
+            return await super().reply(request)
+
+    policy = Watching(lambda messages, seed: "4")
+    problems = [problem("first"), P, Q]
+    done = asyncio.run(rollout(player(policy, Slow(), ledger_path), problems, n_turns=2, stop_when_right=False))
+    assert waited == [True, True] and [len(t.turns) for t in done] == [2, 2, 2]
+
+
+def test_a_quick_judge_costs_no_thread(judge, ledger_path, monkeypatch):
+    import threading
+
+    threads = set()
+    monkeypatch.setattr("rise.rollout.SLOW_JUDGE_S", 10.0)  # whatever else this machine is doing
+
+    class Quick:
+        def judge(self, problem, reply):
+            threads.add(threading.current_thread())
+            return judge.judge(problem, reply)
+
+    asyncio.run(rollout(player(ScriptedPolicy.from_table(TABLE), Quick(), ledger_path), [P, Q], n_turns=2, stop_when_right=False))
+    assert threads == {threading.main_thread()}
+
+
+def test_trajectories_can_be_handed_over_instead_of_kept(judge, ledger_path):
+    seen = {}
+    at_work = player(ScriptedPolicy.from_table(TABLE), judge, ledger_path)
+    kept = asyncio.run(rollout(at_work, [P, Q], n_turns=2, stop_when_right=False, each=seen.__setitem__))
+    assert kept == [] and [seen[i].problem_id for i in (0, 1)] == ["p", "q"]
+
+
+def test_samples_of_a_policy_that_splits_are_asked_for_one_by_one_and_filed_as_they_come(judge, ledger_path):
+    n_seeds = []
+
+    class Splits(ScriptedPolicy):
+        splits = True
+
+        async def reply(self, request):
+            n_seeds.append(len(request.seeds))
+            await asyncio.sleep(0.01 * (3 - len(n_seeds)))  # the last to be asked is the first to answer
+            return [*await super().reply(request)]
+
+    policy = Splits(lambda messages, seed: f"{seed} 4")
+    at_work = player(policy, judge, ledger_path)
+    turns = asyncio.run(at_work.turns(P, [], n=3))
+    seeds = [stream_seed(0, "round-1/rollout", "p", 0, i) for i in range(3)]
+    assert n_seeds == [1, 1, 1] and [turn.reply for turn in turns] == [f"{seed} 4" for seed in seeds]
+    assert (at_work.usage.n_replies, at_work.n_in_flight, len(OPEN[-1])) == (3, 0, 3)

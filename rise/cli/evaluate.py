@@ -109,7 +109,7 @@ def read_card(policy: str) -> dict[str, Any]:
     """The checkpoint's rise.json; empty where the policy is none of ours."""
     import json
 
-    path = Path(policy.removeprefix("local:")) / "rise.json"
+    path = Path(policy.removeprefix("local:").removeprefix("vllm:")) / "rise.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 

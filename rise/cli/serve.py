@@ -172,5 +172,5 @@ def suit(policy: Any, limits: Limits) -> None:
     from rise.policies.http import HttpPolicy
 
     if isinstance(policy, HttpPolicy):
-        policy.max_in_flight = limits.n_active
-        policy.patience = replace(policy.patience, attempts=3, longest_wait_s=4.0)
+        policy.servers.n_each = policy.max_in_flight = limits.n_active
+        policy.servers.patience = replace(policy.servers.patience, attempts=3, longest_wait_s=4.0)

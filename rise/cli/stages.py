@@ -73,7 +73,7 @@ def relabel(
     from rise.relabel import relabel as improve
     from rise.rollout import play_out
     from rise.select import choose
-    from rise.stage import base_renderer, make_player
+    from rise.stage import base_renderer, make_player, with_engine
     from rise.trajectory import read_trajectories, to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
@@ -96,7 +96,10 @@ def relabel(
         if settings.select == "judge" and settings.improver not in SILENT:
             spec = policy if settings.judge == "self" else settings.judge or ""
             own = config.model.chat_format if settings.judge == "self" else None
-            asked = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype, chat_format=own)
+            asked = make_policy(
+                with_engine(spec, config), batch_size=config.batch_size, dtype=config.model.dtype, chat_format=own,
+                deterministic=config.deterministic, engine=config.engine, http=config.http,
+            )  # fmt: skip
             chooser = make_player(config, asked, player.prompt, player.judge, player.ledger, purpose="select")
             done = play_out(chooser, choose(chooser, problems, done))
     write_jsonl(out, (to_json(r) for r in done))
@@ -164,15 +167,17 @@ def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tup
     from rise.plan import make_prompt, training_problems
     from rise.policies import make_policy
     from rise.preflight import check, check_spec, fix_threads
-    from rise.stage import make_player
+    from rise.stage import make_player, with_engine
 
     fix_threads(config)
     task = check(config)
     check_spec(spec, "--policy")
     # A teacher has a format of its own.
     teacher = part == "relabel" and config.relabel.improver == "teacher"
-    chat_format = None if teacher else config.model.chat_format
-    policy = make_policy(spec, batch_size=config.batch_size, dtype=config.model.dtype, chat_format=chat_format)
+    policy = make_policy(
+        with_engine(spec, config), batch_size=config.batch_size, dtype=config.model.dtype, deterministic=config.deterministic,
+        chat_format=None if teacher else config.model.chat_format, engine=config.engine, http=config.http,
+    )  # fmt: skip
     ledger = Ledger(out.with_name(out.stem + ".ledger.jsonl"))
     with Bars() as bars:
         bars.begin(out.name, part, len(training_problems(config, task)))

@@ -28,7 +28,7 @@ def temperature(
     from rise.recipe import load_recipe
     from rise.report.compare import find_stage
     from rise.rollout import play_out
-    from rise.stage import make_player
+    from rise.stage import make_player, with_engine
 
     try:
         temperatures = [float(part) for part in grid.split(",")]
@@ -46,8 +46,9 @@ def temperature(
     validation = task.problems("validation", n or number_of(config.task.n_validation))
     checkpoint = stage.checkpoint if stage.checkpoint.exists() else Path(config.model.path or "")
     policy = make_policy(
-        str(checkpoint), batch_size=config.batch_size, dtype=config.model.dtype, chat_format=config.model.chat_format
-    )
+        with_engine(str(checkpoint), config), batch_size=config.batch_size, dtype=config.model.dtype,
+        chat_format=config.model.chat_format, deterministic=config.deterministic, engine=config.engine,
+    )  # fmt: skip
     out = TemperatureDir(stage.path / "temperature")
     with Ledger(out.ledger) as ledger, Bars() as bars:
         bars.begin(stage.name, "temperature", len(validation))

@@ -1,7 +1,8 @@
-"""A transformers model in this process. Requests that wait together are generated together.
+"""A transformers model in this process. Requests that arrive together are generated together.
 
 Each reply is drawn from its own random stream, so a reply depends on its seed and on the batch it shares only
-through floating-point rounding; with fixed batches it is reproducible to the bit.
+through floating-point rounding; with fixed batches it is reproducible to the bit. Without, rows come and go while the
+batch runs (`decode.py`), where the model allows it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +19,16 @@ from rise.errors import PolicyError
 from rise.policy import Reply, Request, Sampling
 from rise.render import Renderer
 
+if TYPE_CHECKING:
+    from rise.policies.decode import ContinuousBatch, Row
+
+
+TOKENS_AT_A_TIME = 8
+"""Sampled in the thread before it hands over what ended; a hand-over costs about 0.1 ms."""
+
 
 @dataclass(slots=True)
-class _Row:
+class _Asked:
     """One reply to be drawn."""
 
     prompt_ids: tuple[int, ...]
@@ -31,13 +39,16 @@ class _Row:
 class LocalPolicy:
     """Batched sampling with `transformers`.
 
-    `reply` waits until every problem in flight is waiting for a reply (or the batch is full) and then generates for
-    all of them: `enter` and `leave` say how many are in flight.
+    With fixed batches, `reply` waits until every problem in flight is waiting for a reply and then generates for all of
+    them: `enter` and `leave` say how many are in flight. Otherwise a request joins the batch that is running.
     """
 
     takes_ids = True
 
-    def __init__(self, model: Any, renderer: Renderer, *, name: str, batch_size: int = 128, device: str | None = None) -> None:
+    def __init__(
+        self, model: Any, renderer: Renderer, *, name: str, batch_size: int = 128, device: str | None = None,
+        fixed_batches: bool = True,
+    ) -> None:  # fmt: skip
         import torch
 
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -55,11 +66,23 @@ class LocalPolicy:
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         """The batch being served; an event loop keeps no task alive by itself."""
+        self.running: ContinuousBatch | None = None
+        self._futures: dict[Row, asyncio.Future[Row]] = {}
+        self.fixed_batches = fixed_batches
+        if not fixed_batches:
+            from rise.policies.decode import ContinuousBatch
+
+            if ContinuousBatch.can(self.model):
+                pad = renderer.tokenizer.pad_token_id
+                self.running = ContinuousBatch(
+                    self.model, eos_ids=self.eos_ids, pad_id=self.eos_ids[0] if pad is None else pad, limit=batch_size, name=name
+                )
+                self.max_in_flight += max(1, batch_size // 4)  # so that somebody waits when a reply ends
 
     @classmethod
     def load(
         cls, path: str | Path, *, name: str | None = None, batch_size: int = 128, dtype: str = "float32",
-        chat_format: str | None = None,
+        chat_format: str | None = None, fixed_batches: bool = True,
     ) -> LocalPolicy:  # fmt: skip
         """A policy from a model directory or hub name. Raises `ModelError` naming what is missing."""
         from rise.train.model import load_model, weights_hash
@@ -67,7 +90,7 @@ class LocalPolicy:
         model, renderer = load_model(path, dtype=dtype, chat_format=chat_format)
         # Other roundings are other replies, which the ledger must not mistake for these.
         own = f"local-{weights_hash(path)}" + ("" if dtype == "float32" else f"-{dtype}")
-        return cls(model, renderer, name=name or own, batch_size=batch_size)
+        return cls(model, renderer, name=name or own, batch_size=batch_size, fixed_batches=fixed_batches)
 
     def enter(self) -> None:
         self._in_flight += 1
@@ -78,10 +101,51 @@ class LocalPolicy:
 
     async def reply(self, request: Request) -> list[Reply]:
         self._check(request)
+        if self.running is not None:
+            return await self._join(self.running, request)
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         self._serve_if_ready()
         return await future
+
+    async def _join(self, batch: ContinuousBatch, request: Request) -> list[Reply]:
+        """Replies from the batch that is running, which a request joins between two tokens."""
+        from rise.policies.decode import Row
+
+        loop = asyncio.get_running_loop()
+        ids = request.prompt_ids or ()
+        futures: list[asyncio.Future[Row]] = []
+        for seed in request.seeds:
+            future: asyncio.Future[Row] = loop.create_future()
+            row = Row(ids, seed, request.sampling, self._room(ids, request.sampling), gone=future.done)
+            self._futures[row] = future
+            futures.append(future)
+            batch.waiting.append(row)
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._run(batch))
+        try:
+            rows = [await future for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()  # nobody waits for them any more, where this was cancelled
+        return [self._reply(ids, row.sampled) for row in rows]
+
+    async def _run(self, batch: ContinuousBatch) -> None:
+        await asyncio.sleep(0)  # whoever asks in the same moment begins in the same batch
+        try:
+            while batch.busy:
+                for row in await asyncio.to_thread(batch.advance, TOKENS_AT_A_TIME):
+                    future = self._futures.pop(row, None)
+                    if future is not None and not future.done():
+                        future.set_result(row)
+                await asyncio.sleep(0)  # those who got a reply ask for the next
+        except BaseException as error:
+            for future in self._futures.values():
+                if not future.done():
+                    future.set_exception(error)
+            batch.clear()
+        finally:
+            self._futures = {row: future for row, future in self._futures.items() if not future.done()}
 
     async def score(
         self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]
@@ -92,8 +156,17 @@ class LocalPolicy:
         """
         return await asyncio.to_thread(self._score, prompts, replies)
 
+    def facts(self) -> dict[str, Any]:
+        batch = self.running
+        if batch is None or not batch.n_steps:
+            return {}
+        mean = round(batch.n_row_steps / batch.n_steps, 1)
+        shared = {"prompt_tokens_shared": batch.n_prompt_tokens_shared} if batch.n_prompt_tokens_shared else {}
+        return {"batch": {"mean_rows": mean, "halved": batch.n_halved, "limit": batch.limit} | shared}
+
     async def close(self) -> None:
         self.model = None
+        self.running = None
 
     def _check(self, request: Request) -> None:
         if request.prompt_ids is None:
@@ -137,17 +210,17 @@ class LocalPolicy:
         """
         out: list[list[Reply | None]] = [[None] * len(r.seeds) for r in requests]
         rows = [
-            (index, sample, _Row(request.prompt_ids or (), seed, gone[index] if gone else None))
+            (index, sample, _Asked(request.prompt_ids or (), seed, gone[index] if gone else None))
             for index, request in enumerate(requests)
             for sample, seed in enumerate(request.seeds)
         ]
         # Sampling settings differ between requests only in tests; grouping keeps one batch one setting.
         rows.sort(key=lambda r: (repr(requests[r[0]].sampling), len(r[2].prompt_ids), r[2].prompt_ids, r[2].seed))
 
-        def kind(row: tuple[int, int, _Row]) -> tuple[Sampling, int]:
+        def kind(row: tuple[int, int, _Asked]) -> tuple[Sampling, int]:
             # One batch has one limit: a reply must not be cut earlier because a neighbour's prompt is longer.
             sampling = requests[row[0]].sampling
-            return sampling, self._room(row[2], sampling)
+            return sampling, self._room(row[2].prompt_ids, sampling)
 
         start = 0
         while start < len(rows):
@@ -162,25 +235,31 @@ class LocalPolicy:
             start = end
         return [[reply for reply in replies if reply is not None] for replies in out]
 
-    def _within_memory(self, rows: list[_Row], sampling: Sampling, room: int) -> list[Reply]:
+    def _within_memory(self, rows: list[_Asked], sampling: Sampling, room: int) -> list[Reply]:
         import torch
 
         try:
             return self._generate(rows, sampling, room)
         except torch.OutOfMemoryError as error:
+            if not self.fixed_batches and len(rows) > 1:
+                self.batch_size = len(rows) // 2
+                halves = rows[: self.batch_size], rows[self.batch_size :]
+                return [reply for half in halves for reply in self._within_memory(half, sampling, room)]
             raise PolicyError(
                 f"{self.name} ran out of memory while generating {len(rows)} replies together (batch_size = {self.batch_size}). "
                 'Halve batch_size, or set model.dtype = "bfloat16". What is finished is kept.'
             ) from error
 
-    def _room(self, row: _Row, sampling: Sampling) -> int:
+    def _room(self, prompt_ids: tuple[int, ...], sampling: Sampling) -> int:
         """How many tokens the reply may have."""
         if self.max_length is None:
             return sampling.max_new_tokens
-        return min(sampling.max_new_tokens, self.max_length - len(row.prompt_ids))
+        return min(sampling.max_new_tokens, self.max_length - len(prompt_ids))
 
-    def _generate(self, rows: list[_Row], sampling: Sampling, room: int) -> list[Reply]:
+    def _generate(self, rows: list[_Asked], sampling: Sampling, room: int) -> list[Reply]:
         import torch
+
+        from rise.policies.decode import stream
 
         pad = self.renderer.tokenizer.pad_token_id
         pad = self.eos_ids[0] if pad is None else pad
@@ -190,7 +269,7 @@ class LocalPolicy:
         for i, row in enumerate(rows):
             ids[i, longest - len(row.prompt_ids) :] = torch.tensor(row.prompt_ids)
             mask[i, longest - len(row.prompt_ids) :] = 1
-        draws = np.stack([np.random.Generator(np.random.Philox(row.seed)).random(room, dtype=np.float64) for row in rows])
+        draws = np.stack([stream(row.seed, room) for row in rows])
         sampler = _StreamSampler(torch.from_numpy(draws).to(self.device), longest, sampling)
         with torch.inference_mode():
             out = self.model.generate(
@@ -203,13 +282,13 @@ class LocalPolicy:
         for row, full in zip(rows, out[:, longest:].tolist(), strict=True):
             end = next((i for i, token in enumerate(full) if token in self.eos_ids), None)
             sampled = tuple(full if end is None else full[: end + 1])
-            replies.append(
-                Reply(
-                    text=self.renderer.text(sampled), ids=sampled, finish="length" if end is None else "stop",
-                    n_prompt_tokens=len(row.prompt_ids), n_reply_tokens=len(sampled),
-                )
-            )  # fmt: skip
+            replies.append(self._reply(row.prompt_ids, sampled))
         return replies
+
+    def _reply(self, prompt_ids: tuple[int, ...], sampled: Sequence[int]) -> Reply:
+        ids = tuple(sampled)
+        finish = "stop" if ids and ids[-1] in self.eos_ids else "length"
+        return Reply(self.renderer.text(ids), ids, finish, len(prompt_ids), len(ids))
 
     def _score(self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         import torch
@@ -248,7 +327,7 @@ SCORED_TOKENS = 8192
 class _Gone:
     """A stopping criterion: rows that nobody waits for any more are done, so a batch of such rows ends at once."""
 
-    def __init__(self, rows: Sequence[_Row]) -> None:
+    def __init__(self, rows: Sequence[_Asked]) -> None:
         self.rows = rows
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
@@ -272,18 +351,10 @@ class _StreamSampler:
     def __call__(self, input_ids: Any, scores_BV: Any) -> Any:
         import torch
 
+        from rise.policies.decode import pick
+
         if self.sampling.temperature == 0:
             return scores_BV
         step = input_ids.shape[1] - self.prompt_length
-        probabilities = torch.softmax(scores_BV.double() / self.sampling.temperature, dim=-1)
-        order = None
-        if self.sampling.top_p < 1:
-            probabilities, order = probabilities.sort(dim=-1, descending=True)
-            before = probabilities.cumsum(-1) - probabilities
-            probabilities = probabilities.masked_fill(before >= self.sampling.top_p, 0.0)
-        cumulative = probabilities.cumsum(-1)
-        target = self.draws_BT[:, step : step + 1] * cumulative[:, -1:]
-        chosen = torch.searchsorted(cumulative, target, right=True).clamp(max=scores_BV.shape[-1] - 1)
-        if order is not None:
-            chosen = order.gather(-1, chosen)
+        chosen = pick(scores_BV, self.draws_BT[:, step : step + 1], self.sampling)
         return torch.full_like(scores_BV, float("-inf")).scatter(-1, chosen, 0.0)

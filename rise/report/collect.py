@@ -30,6 +30,8 @@ class PartCost:
     n_replies: int | None
     n_prompt_tokens: int | None
     n_reply_tokens: int | None
+    sent_again: Mapping[str, int]
+    """Requests sent again, by reason; empty where nothing went wrong or nobody was asked over a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +277,15 @@ def _costs(events: list[dict[str, Any]]) -> tuple[PartCost, ...]:
         known = [event[field] for event in events if event["part"] == name and event.get(field) is not None]
         return sum(known) if known else None
 
+    def sent_again(name: str) -> Mapping[str, int]:
+        counts: Counter[str] = Counter()
+        for event in events:
+            if event["part"] == name:
+                counts.update(event.get("sent_again") or {})
+        return dict(counts.most_common())
+
     fields = ("seconds", "n_replies", "n_prompt_tokens", "n_reply_tokens")
-    return tuple(PartCost(name, *(total(name, field) for field in fields)) for name in names)
+    return tuple(PartCost(name, sent_again=sent_again(name), **{f: total(name, f) for f in fields}) for name in names)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

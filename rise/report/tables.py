@@ -259,21 +259,26 @@ def training_table(data: ReportData) -> Table:
 
 
 def cost_table(data: ReportData) -> Table:
-    """Time and tokens, stage by stage and part by part."""
+    """Time and tokens, stage by stage and part by part; requests sent again and why, where there were any."""
     rows = []
     seconds = []
+    again = any(part.sent_again for stage in data.stages for part in stage.parts)
     for stage in data.stages:
         for i, part in enumerate(stage.parts):
             seconds.append(part.seconds)
             asked = part.part not in ("train", "dataset")
             counts = (part.n_replies, part.n_prompt_tokens, part.n_reply_tokens)
             numbers = (amount(n) if asked else "" for n in counts)
-            cells = (Cell(duration(part.seconds)), *map(Cell, numbers))
+            cells: tuple[Cell, ...] = (Cell(duration(part.seconds)), *map(Cell, numbers))
+            if again:
+                cells = (*cells, Cell(", ".join(f"{n} × {reason}" for reason, n in part.sent_again.items()) or DASH))
             rows.append((Cell(stage.title if i == 0 else ""), Cell(part.part.replace("-", " ")), *cells))
     known = [s for s in seconds if s is not None]
     if known:
-        rows.append((Cell("all"), Cell(""), Cell(duration(sum(known))), Cell(""), Cell(""), Cell("")))
-    columns = ("stage", "part", "time", "replies", "prompt tokens", "reply tokens")
+        rows.append((Cell("all"), Cell(""), Cell(duration(sum(known))), *[Cell("")] * (4 if again else 3)))
+    columns: tuple[str, ...] = ("stage", "part", "time", "replies", "prompt tokens", "reply tokens")
+    if again:
+        columns = (*columns, "sent again")
     return Table("cost", "Time and tokens", columns, tuple(rows), "Wall clock of the parts that have ended.")
 
 

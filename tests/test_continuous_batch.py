@@ -1,0 +1,194 @@
+"""Continuous batching: the replies are those that `generate` gives, whoever comes and goes while the batch runs."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from conftest import problem
+
+from rise.errors import PolicyError
+from rise.ledger import Ledger
+from rise.policies import make_policy
+from rise.policies.local import LocalPolicy
+from rise.policy import Request, Sampling, stream_seed
+from rise.prompt import Prompt
+from rise.rollout import Player, play_out, rollout
+from rise.trajectory import Message
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def model(nano_dir):
+    """Steeper than an untrained model, so that replies end at different lengths."""
+    import torch
+
+    policy = LocalPolicy.load(nano_dir)
+    with torch.no_grad():
+        policy.model.model.norm.weight *= 6.0
+    return policy
+
+
+def continuous(model, limit):
+    return LocalPolicy(model.model, model.renderer, name="c", batch_size=limit, fixed_batches=False)
+
+
+def request(model, text, n, **sampling):
+    messages = (Message("user", text),)
+    seeds = tuple(stream_seed(text, i) for i in range(n))
+    return Request(messages, Sampling(**{"max_new_tokens": 12, **sampling}), seeds, model.renderer.prompt_ids(messages))
+
+
+def ask(policy, requests):
+    async def go():
+        return await asyncio.gather(*map(policy.reply, requests))
+
+    return asyncio.run(go())
+
+
+def ids(replies):
+    return [[(reply.ids, reply.finish, reply.text) for reply in some] for some in replies]
+
+
+TEXTS = ("1", "2+2", "12345+6789", "3*3", "1" * 60, "77", "2*(3+4)", "8-9")
+
+
+@pytest.mark.parametrize("limit", [1, 3, 64])
+def test_replies_are_those_of_generate(model, limit):
+    requests = [request(model, text, 3) for text in TEXTS]
+    expected = ids(model.generate(requests))
+    assert ids(ask(continuous(model, limit), requests)) == expected
+    assert len({len(reply[0]) for replies in expected for reply in replies}) > 3  # they do end at different lengths
+
+
+def test_settings_of_sampling_may_differ_within_the_batch(model):
+    requests = [request(model, text, 2, temperature=t, top_p=p, max_new_tokens=m)
+                for text, t, p, m in [("1", 0, 1.0, 5), ("2+2", 0.7, 0.8, 9), ("3*3", 1.0, 1.0, 12)]]  # fmt: skip
+    assert ids(ask(continuous(model, 4), requests)) == ids(model.generate(requests))
+
+
+def test_a_prompt_that_samples_share_is_read_once(model):
+    policy, asked = continuous(model, 64), request(model, "12345+6789", 5)
+    ask(policy, [asked, request(model, "1", 1)])
+    assert policy.running.n_prompt_tokens_shared == 4 * len(asked.prompt_ids)
+
+
+def test_whoever_ends_makes_room_at_once(model):
+    """30 replies of 1 to 12 tokens, 5 at a time: fewer steps than in batches that wait for their longest."""
+    requests = [request(model, f"{i}+{i}", 1) for i in range(30)]
+    lengths = [len(replies[0].ids) - 1 for replies in model.generate(requests)]  # the first comes with the prompt
+    policy = continuous(model, 5)
+    ask(policy, requests)
+    batch = policy.running
+    assert batch.n_row_steps == sum(lengths)
+    assert batch.n_steps < sum(max(lengths[i : i + 5]) for i in range(0, 30, 5))
+    assert not batch.busy and policy._futures == {}
+
+
+def limited(model, n_rows):
+    """A model that runs out of memory with more rows than that."""
+    import torch
+
+    class Small:
+        config, device, generation_config = model.model.config, model.model.device, model.model.generation_config
+        n_refused = 0
+
+        def __call__(self, input_ids, **kwargs):
+            if input_ids.shape[0] > n_rows:
+                self.n_refused += 1
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return model.model(input_ids=input_ids, **kwargs)
+
+        def to(self, device):
+            return self
+
+        def eval(self):
+            return self
+
+    return Small()
+
+
+@pytest.mark.parametrize("n_rows", [3, 7])
+def test_out_of_memory_halves_the_batch_and_loses_no_token(model, n_rows):
+    requests = [request(model, text, 2) for text in TEXTS]
+    small = limited(model, n_rows)
+    policy = LocalPolicy(small, model.renderer, name="c", batch_size=16, fixed_batches=False)
+    assert ids(ask(policy, requests)) == ids(model.generate(requests))
+    batch = policy.running
+    assert batch.n_halved >= 1 and batch.limit <= n_rows < 2 * batch.limit + 2
+    assert policy.facts()["batch"]["halved"] == batch.n_halved == small.n_refused
+
+
+def test_out_of_memory_with_a_single_reply_says_so_to_everyone(model):
+    policy = LocalPolicy(limited(model, 0), model.renderer, name="c", batch_size=4, fixed_batches=False)
+
+    async def go():
+        return await asyncio.gather(*(policy.reply(request(model, text, 1)) for text in TEXTS), return_exceptions=True)
+
+    errors = asyncio.run(go())
+    assert len(errors) == len(TEXTS)
+    assert all(isinstance(error, PolicyError) and "with a single reply under way" in str(error) for error in errors)
+
+
+def test_a_model_with_fixed_batches_halves_them_too_unless_they_must_stay(model):
+    import torch
+
+    class Small(LocalPolicy):
+        def _generate(self, rows, sampling, room):
+            if len(rows) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super()._generate(rows, sampling, room)
+
+    requests = [request(model, text, 2) for text in TEXTS]
+    small = Small(model.model, model.renderer, name="s", batch_size=16, fixed_batches=False)
+    assert ids(small.generate(requests)) == ids(model.generate(requests)) and small.batch_size <= 3
+    with pytest.raises(PolicyError, match="ran out of memory"):
+        Small(model.model, model.renderer, name="s", batch_size=16).generate(requests)
+
+
+def test_nothing_is_sampled_for_whoever_is_gone(model):
+    policy = continuous(model, 8)
+
+    async def go():
+        kept = asyncio.create_task(policy.reply(request(model, "2+2", 1, max_new_tokens=100)))
+        gone = asyncio.create_task(policy.reply(request(model, "1", 1, max_new_tokens=100)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        return await kept
+
+    [reply] = asyncio.run(go())
+    assert policy.running.n_row_steps == len(reply.ids) - 1
+
+
+def test_a_rollout_is_the_same_either_way(model, judge, tmp_path):
+    def play(policy, name):
+        with Ledger(tmp_path / name) as ledger:
+            prompt = Prompt(feedback_text="?", feedback="neutral")
+            at_work = Player(policy, prompt, judge, Sampling(max_new_tokens=8), ledger, "x", renderer=model.renderer)
+            problems = [problem(f"p{i}", f"{i}+1") for i in range(20)]
+            return play_out(at_work, rollout(at_work, problems, n_turns=3, stop_when_right=False))
+
+    fixed = LocalPolicy(model.model, model.renderer, name="c", batch_size=6)
+    assert play(continuous(model, 6), "a") == play(fixed, "b")
+
+
+def test_models_with_other_caches_keep_fixed_batches(model):
+    from rise.policies.decode import ContinuousBatch
+
+    assert ContinuousBatch.can(model.model)
+
+    class Sliding:
+        config = model.model.config.__class__(**{**model.model.config.to_dict(), "sliding_window": 16})
+
+    Sliding.config.layer_types = ["sliding_attention"] * Sliding.config.num_hidden_layers
+    assert not ContinuousBatch.can(Sliding)
+
+
+def test_deterministic_runs_have_fixed_batches(nano_dir):
+    assert make_policy(str(nano_dir), deterministic=True).running is None
+    assert make_policy(str(nano_dir)).running is not None
+
+
+def test_a_request_without_room_is_refused(model):
+    with pytest.raises(PolicyError, match="takes token ids"):
+        ask(continuous(model, 2), [replace(request(model, "1", 1), prompt_ids=None)])
