@@ -1,6 +1,7 @@
 # make run    the whole method on a laptop: environment, nano recipe, table, report.html
 # make test   lint, format, types, tests
 # make venv   the environment alone; .venv/bin/rise is then there
+# make test-clients   the server through clients others wrote, the pages in Chromium: installs them, up to 20 minutes
 # make docs   write docs/cli.md again from the command line's own --help
 # make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
 # make test-engines  the real vLLM and `transformers serve`; needs venv-vllm and models/smollm2, takes minutes
@@ -11,7 +12,7 @@ PYTHON ?= python3
 SCALE ?= quick
 BIN := .venv/bin
 
-.PHONY: run test venv docs venv-vllm test-engines
+.PHONY: run test test-clients venv docs venv-vllm test-engines
 .DEFAULT_GOAL := run
 
 run: venv
@@ -22,6 +23,11 @@ test: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy rise
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# Needs npm and Chromium for some (apt-get install npm chromium); those are skipped where they are missing, and say so.
+test-clients: .venv/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright
+	OMP_NUM_THREADS=1 RISE_TEST_CLIENTS=1 $(BIN)/pytest -rs tests/clients
 
 venv: .venv/.train
 
