@@ -11,15 +11,16 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import rise
+from rise.serve import schema
 from rise.serve.chat import Chat
 from rise.serve.gate import Gate
 from rise.serve.guard import Guard
 from rise.serve.meters import Meters
 from rise.serve.revise import Reviser
-from rise.serve.schema import CHAT, ERROR, MODELS, errors
+from rise.serve.schema import errors
 from rise.serve.wire import ApiError, Limits, Served
 
 PAGE = {
@@ -42,6 +43,7 @@ def make_app(
     chat = Chat(reviser, served, limits, gate, meters, log_text)
     began = int(time.time())
     files = resources.files("rise.serve") / "playground"
+    names = dict.fromkeys([served.name, f"{served.name}@1"])
     page = {name: (files / name).read_bytes() for name in PAGE}
 
     @asynccontextmanager
@@ -65,7 +67,7 @@ def make_app(
         body = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": None}
         return JSONResponse({"error": body}, error.status_code, error.headers)
 
-    @app.post("/v1/chat/completions", responses=errors(400, 404, 408, 413, 415, 429, 502), openapi_extra=CHAT)
+    @app.post("/v1/chat/completions", responses=errors(400, 404, 408, 413, 415, 429, 502), openapi_extra=schema.chat(list(names)))
     async def chat_completions(request: Request) -> Response:
         """A completion, or a stream of chunks as server-sent events."""
         return await chat.respond(request)
@@ -75,9 +77,7 @@ def make_app(
         ours = {**served.about, "turns": turns, "vote": served.rule, "max_turns": limits.max_turns}
         return {"id": name, "object": "model", "created": began, "owned_by": "rise", "rise": ours}
 
-    names = dict.fromkeys([served.name, f"{served.name}@1"])
-
-    @app.get("/v1/models", responses=errors(), openapi_extra=MODELS)
+    @app.get("/v1/models", responses=errors(), openapi_extra=schema.MODELS)
     async def models() -> Response:
         """The model, and the same with a single turn."""
         return JSONResponse({"object": "list", "data": [model(name) for name in names]})
@@ -93,7 +93,7 @@ def make_app(
         """Whether the server is up and how busy it is. It does not ask the engine."""
         return JSONResponse({"status": "ok", "model": served.name, "active": gate.active, "waiting": gate.waiting})
 
-    @app.get("/metrics", responses=errors())
+    @app.get("/metrics", responses=errors(), response_class=PlainTextResponse, openapi_extra=schema.METRICS)
     async def metrics() -> Response:
         return Response(meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -108,5 +108,5 @@ def make_app(
             raise HTTPException(404, "Not Found")
         return Response(page[file], media_type=PAGE[file])
 
-    app.state.gate, app.state.meters, app.state.error_schema = gate, meters, ERROR
+    app.state.gate, app.state.meters = gate, meters
     return app

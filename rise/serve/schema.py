@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rise.serve.wire import ChatRequest
@@ -76,15 +77,23 @@ _COMPLETION: dict[str, Any] = {
     },
 }
 
-CHAT: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _inlined(ChatRequest.model_json_schema())}}},
-    "responses": {
-        "200": {
-            "description": "The completion, or its chunks.",
-            "content": {"application/json": {"schema": _COMPLETION}, "text/event-stream": {"schema": {"type": "string"}}},
-        }
-    },
-}
+
+def chat(names: Sequence[str]) -> dict[str, Any]:
+    """The chat route of a server with models of these names. (`name@K` is taken too, for any K up to the server's most.)"""
+    body = _inlined(ChatRequest.model_json_schema())
+    body["properties"]["model"]["enum"] = list(names)
+    example = {"model": names[0], "messages": [{"role": "user", "content": "What is 347 * 68?"}]}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
+        "responses": {
+            "200": {
+                "description": "The completion, or its chunks.",
+                "content": {"application/json": {"schema": _COMPLETION}, "text/event-stream": {"schema": {"type": "string"}}},
+            }
+        },
+    }
+
+
 MODELS: dict[str, Any] = {
     "responses": {
         "200": {
@@ -92,4 +101,7 @@ MODELS: dict[str, Any] = {
             "content": {"application/json": {"schema": {**_OBJECT, "required": ["object", "data"]}}},
         }
     }
+}
+METRICS: dict[str, Any] = {
+    "responses": {"200": {"description": "For Prometheus.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 }
