@@ -21,6 +21,7 @@ from rise.policy import Sampling
 from rise.prompt import Prompt
 from rise.serve.wire import Limits
 from rise.stage import card
+from rise.trajectory import Message
 
 ASK = [{"role": "user", "content": "347*68"}]
 
@@ -164,6 +165,7 @@ def test_a_local_checkpoint_answers_and_a_conversation_too_long_for_it_is_refuse
         assert [t["reply"] for t in again["rise"]["turns"]] == [t["reply"] for t in data["rise"]["turns"]]
         refused = server.ask("1+" * 200 + "1")
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
-        # 192 tokens in all: a question of 150 has room for an attempt, but none for a second with that attempt shown.
-        filled = server.ask("1" * 150, max_tokens=60).json()
+        # 192 tokens in all: a first state of 190 leaves room for an attempt, but none for showing it with feedback.
+        bare = len(reviser.renderer.prompt_ids(reviser.prompt.opened([Message("user", "")])))
+        filled = server.ask("1" * (190 - bare), max_tokens=60).json()
         assert (filled["rise"]["stopped"], filled["rise"]["n_turns"]) == ("context", 1)
