@@ -55,6 +55,7 @@ def run(nano_dir, tmp_path_factory):
 def test_a_run_is_served_as_its_last_checkpoint_with_what_its_card_says(run):
     reviser, served = assembled(run)
     assert checkpoint_of(str(run)) == str(run / "round-2/checkpoint")
+    assert checkpoint_of(f"vllm:{run}") == f"vllm:{run / 'round-2/checkpoint'}"
     assert served.name == "toy-round-2"
     assert (served.turns, served.sampling) == (3, Sampling(max_new_tokens=12))
     assert (reviser.prompt.feedback, reviser.prompt.feedback_text, reviser.prompt.window) == ("neutral", "?", 1)

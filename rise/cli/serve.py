@@ -15,8 +15,8 @@ def serve(
     policy: Annotated[
         str,
         typer.Argument(
-            help="A run (its last checkpoint is served), a checkpoint, a hub name, an OpenAI-compatible server "
-            "http://host/v1#model, or scripted:FILE."
+            help="A run (its last checkpoint is served), a checkpoint, vllm:DIRECTORY of either, a hub name, an "
+            "OpenAI-compatible server http://host/v1#model, or scripted:FILE."
         ),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the model to clients; by default after the policy.")] = None,
@@ -67,6 +67,8 @@ def serve(
             f"--host {host} lets others in, and $RISE_API_KEY is not set. Set it to a secret that clients "
             "will send, or stay on 127.0.0.1."
         )
+    from rise.policies import stop_engines
+
     reviser, served = assemble(policy, name, turns, vote, task, set_ or [], batch_size, dtype, chat_format)
     most = getattr(reviser.policy, "max_in_flight", 32)
     limits = Limits(
@@ -74,7 +76,10 @@ def serve(
         max_tokens=max(max_tokens, served.sampling.max_new_tokens), max_body_bytes=max_body * 1024,
     )  # fmt: skip
     suit(reviser.policy, limits)
-    run(make_app(reviser, served, limits, key=key, log_text=log_text), served, host=host, port=port)
+    try:
+        run(make_app(reviser, served, limits, key=key, log_text=log_text), served, host=host, port=port)
+    finally:
+        stop_engines()
 
 
 def assemble(
@@ -139,7 +144,8 @@ def checkpoint_of(spec: str) -> str:
     """A run's last checkpoint; anything else as it is. Raises `DataError` for a run without one."""
     from rise.errors import DataError
 
-    path = Path(spec.removeprefix("local:"))
+    kind = next((kind for kind in ("local:", "vllm:") if spec.startswith(kind)), "")
+    path = Path(spec.removeprefix(kind))
     if not (path / "config.toml").exists():
         return spec
     stages = [path / "base", path / "boost-one-turn", path / "boost"]
@@ -147,7 +153,7 @@ def checkpoint_of(spec: str) -> str:
     found = [stage / "checkpoint" for stage in stages if (stage / "checkpoint").is_dir()]
     if not found:
         raise DataError(f"{path} is a run without a checkpoint yet: rise run {path / 'config.toml'} --out {path} continues it.")
-    return str(found[-1])
+    return f"{kind}{found[-1]}"
 
 
 def name_of(spec: str) -> str:
