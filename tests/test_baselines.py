@@ -80,6 +80,8 @@ def test_it_names_its_start_before_anything_runs(path):
     if config.iterate.match_tokens:
         with pytest.raises(ConfigError, match=r"--set boost\.reuse=runs/nano-full"):
             check_reuse(config)
+        with pytest.raises(ConfigError, match=r"--set boost\.reuse=runs/nano-full"):
+            CliRunner().invoke(app, ["run", str(path), "--scale", "toy", "--dry-run"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("name", ["sft-correct", "sft-all", "star", "pair-sft"])

@@ -38,7 +38,9 @@ def run(
         out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale.replace(',', '-')}" if scale else config.name)
     if dry_run:
         from rise.dry_run import dry_run as describe
+        from rise.reuse import check_reuse
 
+        check_reuse(config)
         does, needs = describe(config)
         print(to_toml(config), end="")
         lines = [*does, *(f"needed first: {need}" for need in needs), f"would run in {out}"]
