@@ -3,7 +3,7 @@
 task → rollout → trajectory → judge → relabel → keep, weigh → dataset → train → evaluate → report → serve
        └──────────────────────── iterate.py turns this handle, round after round ─────────┘
 
-`serve` is to come. The nouns, and the functions that have no module of their own name, are here: `from rise import Problem, run`.
+The nouns, and the functions that have no module of their own name, are here: `from rise import Problem, run`.
 A stage is the function of the same name in the module of its name: `from rise.rollout import rollout`.
 """
 
