@@ -76,11 +76,13 @@ def start(*arguments, **settings):
 
 
 def test_help_answers_in_under_half_a_second():
+    # Seconds of processor, which are seconds on the clock where nothing else runs: other tests do, on the other core.
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        before = os.times()
         done = subprocess.run([sys.executable, "-m", "rise.cli.main", "--help"], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - began)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert done.returncode == 0
     assert min(seconds) < 0.5
     for command in COMMANDS:
