@@ -1,6 +1,7 @@
 # make run    the whole method on a laptop: environment, nano recipe, table, report.html
 # make test   lint, format, types, tests
 # make venv   the environment alone; .venv/bin/rise is then there
+# make test-oldest   the tests of training on the oldest transformers it supports
 # make test-clients   the server through clients others wrote, the pages in Chromium: installs them, up to 20 minutes
 # make docs   write docs/cli.md again from the command line's own --help
 # make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
@@ -12,7 +13,7 @@ PYTHON ?= python3
 SCALE ?= quick
 BIN := .venv/bin
 
-.PHONY: run test test-clients venv docs venv-vllm test-engines
+.PHONY: run test test-oldest test-clients venv docs venv-vllm test-engines
 .DEFAULT_GOAL := run
 
 run: venv
@@ -30,6 +31,18 @@ test-clients: .venv/.test
 	OMP_NUM_THREADS=1 RISE_TEST_CLIENTS=1 $(BIN)/pytest -rs tests/clients
 
 venv: .venv/.train
+
+# The oldest transformers that training supports, in an environment of its own: the tests of training alone.
+OLDEST := transformers==5.17.0
+test-oldest: .venv-oldest/.done
+	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q tests/test_trainer.py tests/test_loss.py tests/test_rows.py tests/test_head.py \
+	  tests/test_options.py tests/test_adapters.py tests/test_masters.py tests/test_resume.py tests/test_ranks.py
+
+.venv-oldest/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-oldest
+	sed -e '/^\(transformers\|tokenizers\|accelerate\|peft\)==/d' constraints.txt > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-oldest/constraints.txt $(OLDEST) -e ".[train,dev]"
+	@touch $@
 
 docs: venv
 	$(BIN)/python docs/make_cli.py

@@ -49,6 +49,8 @@ class LoraConfig(Settings):
     alpha: float = Field(32.0, gt=0)
     dropout: float = Field(0.0, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
+    quantize: Literal["nf4", "int8"] | None = None
+    """QLoRA: the base in 4 or 8 bits while adapters train (a GPU and bitsandbytes); they are merged into its full weights."""
 
 
 class ModelConfig(Settings):
@@ -199,6 +201,10 @@ class TrainConfig(Settings):
     """Examples whose prompt extends an earlier one exactly become one row."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """`muon`: for models trained from nothing (`rise.train.muon`); adapters, masters and shards go with `adamw`."""
+    attention: Literal["auto", "sdpa", "eager", "flex", "flash"] = "auto"
+    """`auto`: varlen flash attention where a GPU and flash-attn are, else SDPA."""
+    launcher: str | None = None
+    """Start training under this on several devices, e.g. `torchrun --nproc-per-node 4`; None trains in this process."""
     masters: bool = False
     """Train bfloat16 weights with float32 master copies in the optimiser."""
     save_steps: int = Field(0, ge=0)

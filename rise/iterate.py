@@ -57,7 +57,7 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(
             f"WORLD_SIZE = {os.environ['WORLD_SIZE']}, but a whole run is one process: only `rise train` runs under torchrun. "
-            "Start `rise run` by itself."
+            'Start `rise run` by itself; train.launcher = "torchrun --nproc-per-node 4" gives its trainings several GPUs.'
         )
     fix_threads(config)
     task = check(config)

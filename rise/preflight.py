@@ -17,7 +17,7 @@ from rise.policies import split_spec
 from rise.prompt import load_function
 from rise.task import Problem, Task
 from rise.tasks import make_task
-from rise.train.arguments import check_arguments
+from rise.train.arguments import check_arguments, check_devices
 
 
 def check(config: RunConfig) -> Task:
@@ -106,11 +106,18 @@ def preflight(config: RunConfig, task: Task, problems: Callable[[int], Sequence[
         raise ConfigError(
             "[model.lora] needs the package peft: pip install 'rise-lm[train]'. Or leave it out to train all weights."
         )
-    check_arguments(config.train)
+    if config.model.lora:
+        from rise.train.adapters import check_quantize
+
+        check_quantize(config.model.lora)
+    trainings = {"train": config.train}
     if config.boost.enabled:
-        check_arguments(config.boost.train, "boost.train")
+        trainings |= {"boost.train": config.boost.train}
         if config.boost.train_multi_turn:
-            check_arguments(config.boost.train_multi_turn, "boost.train_multi_turn")
+            trainings |= {"boost.train_multi_turn": config.boost.train_multi_turn}
+    for name, training in trainings.items():
+        check_arguments(training, name)
+        check_devices(training, name)
     if config.boost.reuse and not (Path(config.boost.reuse) / "config.toml").exists():
         raise ConfigError(f'boost.reuse = "{config.boost.reuse}" is no run directory: it holds no config.toml.')
     if config.relabel.improver == "teacher" and config.relabel.teacher:

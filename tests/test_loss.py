@@ -72,6 +72,36 @@ def test_an_empty_batch_costs_nothing_and_still_reaches_every_weight(nano_dir):
     assert all(p.grad is not None and p.grad.abs().max() == 0 for p in net.parameters())  # DDP waits for each of them
 
 
+def test_the_worked_example_of_the_method_page():
+    """Two examples of 1 and 3 tokens, weights 2 and 1, every nll 0.5 (docs/method.md, Loss)."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from rise.dataset import Example
+    from rise.train.rows import make_rows
+
+    class HalfNat(torch.nn.Module):
+        """Gives token 0 the probability exp(−0.5), and token 1 the rest."""
+
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(1, 2, bias=False)
+            self.head.weight.data = torch.tensor([[-0.5], [math.log(1 - math.exp(-0.5))]])
+
+        def get_output_embeddings(self):
+            return self.head
+
+        def forward(self, input_ids, **kwargs):
+            return SimpleNamespace(logits=self.head(torch.ones(*input_ids.shape, 1)))
+
+    weights = {"a": (2.0, 1), "b": (1.0, 3)}
+    data = [Example(name, 0, (), "", "student", 0.0, weight, (1, 1), (0,) * n) for name, (weight, n) in weights.items()]
+    for per, n, expected in (("token", 4, 0.625), ("sequence", 2, 0.75)):
+        rows = make_rows(data, per=per, merge=True)
+        assert weighted_nll(HalfNat(), tensors([rows], 1))[0].item() / n == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("per", ["token", "sequence"])
 def test_the_loss_is_what_one_computes_token_by_token(model, data, nano_dir, tmp_path, per):
     loss, _ = loss_and_gradient(data, nano_dir, tmp_path / "out", per=per)
@@ -129,6 +159,18 @@ def test_weight_0_adds_nothing_and_does_not_count(nano_dir, data, tmp_path):
     loss, gradient = loss_and_gradient(data, nano_dir, tmp_path / "a")
     same_loss, same_gradient = loss_and_gradient(with_zero, nano_dir, tmp_path / "b")
     assert same_loss == loss and close(gradient, same_gradient, 1e-9)
+
+
+def test_weight_0_kept_in_adds_nothing_but_to_the_count(nano_dir, data, tmp_path, monkeypatch):
+    """Were it not dropped, its tokens would be in N and in nothing else."""
+    from rise.train import trainer
+
+    _, without = loss_and_gradient(data, nano_dir, tmp_path / "a")
+    monkeypatch.setattr(trainer, "_trainable", lambda examples, config, dropped: list(examples))
+    _, kept = loss_and_gradient([*data, replace(data[0], weight=0.0, problem_id="other")], nano_dir, tmp_path / "b")
+    n = sum(len(e.reply_ids) for e in data)
+    scale = (n + len(data[0].reply_ids)) / n
+    assert close({name: scale * kept[name] for name in kept}, without, 1e-5)
 
 
 def test_the_normaliser_does_not_depend_on_the_weights(nano_dir, data, tmp_path):

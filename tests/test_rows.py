@@ -181,3 +181,23 @@ def test_the_number_of_target_tokens_is_met_within_half_a_row(lengths, wanted, s
     )  # fmt: skip
     n_used = sum(len(line) for batch in plan.batches for line in batch.lines)
     assert abs(plan.n_trained_tokens - wanted) <= max(lengths) / 2 or n_used == 1
+
+
+def test_an_empty_mask_is_refused_with_the_example_shown():
+    from rise.trajectory import Message
+
+    empty = Example("p7", 2, (Message("user", "What is 2+2?"),), "####4", "self", 1.0, 1.0, (5, 6), ())
+    with pytest.raises(DataError, match=r"p7, turn 2.*2 tokens for 'What is 2\+2\?', 0 for the reply '####4'"):
+        make_rows([empty], per="token", merge=True)
+
+
+def test_a_template_without_generation_markers_trains_the_reply_and_nothing_else(renderer):
+    """The mask comes from where the reply begins, not from what a template says of itself."""
+    from rise.trajectory import Message
+
+    assert "{% generation" not in renderer.tokenizer.chat_template
+    messages, reply = [Message("user", "2+2"), Message("assistant", "5"), Message("user", "?")], "2+2=4"
+    [made] = make_rows([example(renderer.prompt_ids(messages), renderer.reply_ids(messages, reply))], per="token", merge=True)
+    trained = [token for token, weight in zip(made.ids, made.weights, strict=True) if weight]
+    assert renderer.tokenizer.decode(trained) == "2+2=4<|end|>"
+    assert renderer.tokenizer.decode(made.ids) == "<|u|>2+2<|a|>5<|end|><|u|>?<|a|>2+2=4<|end|>"

@@ -71,7 +71,7 @@ def _one_rank(start: str, out: Path, runs: list[dict]) -> None:
         logs: list[dict] = []
         facts = train(data, start, out / str(number), one_step(**settings), on_log=logs.append)
         if os.environ["RANK"] == "0":
-            (out / str(number) / "facts.json").write_text(json.dumps({**facts, "loss": logs[0]["loss"]}))
+            (out / str(number) / "facts.json").write_text(json.dumps({**facts, **logs[0]}))
 
 
 if __name__ == "__main__":  # torchrun tests/training.py START OUT RUNS

@@ -124,7 +124,12 @@ def train(
     set_: Overrides = None,
     scale: Scale = None,
 ) -> None:
-    """Fine-tune a model on weighted examples; settings from the recipe's [train]."""
+    """Fine-tune a model on weighted examples; settings from the recipe's [train].
+
+    Also under a launcher, one process a device: torchrun --nproc-per-node 4 -m -- rise.cli.main train …
+    """
+    import os
+
     from rise.cli.progress import Bars
     from rise.dataset import read_examples
     from rise.errors import ConfigError
@@ -145,8 +150,10 @@ def train(
     facts_for_use = card(config, make_prompt(config, make_task(config.task.name, **config.task.settings)), stage)
     records = list(read_examples(examples))
     fix_threads(config)
+    first = os.environ.get("RANK", "0") == "0"
     with Bars() as bars:
-        bars.begin(out.name, "train", 1)
+        if first:
+            bars.begin(out.name, "train", 1)
 
         def tell(logs: dict[str, Any]) -> None:
             if bars.total != logs["steps"]:
@@ -156,7 +163,15 @@ def train(
         facts = fit(
             records, start, out, config.train, model=config.model, seed=config.seed, card=facts_for_use, on_log=tell,
         )  # fmt: skip
-    print(f"{out}: {facts['n_steps']} steps on {len(records)} examples in {facts['n_rows']} rows")
+    if not first:
+        return
+    names = {
+        "n_weight_0": "of weight 0",
+        "n_too_long": "too long",
+        "n_truncated": "cut at the token limit and trained without an end",
+    }
+    told = "".join(f"; {facts[name]} {text}" for name, text in names.items() if facts[name])
+    print(f"{out}: {facts['n_steps']} steps on {len(records)} examples in {facts['n_rows']} rows{told}")
 
 
 @contextmanager

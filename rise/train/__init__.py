@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,15 @@ def train(
     """Fine-tune the model at `start` on weighted examples and write a plain transformers checkpoint to `out`.
 
     Returns counts of the training (rows, steps, tokens). `card` becomes `rise.json` in the checkpoint. `work` holds
-    unfinished training where `config.save_steps` asks for it, and is removed at the end.
+    unfinished training where `config.save_steps` asks for it, and is removed at the end. Under a launcher every rank
+    calls this with the same arguments; with `config.launcher` it starts one.
     """
-    from rise.train.trainer import run_training
+    if config.launcher and "RANK" not in os.environ:
+        from rise.train.launched import launch as fit
+    else:
+        from rise.train.trainer import run_training as fit
 
-    return run_training(
+    return fit(
         examples, start, out, config, model=model, seed=seed, card=card, on_log=on_log,
         work=work or out.with_name(out.name + ".training"),
     )  # fmt: skip

@@ -17,9 +17,18 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def load_model(
-    path: str | Path, *, dtype: str = "float32", gguf_file: str | None = None, chat_format: str | None = None
+    path: str | Path,
+    *,
+    dtype: str = "float32",
+    gguf_file: str | None = None,
+    chat_format: str | None = None,
+    attention: str | None = None,
+    quantization: Any = None,
 ) -> tuple[Any, Renderer]:
-    """(causal language model, renderer) from a directory or hub name. Raises `ModelError` naming what is missing."""
+    """(causal language model, renderer) from a directory or hub name. Raises `ModelError` naming what is missing.
+
+    `attention` is a name of transformers, None its default; `quantization` one of its quantisation settings.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -27,8 +36,10 @@ def load_model(
     if gguf_file is None:
         _check_directory(path)
     extra = {"gguf_file": gguf_file} if gguf_file else {}
+    options = {"attn_implementation": attention, "quantization_config": quantization}
+    options = {name: value for name, value in options.items() if value is not None}
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=getattr(torch, dtype), **extra)
+        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=getattr(torch, dtype), **extra, **options)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path}: no model can be loaded from there ({str(error).splitlines()[0]}). "
@@ -69,15 +80,17 @@ def convert_gguf(
     save_checkpoint(plain, renderer.tokenizer, out, card)
 
 
-def save_checkpoint(model: Any, tokenizer: Any, path: Path, card: dict[str, Any] | None = None) -> None:
-    """Write beside the target, then rename: a `checkpoint/` that exists is complete."""
+def save_checkpoint(
+    model: Any, tokenizer: Any, path: Path, card: dict[str, Any] | None = None, *, state: dict[str, Any] | None = None
+) -> None:
+    """Write beside the target, then rename: a `checkpoint/` that exists is complete. `state` replaces the model's own weights."""
     check_free(path)
     _quiet()
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        model.save_pretrained(partial)
+        model.save_pretrained(partial, **({} if state is None else {"state_dict": state}))
         tokenizer.save_pretrained(partial)
     except Exception as error:
         if "os error 28" in str(error):  # safetensors has an error of its own for a full disk

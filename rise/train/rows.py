@@ -37,7 +37,12 @@ def make_rows(examples: Sequence[Example], *, per: str, merge: bool) -> list[Row
     for example in examples:
         if not example.prompt_ids or not example.reply_ids:
             # An empty prompt would have its reply's first token predicted from another row.
-            raise DataError(f"the example of problem {example.problem_id}, turn {example.turn} has no prompt or no reply tokens.")
+            asked = example.prompt[-1].content if example.prompt else ""
+            raise DataError(
+                f"the example of problem {example.problem_id}, turn {example.turn} has no prompt or no reply tokens, so "
+                f"nothing of it would train: {len(example.prompt_ids)} tokens for {asked[-80:]!r}, {len(example.reply_ids)} for "
+                f"the reply {example.reply[:80]!r}. Build the examples again (rise relabel --examples), or drop this line."
+            )
         by_problem[example.problem_id].append(example)
     rows: list[Row] = []
     for own in by_problem.values():

@@ -1,0 +1,113 @@
+"""The output layer in training: logits only where a token is trained, and never all of them at once.
+
+For a vocabulary of 49,152 the logits of 1,000 tokens are 190 MiB in float32, and plain cross-entropy holds them, their
+softmax and its gradient. Here they exist for one chunk of tokens at a time: the gradient of a chunk follows at once from
+its softmax (∂nll/∂logits = softmax − one-hot), so nothing of it is kept. Exact up to the order of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+CHUNK = {"cpu": 1 << 24, "other": 1 << 26}
+"""Logits of one chunk: 64 MiB of float32 on a processor, 256 MiB on a GPU, which small products leave idle."""
+
+
+class Head:
+    """Takes the place of the model's output layer during a forward pass.
+
+    The model runs as it is, inside whatever wraps it; only its last layer is handed the trained positions alone.
+    `fused` makes that layer return the two sums in place of logits. A model that changes its logits afterwards
+    (soft-capping, scaling) is not right then: `fused = False` gives it the logits of the trained positions, and the
+    trainer finds out which of the two is exact before the first step.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.layer = model.get_output_embeddings()
+        self.fused = type(self.layer) is torch.nn.Linear and self.layer.weight.is_floating_point()
+        self.chunk: int | None = None
+        """Tokens in a chunk; None follows from `CHUNK`."""
+        self._job: tuple[Any, Any, Any] | None = None
+        self._own: Any = None
+        self._stand_in = torch.compiler.disable(self._forward)  # a loop over chunks is nothing to compile
+
+    @contextmanager
+    def scoring(self, wanted_BT: Any, targets_M: Any, weights_M: Any) -> Iterator[None]:
+        """While it lasts the layer scores `targets_M` at the positions before them: `wanted_BT`, one shorter than lines."""
+        self._job, self._own = (wanted_BT, targets_M, weights_M), self.layer.forward
+        self.layer.forward = self._stand_in
+        try:
+            yield
+        finally:
+            self.layer.forward = self._own
+            self._job = self._own = None
+
+    def _forward(self, hidden_BTH: Any) -> Any:
+        assert self._job is not None
+        wanted, targets, weights = self._job
+        hidden_MH = hidden_BTH[:, :-1][wanted]
+        if not self.fused:
+            return self._own(hidden_MH[None])
+        size = self.chunk or max(16, CHUNK["cpu" if hidden_MH.device.type == "cpu" else "other"] // self.layer.weight.shape[0])
+        return LinearNll.apply(hidden_MH, self.layer.weight, self.layer.bias, targets, weights, size, torch.is_grad_enabled())
+
+    def sums(self, scored: Any, targets_M: Any, weights_M: Any) -> tuple[Any, Any]:
+        """(Σ weight·nll, Σ nll where the weight is above 0) from what the model returned."""
+        if self.fused:
+            return scored[0], scored[1].detach()
+        nll_M = functional.cross_entropy(scored[0].float(), targets_M, reduction="none")
+        return (nll_M * weights_M).sum(), (nll_M.detach() * (weights_M > 0)).sum()
+
+
+class LinearNll(torch.autograd.Function):
+    """(Σ w·nll, Σ nll) of a linear layer's logits, the gradient of the first computed along the way."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_MH: Any, weight_VH: Any, bias_V: Any, targets_M: Any, weights_M: Any, size: int, with_gradient: bool
+    ) -> Any:
+        device = hidden_MH.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_MH.dtype
+        need_hidden, need_weight, need_bias = (with_gradient and need for need in ctx.needs_input_grad[:3])
+        sums = torch.zeros(2, dtype=torch.float32, device=hidden_MH.device)
+        grad_hidden = torch.empty_like(hidden_MH, dtype=torch.float32) if need_hidden else None
+        grad_weight = torch.zeros_like(weight_VH, dtype=torch.float32) if need_weight else None
+        grad_bias = torch.zeros_like(bias_V, dtype=torch.float32) if need_bias else None
+        with torch.autocast(device, enabled=False):
+            weight = weight_VH.to(dtype)
+            bias = None if bias_V is None else bias_V.to(dtype)
+            for rows in torch.arange(len(targets_M), device="cpu").split(size):
+                part = slice(int(rows[0]), int(rows[-1]) + 1)
+                hidden, targets, weights = hidden_MH[part].to(dtype), targets_M[part, None], weights_M[part]
+                logits = functional.linear(hidden, weight, bias).float()
+                total = torch.logsumexp(logits, dim=-1)
+                nll = total - logits.gather(1, targets).squeeze(1)
+                sums[0] += (nll * weights).sum()
+                sums[1] += (nll * (weights > 0)).sum()
+                if not (need_hidden or need_weight or need_bias):
+                    continue
+                slope = logits.sub_(total[:, None]).exp_()  # softmax, in the memory of the logits
+                slope.scatter_add_(1, targets, torch.full_like(targets, -1, dtype=slope.dtype))
+                slope.mul_(weights[:, None])
+                if grad_bias is not None:
+                    grad_bias += slope.sum(dim=0)
+                slope = slope.to(dtype)
+                if grad_hidden is not None:
+                    grad_hidden[part] = slope @ weight
+                if grad_weight is not None and dtype == torch.float32:
+                    grad_weight.addmm_(slope.t(), hidden)
+                elif grad_weight is not None:
+                    grad_weight += (slope.t() @ hidden).float()
+        ctx.gradients = [(grad_hidden, hidden_MH.dtype), (grad_weight, weight_VH.dtype), (grad_bias, weight_VH.dtype)]
+        return sums
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Any) -> Any:
+        # In place: a copy of the weight's gradient would be as large as the layer. Nobody comes here twice.
+        gradients, ctx.gradients = ctx.gradients, None
+        return *(None if g is None else g.mul_(grad[0][0]).to(dtype) for g, dtype in gradients), None, None, None, None
