@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--side", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
-        examples = chosen(given.examples, given.reference if given.side == "reference" else given.n)
+        examples = chosen(given.examples, given.n)[: given.reference if given.side == "reference" else None]
         print("RESULT " + json.dumps(measure(given.side, examples, given.start, given.precision[0])))
         return
     result: dict[str, Any] = {
