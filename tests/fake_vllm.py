@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 TOLD = json.loads(os.environ.get("FAKE_VLLM", "{}"))
-OUT = Path(os.environ["FAKE_VLLM_OUT"])
+OUT = Path(os.environ.get("FAKE_VLLM_OUT", "."))
 LOCK = threading.Lock()
 SEEN = {"n": 0, "prompt_tokens": 0, "generated": 0}
 

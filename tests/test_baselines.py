@@ -49,9 +49,11 @@ def start(tmp_path_factory):
     """
     sums = ["task.settings={kinds={sum=1}, sum_terms=2, sum_digits=1}", "task.n_train=24", "sampling.max_new_tokens=12"]
     small = ["hidden=32", "layers=2", "heads=2", "intermediate=64", "max_length=192"]
-    train = ["epochs=24", "batch_size=16", "learning_rate=1e-2"]
+    train = ["optimizer=adamw", "epochs=24", "batch_size=16", "learning_rate=1e-2"]
     overrides = [*ONE_ROUND, *sums, "boost.n_problems=40", "boost.disjoint=false", *(f"model.nano.{s}" for s in small)]
-    overrides += [f"boost.train.{s}" for s in train] + ["boost.train_multi_turn.batch_size=16", "train.batch_size=16"]
+    parts = ["boost.train_multi_turn", "train"]
+    rest = [f"{part}.{s}" for part in parts for s in ("optimizer=adamw", "epochs=2", "batch_size=16")]
+    overrides += [f"boost.train.{s}" for s in train] + rest
     return rise_run(ROOT / "recipes/nano.toml", tmp_path_factory.mktemp("start") / "run", *overrides), overrides
 
 
