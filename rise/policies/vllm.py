@@ -122,6 +122,7 @@ class VllmPolicy:
     def facts(self) -> dict[str, Any]:
         now = self.served.engine.metrics()
         told = {name: round(now[name] - self._before.get(name, 0.0)) for name in COUNTERS if name in now}
+        self._note(now)  # a stage may be over before the first look
         told |= {f"most_{name}": round(value) for name, value in self._most.items()}
         return self.servers.facts() | {"engine": told | {"restarts": self.served.n_restarts, "probe": self.served.difference}}
 
@@ -168,11 +169,13 @@ class VllmPolicy:
     async def _sample(self) -> None:
         """Look how full the engine is, while there is somebody to look."""
         while True:
-            found = await asyncio.to_thread(self.served.engine.metrics)
-            for name in ("running", "waiting"):
-                if name in found:
-                    self._most[name] = max(self._most.get(name, 0.0), found[name])
+            self._note(await asyncio.to_thread(self.served.engine.metrics))
             await asyncio.sleep(SAMPLE_EVERY_S)
+
+    def _note(self, found: dict[str, float]) -> None:
+        for name in ("running", "waiting"):
+            if name in found:
+                self._most[name] = max(self._most.get(name, 0.0), found[name])
 
     async def _mend(self) -> None:
         """After trouble: an engine that died is started again, once; what it had under way is asked for again."""
