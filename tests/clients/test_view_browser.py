@@ -92,6 +92,7 @@ def count(page, text):
 def test_filter_by_outcome_by_turn_and_by_kind(open_page, address):
     page = open_page(f"{address}{HELD_OUT}")
     count(page, "8 records")
+    page.get_by_text("Choose a record.").wait_for()
     page.keyboard.press("1")  # fixed
     count(page, "2 of 8")
     assert titles(page) == ["p0002", "p0003"] and "show=fixed" in page.url
