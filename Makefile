@@ -2,7 +2,7 @@
 # make test   lint, format, types, tests
 # make venv   the environment alone; .venv/bin/rise is then there
 # make test-oldest   the tests of training on the oldest transformers it supports
-# make test-clients   the server through clients others wrote, the pages in Chromium: installs them, up to 20 minutes
+# make test-clients   the server through clients others wrote, the pages in Chromium: installs them, minutes
 # make docs   write docs/cli.md again from the command line's own --help
 # make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
 # make test-engines  the real vLLM and `transformers serve`; needs venv-vllm and models/smollm2, takes minutes
