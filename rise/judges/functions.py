@@ -26,6 +26,8 @@ from rise.trajectory import Trajectory, Verdict
 MEMORY_BYTES = 512 << 20
 PATIENCE = 6
 """Times its limit that code may take by the clock where a busy machine gives it hardly any processor time."""
+NORMAL_LIMIT_S = 2.0
+"""For reading code without its comments and layout."""
 MAX_CODE_CHARS = 20_000
 """Longer code is wrong without being run."""
 _KEPT = 8192
@@ -186,6 +188,7 @@ def _pool(allow_unsandboxed: bool) -> Pool:
 
 @lru_cache(maxsize=4096)
 def _normal(code: str, allow_unsandboxed: bool) -> str | None:
-    said = _pool(allow_unsandboxed).ask({"normal": code}, 4.5)
+    request = {"normal": code, "limit_s": NORMAL_LIMIT_S, "patience": PATIENCE}
+    said = _pool(allow_unsandboxed).ask(request, PATIENCE * NORMAL_LIMIT_S + 2.5)
     found = json.loads(said) if said else None
     return found if isinstance(found, str) else None
