@@ -159,7 +159,9 @@ def bubblewrap() -> str | None:
     return path if done.returncode == 0 else None
 
 
-_WRAP = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
+_WRAP = ["--unshare-all", "--clearenv"]
+# Not --die-with-parent: to the kernel the parent is the thread that started it, and threads of a pool end. A worker ends with its
+# input, as all do. Not --new-session: each worker has a session of its own already, and is killed with all that is in it.
 
 
 def command(allow_unsandboxed: bool) -> list[str]:
