@@ -259,6 +259,23 @@ def test_a_run_under_way_is_followed(open_page, view, tmp_path):
     count(page, "1 record")
 
 
+def test_of_ten_thousand_rows_only_those_in_sight_are_elements(open_page, view, tmp_path):
+    """What keeps a hundred thousand quick (benchmarks/view.py); here without a clock."""
+    run = write_viewed(tmp_path / "many")
+    runs = (Trajectory(f"n{k}", f"What is {k}+1?", str(k + 1), (turn("w", 0), turn("r", 1, str(k + 1)))) for k in range(10_000))
+    write_jsonl(run.stage("round-1").trajectories, map(to_json, runs))
+    page = open_page(f"{view(run.path)}#/0/round-1/trajectories")
+    count(page, "10,000 records")
+    rows = page.locator(".list .row")
+    assert 5 < rows.count() < 100
+    page.evaluate("document.querySelector('.list').scrollTop = 1e9")
+    rows.filter(has_text="What is 9999+1?").wait_for()
+    assert 5 < rows.count() < 100
+    page.keyboard.press("/")
+    page.keyboard.type("is 8765+1")
+    count(page, "1 of 10,000")
+
+
 @pytest.mark.parametrize("form", ["directory", "one file"])
 def test_a_copy_opens_from_disk(open_page, run, tmp_path, form):
     copy = export(Library([run.path]), tmp_path / ("copy" if form == "directory" else "copy.html"), None).path
