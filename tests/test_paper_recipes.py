@@ -14,7 +14,20 @@ from rise.recipe import load_recipe, to_toml
 
 PAPER = Path(__file__).resolve().parent.parent / "recipes/paper"
 MODELS = {"llama-2-7b-chat": "llama-2", "mistral-7b-instruct": "mistral", "llama-3-8b-instruct": "llama-3"}
-CELLS = ["", "math", "self", "teacher", "math,self", "math,teacher", "lora", "math,self,lora", "self,qlora", "fsdp2", "math,zero3", "toy"]
+CELLS = [
+    "",
+    "math",
+    "self",
+    "teacher",
+    "math,self",
+    "math,teacher",
+    "lora",
+    "math,self,lora",
+    "self,qlora",
+    "fsdp2",
+    "math,zero3",
+    "toy",
+]
 
 
 def recipe(model):
