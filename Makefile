@@ -35,12 +35,12 @@ venv: .venv/.train
 # The oldest transformers that training supports, in an environment of its own: the tests of training alone.
 OLDEST := transformers==5.17.0
 test-oldest: .venv-oldest/.done
-	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q tests/test_trainer.py tests/test_loss.py tests/test_rows.py tests/test_head.py \
+	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest tests/test_trainer.py tests/test_loss.py tests/test_rows.py tests/test_head.py \
 	  tests/test_options.py tests/test_adapters.py tests/test_masters.py tests/test_resume.py tests/test_ranks.py
 
 .venv-oldest/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-oldest
-	sed -e '/^\(transformers\|tokenizers\|accelerate\|peft\)==/d' constraints.txt > .venv-oldest/constraints.txt
+	sed -e '/^\(transformers\|tokenizers\)==/d' constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-oldest/constraints.txt $(OLDEST) -e ".[train,dev]"
 	@touch $@
 

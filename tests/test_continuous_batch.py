@@ -116,6 +116,9 @@ def test_conversations_beyond_the_memory_for_them_are_read_again(model):
     policy.running.kept.forget(TEXTS[0])
     ask(policy, first)
     assert policy.running.kept.n_bytes <= one and len(policy.running.kept) <= 1
+    small = continuous(model, 1)  # and no more problems than twice the rows
+    ask(small, first)
+    assert len(small.running.kept) == 2
     policy.running.kept.give_up()
     second = continued(model, first[0], whole[0], "?")
     assert ids(ask(policy, [second])) == ids(model.generate([second])) and len(policy.running.kept) == 0

@@ -171,7 +171,7 @@ class ContinuousBatch:
         """Prompt tokens that were not read again because another sample's keys and values were there."""
         self.n_prompt_tokens_kept = 0
         """The same, because an earlier turn's were."""
-        self.kept = Conversations(model.device)
+        self.kept = Conversations(model.device, most=2 * limit)  # problems that go on, and some that ended since
         self.waiting: deque[Row] = deque()
         self._rows: list[Row] = []
         self._cache: Cache | None = None

@@ -39,10 +39,11 @@ NOTHING = Kept((), [])
 
 
 class Conversations:
-    """The latest reply of each problem, the least recently used given up first where they come to more than `limit` bytes."""
+    """The latest reply of each problem; beyond `most` problems or `limit` bytes the least recently used is given up."""
 
-    def __init__(self, device: Any, limit: int | None = None) -> None:
+    def __init__(self, device: Any, most: int, limit: int | None = None) -> None:
         self.device = device
+        self.most = most
         self.limit = limit
         self.n_bytes = 0
         self._by_problem: OrderedDict[str, Kept] = OrderedDict()
@@ -56,7 +57,7 @@ class Conversations:
         self.forget(problem)
         self._by_problem[problem] = kept
         self.n_bytes += kept.n_bytes
-        while self.n_bytes > self.limit:
+        while self.n_bytes > self.limit or len(self) > self.most:
             self.forget(next(iter(self._by_problem)))
 
     def find(self, problem: str) -> Kept:
