@@ -6,6 +6,10 @@ Each figure stands beside the same of /health, a route that does nothing: the ra
     latency     one connection, one request after another: median and 99th percentile, ms
     throughput  64 connections, requests/s, and what a request costs the server of a core (which a busy machine does not change)
     streams     1,000 streams at once for a minute, 2 s a turn: how many ended well, how many were lost, the server's memory
+
+Beside each of the last two: how many cores others kept busy meanwhile (`others_cores`), and what asking cost (`client_cores`).
+
+    python benchmarks/serve.py --engine models/smollm2 --dtype bfloat16        what is left of an engine's speed: serve_engine.py
 """
 
 from __future__ import annotations
@@ -18,8 +22,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 QUESTION = "347*68"
 REPLIES = [r"\boxed{23000}", r"\boxed{23596}", r"Again \boxed{23596}", r"\boxed{23,596}", r"\boxed{1}"]
@@ -76,6 +83,26 @@ class Server:
         self.process.wait(20)
 
 
+class Beside:
+    """Who used the processors meanwhile: this process, which asks, and everybody who is neither it nor the server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.began, self.all, self.own, self.served = time.monotonic(), busy_s(), time.process_time(), server.cpu_s
+
+    def cores(self) -> dict[str, float]:
+        seconds = time.monotonic() - self.began
+        own = time.process_time() - self.own
+        others = busy_s() - self.all - own - (self.server.cpu_s - self.served)
+        return {"client_cores": round(own / seconds, 2), "others_cores": round(max(0.0, others) / seconds, 2)}
+
+
+def busy_s() -> float:
+    """Seconds that all processors together have worked so far."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 def request(path: str, body: dict[str, Any] | None) -> bytes:
     data = json.dumps(body).encode() if body else b""
     method = "POST" if body else "GET"
@@ -114,7 +141,7 @@ async def latency(port: int, data: bytes, n: int) -> dict[str, float]:
 
 async def throughput(server: Server, data: bytes, seconds: float, n_connections: int = 64) -> dict[str, float]:
     done = 0
-    used = server.cpu_s
+    used, beside = server.cpu_s, Beside(server)
     end = time.monotonic() + seconds
 
     async def one() -> None:
@@ -128,7 +155,7 @@ async def throughput(server: Server, data: bytes, seconds: float, n_connections:
     began = time.monotonic()
     await asyncio.gather(*(one() for _ in range(n_connections)))
     per_s, cpu_s = done / (time.monotonic() - began), server.cpu_s - used
-    return {"requests_per_s": round(per_s, 1), "server_cpu_ms_per_request": round(cpu_s / done * 1000, 3)}
+    return {"requests_per_s": round(per_s, 1), "server_cpu_ms_per_request": round(cpu_s / done * 1000, 3), **beside.cores()}
 
 
 async def streams(server: Server, seconds: float, n_streams: int) -> dict[str, Any]:
@@ -161,13 +188,21 @@ async def streams(server: Server, seconds: float, n_streams: int) -> dict[str, A
             await asyncio.sleep(seconds / 12)
             memory.append(round(server.memory_mb, 1))
 
-    before = round(server.memory_mb, 1)
+    before, beside = round(server.memory_mb, 1), Beside(server)
     await asyncio.gather(watch(), *(one(5 * i / n_streams) for i in range(n_streams)))
     settled = memory[len(memory) // 3]  # the first third fills pools and caches
     return {
         "at_once": n_streams, "seconds": seconds, "finished": finished, "lost": lost, "troubles": troubles,
-        "memory_before_mb": before, "memory_mb": memory, "memory_growth": round(max(memory[-3:]) / settled, 3),
+        "memory_before_mb": before, "memory_mb": memory, "memory_growth": round(max(memory[-3:]) / settled, 3), **beside.cores(),
     }  # fmt: skip
+
+
+def ask(work: Coroutine[Any, Any, T]) -> T:
+    """Run it on the event loop that the server uses too: what asking costs is not to be what is measured."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -176,19 +211,19 @@ def measure(quick: bool) -> dict[str, Any]:
     with Server(0) as server:
         port = server.port
         out["latency"] = {
-            "health": asyncio.run(latency(port, HEALTH, n)),
-            "1_turn": asyncio.run(latency(port, chat(model="m@1"), n)),
-            "5_turns": asyncio.run(latency(port, chat(), n)),
+            "health": ask(latency(port, HEALTH, n)),
+            "1_turn": ask(latency(port, chat(model="m@1"), n)),
+            "5_turns": ask(latency(port, chat(), n)),
         }
         out["throughput"] = {
-            "health": asyncio.run(throughput(server, HEALTH, seconds)),
-            "1_turn": asyncio.run(throughput(server, chat(model="m@1"), seconds)),
-            "5_turns": asyncio.run(throughput(server, chat(), seconds)),
+            "health": ask(throughput(server, HEALTH, seconds)),
+            "1_turn": ask(throughput(server, chat(model="m@1"), seconds)),
+            "5_turns": ask(throughput(server, chat(), seconds)),
         }
     rates = {name: figures["requests_per_s"] for name, figures in out["throughput"].items()}
     out["requests_per_health_request"] = {name: round(rates[name] / rates["health"], 3) for name in ("1_turn", "5_turns")}
     with Server(2.0) as server:
-        out["streams"] = asyncio.run(streams(server, 12 if quick else 60, 100 if quick else 1000))
+        out["streams"] = ask(streams(server, 12 if quick else 60, 100 if quick else 1000))
     out["load_after"] = os.getloadavg()[0]
     out["met"] = {
         "5 ms at the median": out["latency"]["5_turns"]["median_ms"] <= 5,
@@ -199,12 +234,23 @@ def measure(quick: bool) -> dict[str, Any]:
     return out
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a quarter of a minute: does it run at all?")
+    parser.add_argument("--engine", type=Path, help="a model directory: vLLM asked through the server and directly, nothing else")
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments, more = parser.parse_known_args()
     if arguments.serve is not None:
         serve(arguments.serve)
+    elif arguments.engine:
+        import serve_engine
+
+        serve_engine.main(["--model", str(arguments.engine), *more])
+    elif more:
+        parser.error(f"unknown: {' '.join(more)}")
     else:
         print(json.dumps(measure(arguments.quick), indent=1))
+
+
+if __name__ == "__main__":
+    main()

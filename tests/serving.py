@@ -70,7 +70,7 @@ class Running:
     def __init__(self, url: str, app: Any, policy: Any, stop: Any) -> None:
         self.url, self.app, self.policy, self.stop = url, app, policy, stop
         # No TLS here: reading the certificates would take longer than most tests.
-        self.client = httpx.Client(base_url=url, timeout=20, verify=False, trust_env=False)
+        self.client = httpx.Client(base_url=url, timeout=60, verify=False, trust_env=False)
 
     def ask(self, content: Any = "347*68", *, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
         messages = [{"role": "user", "content": content}]
@@ -89,7 +89,7 @@ class Running:
                     found.append(text if text == "[DONE]" else json.loads(text))
         return found
 
-    def wait_until(self, reached: Any, seconds: float = 5.0) -> None:
+    def wait_until(self, reached: Any, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not reached():
             assert time.monotonic() < end, "it never came to that"
@@ -116,7 +116,7 @@ def serving(
 
     def stop() -> None:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
     running = Running(f"http://127.0.0.1:{port}", app, policy, stop)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,9 @@ from rise.evaluate.protocol import evaluate
 from rise.judges import functions, outcome, sandbox
 from rise.judges.functions import FunctionJudge, first_failure, first_failure_short
 from rise.judges.outcome import read_outcome, read_tests
+from rise.judges.processes import close_workers
 from rise.ledger import Ledger
+from rise.policies.keeper import descendants
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Sampling
 from rise.prompt import Prompt
@@ -231,6 +234,31 @@ def test_threads_get_the_verdicts_they_asked_for():
     work = [(f"def f(n): return 2 * n + 1 + {i} - {i % 3}", RIGHT if i == i % 3 else WRONG) for i in range(12)]
     with ThreadPoolExecutor(6) as threads:
         assert [f.verdict for f in threads.map(lambda item: found(item[0]), work)] == [expected for _, expected in work]
+
+
+def test_a_sandbox_outlives_the_thread_that_started_it():
+    """Under bubblewrap it used to be killed with that thread, at a moment when the next request was already on its way."""
+    close_workers()
+    gold, pool = "assert f(1) == 2", functions._pool(False)
+    thread = threading.Thread(target=lambda: JUDGE.examine(gold, "def f(n): return 2 * n"))
+    thread.start()
+    thread.join()
+    [worker] = pool._idle
+    time.sleep(0.2)
+    assert JUDGE.examine(gold, "def f(n): return 2 * n + 0").verdict is Verdict.RIGHT
+    assert pool._idle == [worker] and worker.process.poll() is None
+
+
+def test_a_sandbox_that_is_ended_is_gone_with_all_its_processes():
+    close_workers()
+    JUDGE.examine("assert f(1) == 3", "def f(n): return 3 * n")
+    [worker] = functions._pool(False)._idle
+    family = [worker.process.pid, *descendants(worker.process.pid)]
+    close_workers()
+    end = time.monotonic() + 60
+    while alive := [pid for pid in family if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < end, alive
+        time.sleep(0.01)
 
 
 # ---- gold, votes, feedback -----------------------------------------------------------------------------------------------

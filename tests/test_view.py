@@ -300,3 +300,21 @@ def test_a_directory_that_is_no_run_and_a_port_in_use_are_named(tmp_path, run):
         taken.listen()
         with pytest.raises(ConfigError, match=r"--port \d+: Address already in use"):
             serve(Library([run.path]), "127.0.0.1", taken.getsockname()[1])
+
+
+def test_the_address_is_said_when_it_can_be_called(run, monkeypatch):
+    import socket
+
+    from rise.view.server import serve
+
+    called = []
+
+    def said(text, **_):
+        port = int(re.search(r":(\d+)/", text)[1])
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        called.append(port)
+
+    monkeypatch.setattr("builtins.print", said)
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
+    serve(Library([run.path]), "127.0.0.1", 0)
+    assert len(called) == 1

@@ -26,6 +26,8 @@ from rise.trajectory import Trajectory, Verdict
 MEMORY_BYTES = 512 << 20
 PATIENCE = 6
 """Times its limit that code may take by the clock where a busy machine gives it hardly any processor time."""
+NORMAL_LIMIT_S = 2.0
+"""For reading code without its comments and layout."""
 MAX_CODE_CHARS = 20_000
 """Longer code is wrong without being run."""
 _KEPT = 8192
@@ -157,7 +159,9 @@ def bubblewrap() -> str | None:
     return path if done.returncode == 0 else None
 
 
-_WRAP = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
+_WRAP = ["--unshare-all", "--clearenv"]
+# Not --die-with-parent: to the kernel the parent is the thread that started it, and threads of a pool end. A worker ends with its
+# input, as all do. Not --new-session: each worker has a session of its own already, and is killed with all that is in it.
 
 
 def command(allow_unsandboxed: bool) -> list[str]:
@@ -186,6 +190,7 @@ def _pool(allow_unsandboxed: bool) -> Pool:
 
 @lru_cache(maxsize=4096)
 def _normal(code: str, allow_unsandboxed: bool) -> str | None:
-    said = _pool(allow_unsandboxed).ask({"normal": code}, 4.5)
+    request = {"normal": code, "limit_s": NORMAL_LIMIT_S, "patience": PATIENCE}
+    said = _pool(allow_unsandboxed).ask(request, PATIENCE * NORMAL_LIMIT_S + 2.5)
     found = json.loads(said) if said else None
     return found if isinstance(found, str) else None

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -109,7 +110,10 @@ class Worker:
         return state == "R", (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
-        self.process.kill()
+        # With its whole session: under bubblewrap the worker is a child of what was started here.
+        if self.process.returncode is None:  # not waited for yet, so the number is still its own
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.forget()
 

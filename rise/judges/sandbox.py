@@ -8,7 +8,7 @@ code which takes this process apart still has to know the answers to be called r
 Speaks lines of JSON. First "ready", or why not. Request {"code", "name", "calls": [arguments as Python literals], "limit_s"};
 answer {"lines": [what the code came to, one a call], "end": "done" | "late" | "long" | "signal 11"}. A line is ["value", …],
 ["raised", type, message] or, before any call, ["syntax", message, line], ["failed", type, message], ["missing"].
-Request {"normal": code}: the answer is the code without comments, layout and docstrings, or null.
+Request {"normal": code, "limit_s"}: the answer is the code without comments, layout and docstrings, or null.
 """
 
 from __future__ import annotations
@@ -84,12 +84,11 @@ def main() -> None:
     answers.write("ready\n")
     for line in sys.stdin:
         request = json.loads(line)
-        said: Any
-        if "normal" in request:
-            lines = _forked(partial(_send_normal, request["normal"]), 2.0, memory_bytes)["lines"]
-            said = lines[0] if lines else None
-        else:
-            said = _forked(partial(_play, request), request["limit_s"], memory_bytes, request.get("patience", 1))
+        normal = "normal" in request
+        work = partial(_send_normal, request["normal"]) if normal else partial(_play, request)
+        said: Any = _forked(work, request["limit_s"], memory_bytes, request.get("patience", 1))
+        if normal:
+            said = said["lines"][0] if said["lines"] else None
         try:
             answers.write(json.dumps(said) + "\n")
         except RecursionError:

@@ -25,7 +25,8 @@ class Meters:
             "rise_request_seconds", "From the request to the last byte.", ["route"], buckets=SECONDS, registry=self.registry
         )
         self.turns = counter("turns", "Replies drawn from the policy.")
-        self.tokens = counter("tokens", "Tokens the policy read (prompt) and wrote (completion).", "kind")
+        tokens = counter("tokens", "Tokens the policy read (prompt) and wrote (completion).", "kind")
+        self.n_read, self.n_written = tokens.labels("prompt"), tokens.labels("completion")
         self.choices = counter("choices", "Choices played to their end, by what the vote found.", "vote")
         self.changed = counter("choices_not_first", "Choices whose content is not the first turn's reply.")
         self.cancelled = counter("cancelled", "Requests whose client went away before the end.")
@@ -42,8 +43,8 @@ class Meters:
             self._count(turn.critique)
 
     def _count(self, turn: Turn) -> None:
-        self.tokens.labels("prompt").inc(turn.n_prompt_tokens or 0)
-        self.tokens.labels("completion").inc(turn.n_reply_tokens or 0)
+        self.n_read.inc(turn.n_prompt_tokens or 0)
+        self.n_written.inc(turn.n_reply_tokens or 0)
 
     def outcome(self, outcome: Outcome) -> None:
         if outcome.winner is None:

@@ -84,8 +84,8 @@ class _Drawn:
 
     @property
     def sampling(self) -> Sampling:
-        most = self.ask.sampling.max_new_tokens
-        return replace(self.ask.sampling, max_new_tokens=most if self.left is None else min(most, self.left))
+        sampling = self.ask.sampling
+        return sampling if self.left is None else replace(sampling, max_new_tokens=min(sampling.max_new_tokens, self.left))
 
     def seed(self) -> int:
         return stream_seed(self.ask.seed, self.choice, self.n)
@@ -183,7 +183,7 @@ class Reviser:
             answer = await loop.run_in_executor(self._threads, answer_of, self.judge, problem.question, reply.text)
         else:
             answer = answer_of(self.judge, problem.question, reply.text)
-        return replace(_unjudged(reply), answer=answer)
+        return _unjudged(reply, answer)
 
     async def _cast(self, ballot: Ballot, answer: str | None) -> None:
         if answer is None or not ballot.groups or self._at_once(ballot, answer):
@@ -219,8 +219,10 @@ class Reviser:
         await self.policy.close()
 
 
-def _unjudged(reply: Reply) -> Turn:
-    return Turn(reply.text, finish=reply.finish, n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens)
+def _unjudged(reply: Reply, answer: str | None = None) -> Turn:
+    return Turn(
+        reply.text, answer=answer, finish=reply.finish, n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens
+    )  # fmt: skip
 
 
 def cut(reply: Reply, stop: Sequence[str]) -> Reply:

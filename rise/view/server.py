@@ -103,6 +103,7 @@ def serve(library: Library, host: str, port: int) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()  # before its address is said: who reads it may come at once
         except OSError as error:
             raise ConfigError(
                 f"--host {host} --port {port}: {error.strerror}. Give another --port, or 0 for any free one."

@@ -3,20 +3,17 @@
 Screenshots for a person to look at: build/screenshots/playground-*.png.
 """
 
-import os
+import asyncio
 import re
-import shutil
-from pathlib import Path
 
 import pytest
+from pages import context, serious, shot
 from serving import Slow, serving
 
+from rise.policies.scripted import ScriptedPolicy
 from rise.prompt import Prompt
 
-playwright = pytest.importorskip("playwright.sync_api", reason="make test-clients installs it")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
-SHOTS = Path(__file__).resolve().parents[2] / "build/screenshots"
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-clients tries to").expect
 
 QUESTION = "A crate holds 347 jars, and a lorry takes 68 crates. How many jars does the lorry take?"
 EVIL = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
@@ -32,12 +29,13 @@ TABLE = {
 }
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+class Halting(ScriptedPolicy):
+    """Answers once, then thinks until it is given up."""
+
+    async def reply(self, request):
+        if any(message.role == "assistant" for message in request.messages):
+            await asyncio.Event().wait()
+        return await super().reply(request)
 
 
 @pytest.fixture(scope="module")
@@ -51,31 +49,25 @@ def open_page(browser, server):
     """A page at a width and in a scheme; whatever it complains of, or asks of anybody else, fails the test."""
     contexts, complaints = [], []
 
-    def open_(width=1100, height=900, scheme="light", url=server.url):
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
+    def open_(width=1100, height=900, scheme="light", url=server.url, **more):
+        contexts.append(context(browser, viewport={"width": width, "height": height}, color_scheme=scheme, **more))
+        page = contexts[-1].new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda r: complaints.append(r.url) if not r.url.startswith(url) else None)
         page.goto(url)
-        page.wait_for_selector("#about:not(:empty)", timeout=15_000)
+        page.wait_for_selector("#about:not(:empty)")
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    for made in contexts:
+        made.close()
     assert complaints == []
 
 
 def done(page):
     # Not wait_for_function: it evaluates a string, which the page's policy forbids.
-    playwright.expect(page.locator("#status")).to_have_text(re.compile("^Done in"), timeout=30_000)
-
-
-def shot(page, name):
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"playground-{name}.png", full_page=True)
+    expect(page.locator("#status")).to_have_text(re.compile("^Done in"))
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (1100, "dark"), (390, "light"), (390, "dark")])
@@ -84,7 +76,7 @@ def test_a_problem_is_asked_by_keyboard_and_the_vote_is_seen(open_page, width, s
     assert page.evaluate("document.activeElement.id") == "problem"
     page.keyboard.type(QUESTION)
     page.keyboard.press("Control+Enter")
-    page.wait_for_selector("#turns-list li:nth-child(2)", timeout=20_000)
+    page.wait_for_selector("#turns-list li:nth-child(2)")
     done(page)
     assert page.locator("#turns-list li").count() == 4
     assert page.inner_text("#verdict") == "23596 from turn 2, given in 2 of 4 turns"
@@ -92,19 +84,21 @@ def test_a_problem_is_asked_by_keyboard_and_the_vote_is_seen(open_page, width, s
     assert [row.split("\n")[0] for row in page.locator("#tally li").all_inner_texts()] == ["23596", "23500", "23496"]
     assert "handed out" in page.inner_text("#turns-list li:nth-child(2) .says")
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
-    shot(page, f"{width}-{scheme}")
+    shot(page, f"playground-{width}-{scheme}", whole=True)
 
 
-def test_turns_arrive_one_by_one_and_can_be_stopped(open_page, server):
-    page = open_page()
-    page.fill("#problem", QUESTION)
-    page.click("#ask")
-    page.wait_for_selector("#turns-list li:nth-child(1)", timeout=20_000)
-    page.keyboard.press("Escape")
-    playwright.expect(page.locator("#status")).to_have_text(re.compile("^Stopped after"), timeout=30_000)
-    assert page.locator("#turns-list li").count() < 4
-    server.wait_until(lambda: server.app.state.gate.active == 0)
-    assert page.is_enabled("#ask")
+def test_turns_arrive_one_by_one_and_can_be_stopped(open_page):
+    with serving(Halting(ScriptedPolicy.from_table(TABLE).script), turns=4) as server:
+        page = open_page(url=server.url)
+        page.fill("#problem", QUESTION)
+        page.click("#ask")
+        page.wait_for_selector("#turns-list li:nth-child(1)")
+        assert page.inner_text("#status") == "Turn 2 of 4 …"
+        page.keyboard.press("Escape")
+        expect(page.locator("#status")).to_have_text("Stopped after 1 turn.")
+        assert page.locator("#turns-list li").count() == 1
+        assert page.is_enabled("#ask")
+        server.wait_until(lambda: server.app.state.gate.active == 0)
 
 
 def test_hostile_text_is_shown_and_never_run(open_page):
@@ -121,19 +115,17 @@ def test_hostile_text_is_shown_and_never_run(open_page):
 
 def test_even_markup_that_got_in_would_not_run(browser, server):
     """The page's policy by itself: neither a handler nor an inline script, whoever put it there."""
-    context = browser.new_context()
-    page = context.new_page()
+    page = context(browser).new_page()
     page.goto(server.url)
     page.evaluate("html => { document.querySelector('main').innerHTML = html }", EVIL)
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), { text: \"document.title = 'owned'\" }))")
     page.wait_for_timeout(200)
     assert page.title().startswith("Playground")
-    context.close()
+    page.context.close()
 
 
 def test_trouble_is_told_in_words(browser, server):
-    context = browser.new_context()
-    page = context.new_page()
+    page = context(browser).new_page()
     page.goto(server.url)
     page.wait_for_selector("#about:not(:empty)")
     page.fill("#problem", "unheard of")
@@ -141,13 +133,12 @@ def test_trouble_is_told_in_words(browser, server):
     page.wait_for_selector("#status.trouble")
     assert "engine" in page.inner_text("#status")
     assert page.is_enabled("#ask")
-    context.close()
+    page.context.close()
 
 
 def test_a_key_is_asked_for_and_used(browser):
     with serving(Slow(TABLE, 0.01), turns=2, key="s3cret") as server:
-        context = browser.new_context()
-        page = context.new_page()
+        page = context(browser).new_page()
         page.goto(server.url)
         page.wait_for_selector("#key-field:not([hidden])")
         page.fill("#key", "s3cret")
@@ -155,4 +146,14 @@ def test_a_key_is_asked_for_and_used(browser):
         page.wait_for_selector("#about:not(:empty)")
         page.keyboard.press("Control+Enter")
         done(page)
-        context.close()
+        page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(open_page, axe, scheme):
+    page = open_page(scheme=scheme, bypass_csp=True)
+    assert serious(page, axe) == [], "before anything was asked"
+    page.fill("#problem", QUESTION)
+    page.keyboard.press("Control+Enter")
+    done(page)
+    assert serious(page, axe) == [], "with turns and a vote"

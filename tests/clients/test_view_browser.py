@@ -5,15 +5,14 @@ Screenshots for a person to look at: build/screenshots/view-*.png.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from pages import context, serious, shot
 from synthetic_run import turn
 from view_run import MARKUP, write_viewed
 
@@ -22,21 +21,9 @@ from rise.trajectory import Trajectory, to_json
 from rise.view.export import export
 from rise.view.library import Library
 
-playwright = pytest.importorskip("playwright.sync_api", reason="make test-clients installs it")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-clients tries to").expect
 ROOT = Path(__file__).resolve().parents[2]
-SHOTS = ROOT / "build/screenshots"
-AXE = "axe-core@4.14.1"
 HELD_OUT = "#/0/round-1/held-out"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager
@@ -46,7 +33,9 @@ def viewing(*runs):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         try:
             assert server.stdout
-            yield re.search(r"http://\S+", server.stdout.readline())[0]
+            address = re.search(r"http://\S+", server.stdout.readline())
+            assert address, "it says where it listens"
+            yield address[0]
         finally:
             server.terminate()
 
@@ -63,17 +52,21 @@ def address(run):
 
 
 @pytest.fixture
-def open_page(browser):
+def view():
+    """`viewing` for one test. Pages need it, so it outlives them: a page whose server is gone complains."""
+    with ExitStack() as stack:
+        yield lambda *runs: stack.enter_context(viewing(*runs))
+
+
+@pytest.fixture
+def open_page(browser, view):
     """A page at an address; whatever goes wrong in it, or is refused by its policy, fails the test at its end."""
     contexts, troubles = [], []
 
     def open_(address, *, size=(1280, 800), dark=False, bypass_csp=False):
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", bypass_csp=bypass_csp
-        )
-        contexts.append(context)
-        context.set_default_timeout(60_000)
-        page = context.new_page()
+        viewport, scheme = {"width": size[0], "height": size[1]}, "dark" if dark else "light"
+        contexts.append(context(browser, viewport=viewport, color_scheme=scheme, bypass_csp=bypass_csp))
+        page = contexts[-1].new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
         page.on(
@@ -83,14 +76,9 @@ def open_page(browser):
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    for made in contexts:
+        made.close()
     assert troubles == []
-
-
-def shot(page, name):
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"view-{name}.png")
 
 
 def titles(page):
@@ -99,12 +87,13 @@ def titles(page):
 
 
 def count(page, text):
-    page.wait_for_function("(text) => document.querySelector('.count').textContent.startsWith(text)", arg=text)
+    expect(page.locator(".count")).to_have_text(re.compile(f"^{re.escape(text)}"))
 
 
 def test_filter_by_outcome_by_turn_and_by_kind(open_page, address):
     page = open_page(f"{address}{HELD_OUT}")
     count(page, "8 records")
+    page.get_by_text("Choose a record.").wait_for()
     page.keyboard.press("1")  # fixed
     count(page, "2 of 8")
     assert titles(page) == ["p0002", "p0003"] and "show=fixed" in page.url
@@ -121,7 +110,7 @@ def test_filter_by_outcome_by_turn_and_by_kind(open_page, address):
     assert titles(page) == ["p0003"]
     page.reload()  # the address holds all of it
     count(page, "1 of 8")
-    shot(page, "filter")
+    shot(page, "view-filter")
 
 
 def test_open_step_and_see_what_changed_and_the_vote(open_page, address):
@@ -138,7 +127,7 @@ def test_open_step_and_see_what_changed_and_the_vote(open_page, address):
     votes = page.locator(".vote").first
     assert [li.get_attribute("class") for li in votes.locator("li").all()] == ["w", "r wins"]
     assert votes.locator(".step").all_text_contents() == ["0", "0.5", "1", "1", "1"]
-    shot(page, "open")
+    shot(page, "view-open")
     page.keyboard.press("d")
     page.wait_for_function("() => !document.querySelector('ins')")
     page.keyboard.press("j")
@@ -159,7 +148,7 @@ def test_another_stage_beside_it(open_page, address):
     page.wait_for_selector(".columns.several")
     assert [h.text_content() for h in page.locator("h3.stage").all()] == ["round 1", "boost"]
     assert page.locator(".column").nth(1).locator("section.turn .verdict").all_text_contents()[:5] == ["wrong"] * 5
-    shot(page, "beside")
+    shot(page, "view-beside")
 
 
 def test_search_looks_into_replies(open_page, address):
@@ -190,20 +179,20 @@ def test_differences_worked_out_by_hand(open_page, address, before, after, parts
     assert page.evaluate("([a, b]) => rise.diff(a, b)", [before, after]) == parts
 
 
-def test_differences_of_long_replies_add_up_and_take_no_time(open_page, address):
+def test_differences_of_long_replies_add_up(open_page, address):
+    """3,000 words against 3,000 are more than a table of all pairs may take, so the middle counts as rewritten."""
     page = open_page(address)
     page.wait_for_function("() => window.rise && rise.diff")
-    ms, before, after = page.evaluate(
+    n_parts, before, after = page.evaluate(
         """() => {
         const words = (seed) => [...Array(3000).keys()].map((k) => "w" + (k * seed) % 97).join(" ");
         const [a, b] = [words(7), words(11)];
-        const start = performance.now();
         const parts = rise.diff(a, b);
         const join = (other) => parts.filter(([kind]) => kind !== other).map(([, text]) => text).join("");
-        return [performance.now() - start, join("new") === a, join("gone") === b];
+        return [parts.length, join("new") === a, join("gone") === b];
     }"""
     )
-    assert before and after and ms < 2000
+    assert before and after and n_parts <= 4
 
 
 def test_examples_have_their_weights_colour(open_page, address):
@@ -216,7 +205,7 @@ def test_examples_have_their_weights_colour(open_page, address):
     page.keyboard.press("j")
     page.wait_for_selector(".example")
     assert page.locator(".swatch.own").text_content().startswith("2.58")
-    shot(page, "example")
+    shot(page, "view-example")
 
 
 def test_light_and_dark_follow_the_system_until_told_otherwise(open_page, address):
@@ -224,7 +213,7 @@ def test_light_and_dark_follow_the_system_until_told_otherwise(open_page, addres
     page.wait_for_selector("table.numbers")
     paper = "() => getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(paper) == "rgb(21, 24, 29)"
-    shot(page, "dark")
+    shot(page, "view-dark")
     page.keyboard.press("t")
     assert page.evaluate(paper) == "rgb(255, 255, 255)"
     page.reload()
@@ -240,7 +229,7 @@ def test_a_phone_shows_the_list_then_the_record(open_page, address):
     page.locator("[role=option]").nth(2).click()
     page.wait_for_selector("section.turn")
     assert page.evaluate(fits) and not page.locator(".list").is_visible()
-    shot(page, "phone")
+    shot(page, "view-phone")
     page.get_by_role("button", name="← list").click()
     page.locator(".list").wait_for()
     page.goto(f"{address}#/")
@@ -248,7 +237,7 @@ def test_a_phone_shows_the_list_then_the_record(open_page, address):
     assert page.evaluate(fits)
 
 
-def test_a_run_under_way_is_followed(open_page, tmp_path):
+def test_a_run_under_way_is_followed(open_page, view, tmp_path):
     run = write_viewed(tmp_path / "live")
 
     def arrive(problem, attempts, letter):
@@ -257,17 +246,34 @@ def test_a_run_under_way_is_followed(open_page, tmp_path):
             file.write(dumps(data | {"turn": to_json(turn(letter, attempts))}) + "\n")
 
     arrive("first", 0, "w")
-    with viewing(run.path) as address:
-        page = open_page(address)
-        page.get_by_role("link", name="round 2: rollout").click()
-        count(page, "1 record")
-        arrive("second", 0, "r")
-        count(page, "2 records")  # nobody reloaded
-        shot(page, "live")
-        stage = run.stage("round-2")
-        write_jsonl(stage.trajectories, [to_json(Trajectory("first", "what?", "42", (turn("w", 0), turn("r", 1))))])
-        page.wait_for_function("() => location.hash.includes('round-2/trajectories')")
-        count(page, "1 record")
+    address = view(run.path)
+    page = open_page(address)
+    page.get_by_role("link", name="round 2: rollout").click()
+    count(page, "1 record")
+    arrive("second", 0, "r")
+    count(page, "2 records")  # nobody reloaded
+    shot(page, "view-live")
+    stage = run.stage("round-2")
+    write_jsonl(stage.trajectories, [to_json(Trajectory("first", "what?", "42", (turn("w", 0), turn("r", 1))))])
+    page.wait_for_function("() => location.hash.includes('round-2/trajectories')")
+    count(page, "1 record")
+
+
+def test_of_ten_thousand_rows_only_those_in_sight_are_elements(open_page, view, tmp_path):
+    """What keeps a hundred thousand quick (benchmarks/view.py); here without a clock."""
+    run = write_viewed(tmp_path / "many")
+    runs = (Trajectory(f"n{k}", f"What is {k}+1?", str(k + 1), (turn("w", 0), turn("r", 1, str(k + 1)))) for k in range(10_000))
+    write_jsonl(run.stage("round-1").trajectories, map(to_json, runs))
+    page = open_page(f"{view(run.path)}#/0/round-1/trajectories")
+    count(page, "10,000 records")
+    rows = page.locator(".list .row")
+    assert 5 < rows.count() < 100
+    page.evaluate("document.querySelector('.list').scrollTop = 1e9")
+    rows.filter(has_text="What is 9999+1?").wait_for()
+    assert 5 < rows.count() < 100
+    page.keyboard.press("/")
+    page.keyboard.type("is 8765+1")
+    count(page, "1 of 10,000")
 
 
 @pytest.mark.parametrize("form", ["directory", "one file"])
@@ -283,46 +289,32 @@ def test_a_copy_opens_from_disk(open_page, run, tmp_path, form):
     count(page, "0 of 8")
     page.get_by_label("Search questions and replies").fill("p0003")
     count(page, "1 of 8")
-    shot(page, f"copy-{form.replace(' ', '-')}")
+    shot(page, f"view-copy-{form.replace(' ', '-')}")
     page.keyboard.press("Escape")
     page.keyboard.press("o")
     page.wait_for_selector("table.numbers")
 
 
 @pytest.mark.parametrize("form", ["server", "directory", "one file"])
-def test_hostile_text_is_shown_and_never_run(open_page, tmp_path, form):
+def test_hostile_text_is_shown_and_never_run(open_page, view, tmp_path, form):
     run = write_viewed(tmp_path / "hostile", hostile=True)
     if form == "server":
-        context = viewing(run.path)
+        address = view(run.path)
     else:
         copy = export(Library([run.path]), tmp_path / ("copy" if form == "directory" else "copy.html"), None).path
-        context = contextmanager(lambda: iter([copy.as_uri()]))()
-    with context as address:
-        for place in ("held-out?row=0", "trajectories?row=0", "relabelled?row=0", "examples?row=1"):
-            page = open_page(f"{address}#/0/round-1/{place}")
-            page.wait_for_selector(".column")
-            page.wait_for_timeout(300)  # an onerror would have had its time
-            assert page.title() != "run" and page.locator("img").count() == 0
-            assert page.evaluate(
-                "['.side', '.record'].map((s) => document.querySelector(s)).every((e) => e.scrollWidth <= e.clientWidth)"
-            )
-            if place.startswith("held-out"):
-                assert page.locator("section.turn pre").first.text_content() == f"{MARKUP} 90"
-                assert "<script>alert('x')</script> ␛[31m" in page.locator(".question").text_content()
-                shot(page, f"hostile-{form.replace(' ', '-')}")
-
-
-@pytest.fixture(scope="module")
-def axe():
-    """The accessibility checker, as npm has it."""
-    folder = ROOT / "build/axe"
-    script = folder / "node_modules/axe-core/axe.min.js"
-    if not script.exists():
-        if shutil.which("npm") is None:
-            pytest.skip("no npm: apt-get install npm")
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, AXE], check=True)
-    return script.read_text(encoding="utf-8")
+        address = copy.as_uri()
+    for record in ("held-out?row=0", "trajectories?row=0", "relabelled?row=0", "examples?row=1"):
+        page = open_page(f"{address}#/0/round-1/{record}")
+        page.wait_for_selector(".column")
+        page.wait_for_timeout(300)  # an onerror would have had its time
+        assert page.title() != "run" and page.locator("img").count() == 0
+        assert page.evaluate(
+            "['.side', '.record'].map((s) => document.querySelector(s)).every((e) => e.scrollWidth <= e.clientWidth)"
+        )
+        if record.startswith("held-out"):
+            assert page.locator("section.turn pre").first.text_content() == f"{MARKUP} 90"
+            assert "<script>alert('x')</script> ␛[31m" in page.locator(".question").text_content()
+            shot(page, f"view-hostile-{form.replace(' ', '-')}")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -346,11 +338,4 @@ def test_axe_finds_nothing_serious(open_page, address, axe, place, dark):
     if "held-out" in place:
         page.locator(".elsewhere .chip").first.wait_for()
         page.evaluate("document.querySelectorAll('details').forEach((d) => d.open = true)")
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    serious = [
-        (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"][:3]], v["nodes"][0]["failureSummary"][:300])
-        for v in found["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious(page, axe) == []

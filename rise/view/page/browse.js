@@ -50,7 +50,7 @@ rise.Browser = class {
       this.key = state.key;
       this.rows = [];
       this.shown = [];
-      this.opened = null;
+      this.opened = undefined;
       this.matches = null;
       this.list.reset(0, -1);
       this.record.replaceChildren();
@@ -242,7 +242,7 @@ rise.Browser = class {
     if (wanted === this.opened) return;
     this.opened = wanted;
     this.list.choose(this.position());
-    if (!wanted) return void this.record.replaceChildren(rise.h("p.hush.empty", {}, "j and k go through the list, ? says the other keys."));
+    if (!wanted) return void this.record.replaceChildren(rise.h("p.hush.empty", {}, "Choose a record. j and k go through the list, ? says the other keys."));
     const own = await rise.source.record(this.key, Number(state.row));
     const beside = await Promise.all((state.with || "").split(",").filter(Boolean).map(async (place) => {
       const cut = place.lastIndexOf(":");

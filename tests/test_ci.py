@@ -1,0 +1,54 @@
+"""What `.ci/run` says of the suites it runs, with a `make` and an `apt-get` that only pretend."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """Run `.ci/run` where `make SUITE` prints what is given and ends with that code, and no package can be installed."""
+    if not (ROOT / ".ci/run").exists():
+        pytest.skip("not a clone")
+    cases = tmp_path / "cases"
+    programs = tmp_path / "bin"
+    cases.mkdir()
+    programs.mkdir()
+    for name, text in (("make", f'cat "{cases}/$1"; exit "$(cat "{cases}/$1.code")"'), ("apt-get", "echo no network; exit 100")):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+
+    def run(**suites):
+        for name, (said, code) in suites.items():
+            (cases / name.replace("_", "-")).write_text(said)
+            (cases / f"{name.replace('_', '-')}.code").write_text(str(code))
+        path = f"{programs}:{os.environ['PATH']}"
+        done = subprocess.run([ROOT / ".ci/run"], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+        return done.returncode, done.stdout.splitlines()
+
+    return run
+
+
+def test_closing_lines_of_all_suites_are_added_up_in_the_last_line(ci):
+    code, said = ci(
+        test=("....\n1,204 lines\n4 passed, 2 warnings in 10.50s\n", 0),
+        test_clients=("3 passed, 1 skipped in 70.00s (0:01:10)\n", 0),
+    )
+    assert (code, said[-1]) == (0, "7 passed, 1 skipped in 80.50s")
+    assert said[-3:-1] == ["test: 4 passed, 2 warnings in 10.50s", "test-clients: 3 passed, 1 skipped in 70.00s (0:01:10)"]
+
+
+def test_either_suite_failing_fails_it_and_both_are_run(ci):
+    passed, failed = ("4 passed in 1.00s\n", 0), ("1 failed, 2 passed in 2.00s\n", 2)
+    for suites in ({"test": failed, "test_clients": passed}, {"test": passed, "test_clients": failed}):
+        code, said = ci(**suites)
+        assert (code, said[-1]) == (1, "1 failed, 6 passed in 3.00s")
+
+
+def test_what_fails_before_pytest_counts_as_an_error(ci):
+    code, said = ci(test=("rise/keep.py:1:1: F401 unused\n", 2), test_clients=("3 passed in 1.00s\n", 0))
+    assert (code, said[-1]) == (1, "3 passed, 1 error in 1.00s")
