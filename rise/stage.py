@@ -10,9 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rise.config import RunConfig, TrainConfig
 from rise.dataset import Example, read_examples, report, with_ids
@@ -24,7 +24,7 @@ from rise.jsonl import write_jsonl, write_whole
 from rise.judge import Judge
 from rise.ledger import Ledger
 from rise.plan import held_out_problems, make_prompt
-from rise.policies import is_bare, make_policy, stop_engines
+from rise.policies import is_bare, make_policy, split_spec, stop_engines
 from rise.policy import Policy, Sampling
 from rise.prompt import Prompt
 from rise.render import Renderer
@@ -32,6 +32,9 @@ from rise.rollout import Player, Usage, play_out
 from rise.run_dir import RunDir, StageDir
 from rise.task import Problem, Task
 from rise.trajectory import to_json
+
+if TYPE_CHECKING:
+    from rise.cluster.cluster import Cluster
 
 
 class Progress(Protocol):
@@ -63,6 +66,8 @@ class Run:
     prompt: Prompt
     ledger: Ledger
     progress: Progress
+    cluster: Cluster | None = None
+    """Where replies are drawn and training runs; None: in this process."""
 
     @property
     def sampling(self) -> Sampling:
@@ -119,10 +124,12 @@ def train_stage(it: Run, stage: StageDir, start: Path, config: TrainConfig) -> N
                 timer.restart(logs["steps"])
             it.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
 
-        timer.facts = train(
-            examples, start, stage.checkpoint, config, model=it.config.model, seed=it.config.seed,
-            card=card(it.config, it.prompt, stage.name), work=stage.training, on_log=tell,
-        )  # fmt: skip
+        about = card(it.config, it.prompt, stage.name)
+        if it.cluster:
+            fit = it.cluster.train
+        else:
+            fit = partial(train, model=it.config.model, seed=it.config.seed)
+        timer.facts = fit(examples, start, stage.checkpoint, config, card=about, work=stage.training, on_log=tell)
 
 
 def evaluate_stage(it: Run, stage: StageDir, path: Path, n: int | None = None) -> None:
@@ -215,10 +222,13 @@ def policy_for(it: Run, spec: str | Path, *, silent: bool = False) -> Policy:
 
         return ScriptedPolicy.from_table({}, name="nobody")  # asked for nothing: the replies are at hand
     config = it.config
+    named = with_engine(str(spec), config)
+    # A teacher and a model that chooses have formats of their own.
+    chat_format = None if str(spec) in (config.relabel.teacher, config.relabel.judge) else config.model.chat_format
+    if it.cluster and split_spec(named)[0] in ("local", "vllm"):
+        return it.cluster.policy(named, chat_format=chat_format)
     return make_policy(
-        with_engine(str(spec), config), batch_size=config.batch_size, dtype=config.model.dtype,
-        # A teacher and a model that chooses have formats of their own.
-        chat_format=None if str(spec) in (config.relabel.teacher, config.relabel.judge) else config.model.chat_format,
+        named, batch_size=config.batch_size, dtype=config.model.dtype, chat_format=chat_format,
         deterministic=config.deterministic, engine=config.engine, http=config.http,
     )  # fmt: skip
 

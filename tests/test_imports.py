@@ -21,7 +21,7 @@ LADDER = [
     {"judges", "prompt", "render", "run_dir"},
     {"tasks", "dataset", "context", "plan"},
     {"policies", "train"},
-    {"preflight"},
+    {"preflight", "cluster"},
     {"dry_run"},
     {"export", "rollout"},
     {"select"},

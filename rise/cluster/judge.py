@@ -1,0 +1,71 @@
+"""Judging on the cluster: actors that each hold the task's judge, for verdicts that take longer than a turn may wait."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
+
+from rise.config import TaskConfig
+from rise.errors import RiseError
+from rise.judge import Judge, Judgement
+from rise.task import Problem
+
+
+class JudgeWorker:
+    """The actor."""
+
+    def __init__(self, task: TaskConfig, directory: str) -> None:
+        from rise.tasks import make_task
+
+        with contextlib.suppress(OSError):
+            os.chdir(directory)
+        self._judge: Judge = make_task(task.name, **task.settings).judge()
+
+    def judge(self, problem: Problem, reply: str) -> Judgement:
+        return self._judge.judge(problem, reply)
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+class ClusterJudge:
+    """The judge of a run whose verdicts come from `n` processes on the cluster, in turn. Equality of answers is judged here."""
+
+    def __init__(self, own: Judge, task: TaskConfig, n: int) -> None:
+        self.own = own
+        self.same = own.same
+        worker = ray.remote(JudgeWorker).options(num_cpus=1, max_restarts=-1, max_task_retries=0)
+        self.workers = [worker.remote(task, os.getcwd()) for _ in range(n)]
+        self._turn = itertools.cycle(range(n))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.own, name)  # what a judge may have besides: how it reads an answer
+
+    def judge(self, problem: Problem, reply: str) -> Judgement:
+        return self.own.judge(problem, reply)
+
+    async def aside(self, problem: Problem, reply: str) -> Judgement:
+        """A verdict of the next worker; of another where that one is lost, and of this process where all are."""
+        for _ in self.workers:
+            worker = self.workers[next(self._turn)]
+            try:
+                return await worker.judge.remote(problem, reply)
+            except RayTaskError as error:
+                raise error.cause if isinstance(error.cause, RiseError) else error from None
+            except ActorDiedError as error:
+                if "constructor" in str(error) or "__init__" in str(error):
+                    raise RiseError(f"a judge on the cluster does not start: {str(error).strip().splitlines()[-1]}") from None
+            except RayError:  # Ray starts it again
+                continue
+        return self.judge(problem, reply)
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            with contextlib.suppress(RayError):
+                ray.kill(worker)
+        self.workers = []
