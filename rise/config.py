@@ -502,7 +502,7 @@ class RunConfig(Settings):
             )
         if self.cluster and self.cluster.tensor_parallel > 1 and self.engine.kind == "local":
             raise ValueError(
-                f"cluster.tensor_parallel = {self.cluster.tensor_parallel} is vLLM's, but engine.kind = \"local\" keeps a model on one "
+                f'cluster.tensor_parallel = {self.cluster.tensor_parallel} is vLLM\'s, but engine.kind = "local" keeps a model on one '
                 'device. Set engine.kind = "vllm", or tensor_parallel = 1'
             )
         if self.rollout.problems == "fresh" and self.task.n_train == "all" and self.rollout.n_problems is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rise.cluster.needs import check_fits, fits, needs
-from rise.cluster.nodes import check_nodes, connected, look
+from rise.cluster.nodes import alive, check_nodes, connected, look
+from rise.cluster.process import Place
 from rise.cluster.storage import publish
-from rise.config import ClusterConfig, RunConfig, TrainConfig
+from rise.config import RunConfig, TrainConfig
 from rise.dataset import Example
 from rise.judge import Judge
 from rise.policies import split_spec
@@ -31,9 +33,12 @@ class Cluster:
         self.config, self.settings, self.directory = config, config.cluster, directory.absolute()
         self._replicas: Replicas | None = None
         self._judge: ClusterJudge | None = None
+        logs = None if self.settings.storage else str(self.directory / "logs")
+        threads = (config.threads or 2) if config.deterministic else config.threads  # as rise.preflight.fix_threads here
+        self.place = Place(os.getcwd(), logs, threads, config.deterministic)
 
     def policy(self, spec: str, *, chat_format: str | None) -> Policy:
-        """The policy behind a `local:` or `vllm:` spec, on replicas; those of the part before are kept where they are the same."""
+        """The policy behind a `local:` or `vllm:` spec, on replicas; kept from part to part where they are the same."""
         from rise.cluster.policy import ClusterPolicy
         from rise.cluster.replica import Order
         from rise.cluster.replicas import Replicas
@@ -46,7 +51,7 @@ class Cluster:
             engine = engine.model_copy(update={"args": words})
         order = Order(
             publish(path, settings.storage), kind, config.batch_size, config.model.dtype, chat_format, config.deterministic,
-            threads_of(config), engine, os.getcwd(), None if settings.storage else str(self.directory / "logs"),
+            engine, self.place,
         )  # fmt: skip
         n = self._n_replicas()
         if self._replicas is None or (self._replicas.order, self._replicas.n) != (order, n):
@@ -74,12 +79,17 @@ class Cluster:
 
         self.release()
         settings = self.settings
-        name = f"{self.directory.name}-{out.parent.name}"
         asked = Asked(
-            examples, publish(start, settings.storage), out.absolute(), config, self.config.model, self.config.seed, card,
-            work.absolute(), threads_of(self.config), self.config.deterministic, os.getcwd(), settings.storage,
+            f"{self._run_id()}-{out.parent.name}", examples, publish(start, settings.storage), out.absolute(), config,
+            self.config.model, self.config.seed, card, work.absolute(), self.place, settings.storage,
         )  # fmt: skip
-        return fit(asked, settings, name, on_log)
+        return fit(asked, settings, on_log)
+
+    def _run_id(self) -> str:
+        """The same whenever this run is continued, and no other run's: Ray Train finds unfinished training by it."""
+        made = self.directory / "provenance.json"
+        own = made.read_bytes() if made.exists() else str(self.directory).encode()
+        return f"{self.directory.name}-{hashlib.sha256(own).hexdigest()[:8]}"
 
     def release(self) -> None:
         """Give back accelerators and places: training wants them, or the weights are others."""
@@ -95,7 +105,7 @@ class Cluster:
     def _n_replicas(self) -> int:
         if self.settings.replicas != "all":
             return self.settings.replicas
-        [*_, fit] = fits(needs(self.settings)[0], look(None, None))
+        [*_, fit] = fits(needs(self.settings)[0], alive())
         return max(fit.n, self.settings.min_replicas)
 
 
@@ -117,11 +127,6 @@ def joined(config: RunConfig, directory: Path) -> Iterator[Cluster | None]:
             cluster.close()
 
 
-def threads_of(config: RunConfig) -> int | None:
-    """Threads of a process that computes, as `rise.preflight.fix_threads` sets them here; None leaves it to Ray."""
-    return (config.threads or 2) if config.deterministic else config.threads
-
-
 def tokenizer_of(path: str) -> str:
     """Where a model's tokenizer lies: with a LoRA adapter only where it carries one, else with its base."""
     where = Path(path)
@@ -130,6 +135,3 @@ def tokenizer_of(path: str) -> str:
     from rise.policies.vllm import adapter_base
 
     return str(adapter_base(where) or where)
-
-
-__all__ = ["Cluster", "ClusterConfig", "joined"]

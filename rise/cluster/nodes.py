@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def _why(error: Exception, address: str, named: str) -> str:
         return f"{named}: {told} Install the same Ray and Python on every machine (the nodes' or this one's: pip install ray==…)."
     if address == "auto":
         return (
-            f'{named}, but this machine is no node of a running cluster ({_first_line(text)}). Join one: `ray start --head` here, or '
+            f"{named}, but this machine is no node of a running cluster ({_first_line(text)}). Join one: `ray start --head` here, or "
             '`ray start --address=HOST:PORT`; or use address = "local".'
         )
     return (
@@ -104,6 +104,18 @@ def _reach(address: str, named: str) -> None:
         ) from error
 
 
+def alive() -> list[Node]:
+    """Every node that is alive, by what Ray knows of it."""
+    import ray
+
+    found = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            has = node["Resources"]
+            found.append(Node(node["NodeID"], node["NodeManagerHostname"], has.get("CPU", 0.0), has.get("GPU", 0.0)))
+    return sorted(found, key=lambda node: (node.host, node.id))
+
+
 def look(directory: Path | None, storage: str | None) -> list[Node]:
     """Every node that is alive, asked where it is: what it has, which rise it runs, whether it sees what the run writes."""
     import ray
@@ -111,24 +123,19 @@ def look(directory: Path | None, storage: str | None) -> list[Node]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     with _token(directory, storage) as token:
-        asked = {}
-        for node in ray.nodes():
-            if node["Alive"]:
-                where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                ask = ray.remote(_about).options(num_cpus=0, scheduling_strategy=where, max_retries=0)
-                asked[node["NodeID"]] = (node, ask.remote(token))
+        asked = []
+        for node in alive():
+            where = NodeAffinitySchedulingStrategy(node.id, soft=False)
+            ask = ray.remote(_about).options(num_cpus=0, scheduling_strategy=where, max_retries=0)
+            asked.append((node, ask.remote(token)))
         found = []
-        for id_, (node, ref) in asked.items():
-            resources = node["Resources"]
-            known = {
-                "id": id_, "host": node["NodeManagerHostname"], "cpus": resources.get("CPU", 0.0), "gpus": resources.get("GPU", 0.0)
-            }  # fmt: skip
+        for node, ref in asked:
             try:
-                found.append(Node(**known, **ray.get(ref, timeout=LOOK_TIMEOUT_S)))
+                found.append(replace(node, **ray.get(ref, timeout=LOOK_TIMEOUT_S)))
             except (RayError, GetTimeoutError) as error:
-                trouble = _first_line(str(error).strip().splitlines()[-1]) if str(error).strip() else type(error).__name__
-                found.append(Node(**known, sees=False, trouble=trouble))
-    return sorted(found, key=lambda node: (node.host, node.id))
+                lines = [line for line in str(error).splitlines() if line.strip()]
+                found.append(replace(node, sees=False, trouble=lines[-1] if lines else type(error).__name__))
+    return found
 
 
 @contextmanager
@@ -186,7 +193,9 @@ def check_nodes(nodes: list[Node], directory: Path | None, storage: str | None) 
         if node.trouble:
             raise ConfigError(f"{who} could not be asked what it has: {node.trouble}")
         if node.rise != rise.__version__:
-            raise ConfigError(f"{who} has rise {node.rise or 'not installed'}, this machine {rise.__version__}. Install the same.")
+            raise ConfigError(
+                f"{who} has rise {node.rise or 'not installed'}, this machine {rise.__version__}. Install the same."
+            )
         if not node.sees and storage:
             raise ConfigError(
                 f'{who} does not read what this machine has just written to cluster.storage = "{storage}". Does it reach the same '

@@ -44,8 +44,7 @@ class ClusterPolicy:
         self.lanes = replicas.n if self.fixed_batches else 1
         self.max_in_flight = first.max_in_flight if self.fixed_batches else first.max_in_flight * replicas.n
         self.n_spilled = 0
-        for slot in replicas.slots:  # whoever asked before may have been stopped in the middle
-            slot.n_under_way = 0
+        replicas.begin_part()
         self._home: dict[str, Slot] = {}
         self._batches: dict[int, _Batch] = {}
         self._freed = asyncio.Condition()
@@ -152,7 +151,9 @@ class ClusterPolicy:
                     raise self._trouble
                 slots = self.replicas.slots
                 if slots and all(slot.dead for slot in slots):
-                    raise PolicyError(f"every replica is lost. {slots[0].dead} What is finished is on disk: run the same command.")
+                    raise PolicyError(
+                        f"every replica is lost. {slots[0].dead} What is finished is on disk: run the same command."
+                    )
                 free = [slot for slot in slots if slot.up and slot.n_under_way < self.n_each]
                 if free:
                     own = self._home.get(home)

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from rise.cluster.process import Place
 from rise.cluster.storage import Model
 from rise.config import EngineConfig
 from rise.errors import PolicyError, RiseError
@@ -32,12 +31,8 @@ class Order:
     dtype: str
     chat_format: str | None
     fixed_batches: bool
-    threads: int | None
     engine: EngineConfig
-    directory: str
-    """Where the run was started: relative paths of the recipe begin there."""
-    logs: str | None
-    """Folder for a log of each replica; None where nodes do not see the run directory."""
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +56,8 @@ class Replica:
 
     def __init__(self, number: int, order: Order) -> None:
         self.number, self.order = number, order
-        with contextlib.suppress(OSError):
-            os.chdir(order.directory)
-        if order.logs:
-            _log_to(Path(order.logs) / f"replica-{number}.log")
+        order.place.settle(f"replica-{number}")
         print(f"replica {number}: {order.kind} {order.model.path} on {socket.gethostname()}, process {os.getpid()}", flush=True)
-        _fix_threads(order)
         self.policy: Policy = _load(order)
         self._scores: tuple[float, ...] | None = None
         print(f"replica {number}: ready, {self.policy.name}", flush=True)
@@ -146,25 +137,3 @@ def _plainly() -> Any:
         yield
     except RiseError as error:
         raise PolicyError(str(error)) from None
-
-
-def _fix_threads(order: Order) -> None:
-    if order.threads:
-        import torch
-
-        torch.set_num_threads(order.threads)
-    if order.fixed_batches:
-        import torch
-
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-def _log_to(file: Path) -> None:
-    """Everything that this process and its libraries print, behind what an earlier copy of the replica has said."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)

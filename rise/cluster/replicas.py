@@ -79,6 +79,12 @@ class Replicas:
             self.stop()
             raise
 
+    def begin_part(self) -> None:
+        """Count from nothing. Whoever asked before may have been stopped with requests under way."""
+        self.asked_again.clear()
+        for slot in self.slots:
+            slot.n_under_way = slot.n_replies = slot.n_reply_tokens = 0
+
     def _wait(self, wanted: int) -> None:
         pending = {slot.actor.hello.remote(): slot for slot in self.slots}
         deadline = time.monotonic() + self.settings.wait_s
