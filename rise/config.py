@@ -127,7 +127,7 @@ class ClusterConfig(Settings):
     tensor_parallel: int = Field(1, ge=1)
     """GPUs that share one model in a vLLM replica, all of one node."""
     judges: int = Field(0, ge=0)
-    """Processes that judge on the cluster, where judging is slow (tests of programs, computer algebra). 0: this process judges."""
+    """Processes that judge on the cluster, where that is slow (tests of programs, computer algebra). 0: this process judges."""
     workers: int = Field(1, ge=1)
     """Processes that train together."""
     min_workers: int | None = Field(None, ge=1)
@@ -155,7 +155,7 @@ class ClusterConfig(Settings):
             )
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(
-                f"cluster.min_workers = {self.min_workers} is above cluster.workers = {self.workers}. Lower it, or raise the other"
+                f"cluster.min_workers = {self.min_workers} is above cluster.workers = {self.workers}. Lower it, or raise that"
             )
         if self.address.startswith("ray://"):
             raise ValueError(
@@ -502,8 +502,13 @@ class RunConfig(Settings):
             )
         if self.cluster and self.cluster.tensor_parallel > 1 and self.engine.kind == "local":
             raise ValueError(
-                f'cluster.tensor_parallel = {self.cluster.tensor_parallel} is vLLM\'s, but engine.kind = "local" keeps a model on one '
-                'device. Set engine.kind = "vllm", or tensor_parallel = 1'
+                f'cluster.tensor_parallel = {self.cluster.tensor_parallel} is of vLLM, but engine.kind = "local" keeps a model on '
+                'one device. Set engine.kind = "vllm", or tensor_parallel = 1'
+            )
+        if self.cluster and self.cluster.min_workers is not None and any(not training.save_steps for training in trainings):
+            raise ValueError(
+                "cluster.min_workers lets training go on with fewer workers from its last checkpoint, but train.save_steps = 0 (or "
+                "that of boost.train) writes none. Set it, or leave cluster.min_workers out"
             )
         if self.rollout.problems == "fresh" and self.task.n_train == "all" and self.rollout.n_problems is None:
             raise ValueError(

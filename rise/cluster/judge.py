@@ -7,9 +7,6 @@ import itertools
 import os
 from typing import Any
 
-import ray
-from ray.exceptions import ActorDiedError, RayError, RayTaskError
-
 from rise.config import TaskConfig
 from rise.errors import RiseError
 from rise.judge import Judge, Judgement
@@ -37,6 +34,8 @@ class ClusterJudge:
     """The judge of a run whose verdicts come from `n` processes on the cluster, in turn. Equality of answers is judged here."""
 
     def __init__(self, own: Judge, task: TaskConfig, n: int) -> None:
+        import ray
+
         self.own = own
         self.same = own.same
         worker = ray.remote(JudgeWorker).options(num_cpus=1, max_restarts=-1, max_task_retries=0)
@@ -51,6 +50,8 @@ class ClusterJudge:
 
     async def aside(self, problem: Problem, reply: str) -> Judgement:
         """A verdict of the next worker; of another where that one is lost, and of this process where all are."""
+        from ray.exceptions import ActorDiedError, RayError, RayTaskError
+
         for _ in self.workers:
             worker = self.workers[next(self._turn)]
             try:
@@ -65,6 +66,9 @@ class ClusterJudge:
         return self.judge(problem, reply)
 
     def stop(self) -> None:
+        import ray
+        from ray.exceptions import RayError
+
         for worker in self.workers:
             with contextlib.suppress(RayError):
                 ray.kill(worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import socket
 import uuid
@@ -62,11 +63,9 @@ def _join(address: str) -> None:
     named = f'cluster.address = "{address}"'
     if address not in ("auto", "local"):
         _reach(address, named)
+    own = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(
-            address=address, namespace="rise", log_to_driver=False, logging_level="ERROR", configure_logging=True,
-            **({"include_dashboard": False} if address == "local" else {}),
-        )  # fmt: skip
+        ray.init(address=address, namespace="rise", log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:
         raise ConfigError(_why(error, address, named)) from error
 
@@ -78,12 +77,12 @@ def _why(error: Exception, address: str, named: str) -> str:
         return f"{named}: {told} Install the same Ray and Python on every machine (the nodes' or this one's: pip install ray==…)."
     if address == "auto":
         return (
-            f"{named}, but this machine is no node of a running cluster ({_first_line(text)}). Join one: `ray start --head` here, or "
-            '`ray start --address=HOST:PORT`; or use address = "local".'
+            f"{named}, but this machine is no node of a running cluster ({_first_line(text)}). Join one: `ray start --head` here, "
+            'or `ray start --address=HOST:PORT`; or use address = "local".'
         )
     return (
-        f"{named}: a server answers there, but joining failed ({_first_line(text)}). Is it a Ray cluster's port (6379 by default), "
-        f"and is this machine one of its nodes (`ray start --address={address}`)?"
+        f"{named}: a server answers there, but joining failed ({_first_line(text)}). Is it a Ray cluster's port (6379 by "
+        f"default), and is this machine one of its nodes (`ray start --address={address}`)?"
     )
 
 
@@ -99,8 +98,8 @@ def _reach(address: str, named: str) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ConfigError(
-            f"{named} does not answer ({error}). Is the head running (`ray start --head`), is the port its own (6379 by default), "
-            "and does no firewall stand between?"
+            f"{named} does not answer ({error}). Is the head running (`ray start --head`), is the port its own (6379 by "
+            "default), and does no firewall stand between?"
         ) from error
 
 
@@ -198,8 +197,8 @@ def check_nodes(nodes: list[Node], directory: Path | None, storage: str | None) 
             )
         if not node.sees and storage:
             raise ConfigError(
-                f'{who} does not read what this machine has just written to cluster.storage = "{storage}". Does it reach the same '
-                "place, with the same rights?"
+                f'{who} does not read what this machine has just written to cluster.storage = "{storage}". Does it reach the '
+                "same place, with the same rights?"
             )
         if not node.sees:
             raise ConfigError(

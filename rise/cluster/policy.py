@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray.exceptions import RayError, RayTaskError
-
 from rise.cluster.replicas import Replicas, Slot, as_ours, reason_of
 from rise.errors import PolicyError
 from rise.policy import GROUP, Reply, Request
@@ -119,6 +117,8 @@ class ClusterPolicy:
 
     async def _on_one(self, home: str, send: Any) -> Any:
         """What one replica answers: asked again of another where it is lost. Raises what the policy itself raises."""
+        from ray.exceptions import RayError, RayTaskError
+
         while True:
             slot = await self._place(home)
             try:

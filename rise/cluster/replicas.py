@@ -8,17 +8,15 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
-
-import ray
-from ray.exceptions import ActorDiedError, GetTimeoutError, RayError, RayTaskError, TaskCancelledError
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from typing import TYPE_CHECKING, Any
 
 from rise.cluster.replica import Hello, Order, Replica
 from rise.config import ClusterConfig
 from rise.errors import PolicyError, RiseError
 from rise.policies.vllm import TOLERANCE
+
+if TYPE_CHECKING:
+    from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 LOOK_EVERY_S = 1.0
 STOP_TIMEOUT_S = 60.0
@@ -30,7 +28,7 @@ class Slot:
 
     number: int
     actor: Any
-    group: PlacementGroup
+    group: Any
     hello: Hello | None = None
     """None until it was ready for the first time."""
     up: bool = False
@@ -59,6 +57,10 @@ class Replicas:
 
     def start(self) -> None:
         """Declare all and wait for the first `min_replicas`. Raises `PolicyError` where they do not come."""
+        import ray
+        from ray.util.placement_group import placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
         settings = self.settings
         bundle = {"CPU": settings.cpus_per_replica} | ({"GPU": settings.gpus_per_replica} if settings.gpus_per_replica else {})
         for number in range(self.n):
@@ -86,6 +88,9 @@ class Replicas:
             slot.n_under_way = slot.n_replies = slot.n_reply_tokens = 0
 
     def _wait(self, wanted: int) -> None:
+        import ray
+        from ray.exceptions import ActorDiedError, RayError, RayTaskError
+
         pending = {slot.actor.hello.remote(): slot for slot in self.slots}
         deadline = time.monotonic() + self.settings.wait_s
         while pending and sum(slot.up for slot in self.slots) < wanted:
@@ -95,7 +100,7 @@ class Replicas:
                 try:
                     self.greet(slot, ray.get(ref))
                 except RayTaskError as error:
-                    raise _ours(error) from None
+                    raise as_ours(error) from None
                 except ActorDiedError as error:
                     raise _born_dead(error, slot) from None
                 except RayError:  # Ray starts it again
@@ -128,6 +133,8 @@ class Replicas:
 
     async def comes_back(self, slot: Slot) -> None:
         """Return when a replica that is not up is: started for the first time, or again by Ray. Sets `dead` if never."""
+        from ray.exceptions import ActorDiedError, RayError, RayTaskError
+
         slot.up = False
         while True:
             try:
@@ -140,12 +147,15 @@ class Replicas:
                 _say(f"replica {slot.number} will not be started again ({self.settings.restarts} restarts)")
                 return
             except RayTaskError as error:
-                raise _ours(error) from None
+                raise as_ours(error) from None
             except RayError:
                 await asyncio.sleep(LOOK_EVERY_S)
 
     def facts(self) -> dict[str, Any]:
         """One line of each replica: where it is, what it did, what its engine says of itself."""
+        import ray
+        from ray.exceptions import GetTimeoutError, RayError
+
         asked = {slot.number: slot.actor.facts.remote() for slot in self.slots if slot.up}
         told: dict[int, dict[str, Any]] = {}
         for number, ref in asked.items():
@@ -164,6 +174,10 @@ class Replicas:
 
     def stop(self) -> None:
         """Engines stop, accelerators are given back, placement groups go."""
+        import ray
+        from ray.exceptions import RayError
+        from ray.util.placement_group import remove_placement_group
+
         refs = [slot.actor.stop.remote() for slot in self.slots if slot.up]
         if refs:
             ray.wait(refs, num_returns=len(refs), timeout=STOP_TIMEOUT_S)
@@ -184,11 +198,9 @@ def reason_of(error: RayError) -> str:
 
 
 def as_ours(error: RayTaskError) -> BaseException:
-    return _ours(error)
-
-
-def _ours(error: RayTaskError) -> BaseException:
     """What the replica raised; an error of ours without Ray's trace around it."""
+    from ray.exceptions import TaskCancelledError
+
     cause = error.cause
     return cause if isinstance(cause, RiseError | TaskCancelledError) else error
 

@@ -89,8 +89,8 @@ def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]]
         queue.shutdown(force=True)
     if failed or not done:
         raise RiseError(
-            f"training on the cluster failed: {_told(failed[0]) if failed else 'no worker ended it'}\nIt is continued from its last "
-            "checkpoint (train.save_steps) by the same command."
+            f"training on the cluster failed: {_told(failed[0]) if failed else 'no worker ended it'}\nIt is continued from "
+            "its last checkpoint (train.save_steps) by the same command."
         )
     if asked.storage:
         get_folder(done.pop("model"), asked.out)
@@ -125,8 +125,8 @@ def _listen(
                     print(f"rise: training waits for nodes. {room.sentence()}", file=sys.stderr, flush=True)
                 elif now - small_since > settings.wait_s:
                     raise RiseError(
-                        f"training waited cluster.wait_s = {settings.wait_s:g} s for nodes. {room.sentence()}. Run the same command "
-                        "when they are back: it continues from the last checkpoint."
+                        f"training waited cluster.wait_s = {settings.wait_s:g} s for nodes. {room.sentence()}. Run the same "
+                        "command when they are back: it continues from the last checkpoint."
                     ) from None
             continue
         heard = time.monotonic()
