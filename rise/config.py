@@ -502,13 +502,14 @@ class RunConfig(Settings):
             )
         if self.cluster and self.cluster.tensor_parallel > 1 and self.engine.kind == "local":
             raise ValueError(
-                f'cluster.tensor_parallel = {self.cluster.tensor_parallel} is of vLLM, but engine.kind = "local" keeps a model on '
-                'one device. Set engine.kind = "vllm", or tensor_parallel = 1'
+                f'cluster.tensor_parallel = {self.cluster.tensor_parallel} is of vLLM, but engine.kind = "local" keeps a model '
+                'on one device. Set engine.kind = "vllm", or tensor_parallel = 1'
             )
-        if self.cluster and self.cluster.min_workers is not None and any(not training.save_steps for training in trainings):
+        saves = [training.save_steps for training in (trainings if self.boost.enabled else [self.train])]
+        if self.cluster and self.cluster.min_workers is not None and not all(saves):
             raise ValueError(
-                "cluster.min_workers lets training go on with fewer workers from its last checkpoint, but train.save_steps = 0 (or "
-                "that of boost.train) writes none. Set it, or leave cluster.min_workers out"
+                "cluster.min_workers lets training go on with fewer workers from its last checkpoint, but train.save_steps = 0 "
+                "(or that of boost.train) writes none. Set it, or leave cluster.min_workers out"
             )
         if self.rollout.problems == "fresh" and self.task.n_train == "all" and self.rollout.n_problems is None:
             raise ValueError(

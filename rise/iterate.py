@@ -10,10 +10,9 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rise.boost import boost
 from rise.budget import Budget, paid
@@ -39,6 +38,7 @@ from rise.stage import (
     Timed,
     card,
     evaluate_stage,
+    join_cluster,
     nano_alphabet,
     policy_for,
     student_renderer,
@@ -48,9 +48,6 @@ from rise.stage import (
 from rise.task import Problem
 from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
 from rise.weigh import reward_weight
-
-if TYPE_CHECKING:
-    from rise.cluster.cluster import Cluster
 
 
 def run(config: RunConfig, directory: Path, *, progress: Progress | None = None, command: list[str] | None = None) -> RunDir:
@@ -69,7 +66,7 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
     check_reuse(config)
     run_dir = RunDir(directory)
     made = contents(config, task)
-    with _locked(run_dir) as ledger, _cluster(config, directory) as cluster:
+    with _locked(run_dir) as ledger, join_cluster(config, directory) as cluster:
         if run_dir.open(config, command=command, contents=made):
             now = provenance(config, command)
             run_dir.write_log(continued={name: now[name] for name in ("rise", "commit", "clean", "versions", "command")})
@@ -89,15 +86,6 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
             trained_from = {"base": base, "boost": start, "previous": previous}[config.iterate.start]
             previous = _round(it, k, student=previous, start=trained_from)
     return run_dir
-
-
-def _cluster(config: RunConfig, directory: Path) -> AbstractContextManager[Cluster | None]:
-    """The cluster that the recipe names, found to be there and large enough before anything is written."""
-    if config.cluster is None:
-        return nullcontext()
-    from rise.cluster.cluster import joined
-
-    return joined(config, directory)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -85,6 +86,15 @@ class Run:
         return make_player(
             self.config, policy, prompt, self.judge, self.ledger, purpose=f"{stage}/{part}", on_done=self.progress.advance
         )
+
+
+def join_cluster(config: RunConfig, directory: Path) -> AbstractContextManager[Cluster | None]:
+    """The cluster that the recipe names, found to be there and large enough before work starts; None where it names none."""
+    if config.cluster is None:
+        return nullcontext()
+    from rise.cluster.cluster import joined
+
+    return joined(config, directory)
 
 
 def make_player(
@@ -225,10 +235,15 @@ def policy_for(it: Run, spec: str | Path, *, silent: bool = False) -> Policy:
     named = with_engine(str(spec), config)
     # A teacher and a model that chooses have formats of their own.
     chat_format = None if str(spec) in (config.relabel.teacher, config.relabel.judge) else config.model.chat_format
-    if it.cluster and split_spec(named)[0] in ("local", "vllm"):
-        return it.cluster.policy(named, chat_format=chat_format)
+    return open_policy(named, config, chat_format=chat_format, cluster=it.cluster)
+
+
+def open_policy(spec: str, config: RunConfig, *, chat_format: str | None, cluster: Cluster | None = None) -> Policy:
+    """The policy behind a spec, with the recipe's settings: a model on the cluster's replicas where there is one."""
+    if cluster and split_spec(spec)[0] in ("local", "vllm"):
+        return cluster.policy(spec, chat_format=chat_format)
     return make_policy(
-        named, batch_size=config.batch_size, dtype=config.model.dtype, chat_format=chat_format,
+        spec, batch_size=config.batch_size, dtype=config.model.dtype, chat_format=chat_format,
         deterministic=config.deterministic, engine=config.engine, http=config.http,
     )  # fmt: skip
 

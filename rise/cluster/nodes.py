@@ -77,8 +77,8 @@ def _why(error: Exception, address: str, named: str) -> str:
         return f"{named}: {told} Install the same Ray and Python on every machine (the nodes' or this one's: pip install ray==…)."
     if address == "auto":
         return (
-            f"{named}, but this machine is no node of a running cluster ({_first_line(text)}). Join one: `ray start --head` here, "
-            'or `ray start --address=HOST:PORT`; or use address = "local".'
+            f"{named}, but this machine is no node of a running cluster ({_first_line(text)}). Join one: `ray start --head` "
+            'here, or `ray start --address=HOST:PORT`; or use address = "local".'
         )
     return (
         f"{named}: a server answers there, but joining failed ({_first_line(text)}). Is it a Ray cluster's port (6379 by "
