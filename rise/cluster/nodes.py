@@ -45,6 +45,7 @@ def connected(settings: ClusterConfig) -> Iterator[None]:
         raise ConfigError("[cluster] needs Ray: pip install 'rise-lm[ray]'. Or leave [cluster] out to run on this machine alone.")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # or every attempt to connect says so
     import ray
 
     if ray.is_initialized():  # whoever called us has joined one, and decides when to leave it
@@ -72,6 +73,12 @@ def _join(address: str) -> None:
 
 def _why(error: Exception, address: str, named: str) -> str:
     text = str(error)
+    causes = (str(error.__cause__ or ""), str(error.__context__ or ""))
+    if any("token" in cause for cause in causes):
+        return (
+            f"{named} asks for a token, and this process shows none or another. `ray get-auth-token` on the head prints it: put "
+            "it in $RAY_AUTH_TOKEN (or ~/.ray/auth_token) here and on every node, and set RAY_AUTH_MODE=token."
+        )
     if "ersion mismatch" in text:
         told = " ".join(text.split())
         return f"{named}: {told} Install the same Ray and Python on every machine (the nodes' or this one's: pip install ray==…)."

@@ -7,6 +7,7 @@ there, on as many workers as there are then. Where nodes do not see the run dire
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -152,7 +153,8 @@ def _worker(given: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank = context.get_world_rank()
     asked.place.settle(f"worker-{rank}")  # Ray Train has gone to a folder of its own
-    print(f"worker {rank} of {context.get_world_size()}: {asked.name}", flush=True)
+    sys.stdout.write(f"worker {rank} of {context.get_world_size()}: {asked.name}, process {os.getpid()}\n")
+    sys.stdout.flush()  # Ray Train has a `print` of its own, which says it twice
 
     def tell(event: dict[str, Any]) -> None:
         if rank == 0:
