@@ -181,7 +181,7 @@ def provenance(config: RunConfig, command: list[str] | None = None) -> dict[str,
         return done.stdout.strip() if done.returncode == 0 else None
 
     versions: dict[str, str | None] = {}
-    for name in ("torch", "transformers", "accelerate", "peft", "numpy", "math-verify"):
+    for name in ("torch", "transformers", "accelerate", "peft", "numpy", "math-verify", *(("ray",) if config.cluster else ())):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

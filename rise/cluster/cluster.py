@@ -18,6 +18,7 @@ from rise.dataset import Example
 from rise.judge import Judge
 from rise.policies import split_spec
 from rise.policy import Policy
+from rise.preflight import threads_of
 from rise.render import Renderer
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class Cluster:
         self._replicas: Replicas | None = None
         self._judge: ClusterJudge | None = None
         logs = None if self.settings.storage else str(self.directory / "logs")
-        threads = (config.threads or 2) if config.deterministic else config.threads  # as rise.preflight.fix_threads here
-        self.place = Place(os.getcwd(), logs, threads, config.deterministic)
+        self.place = Place(os.getcwd(), logs, threads_of(config), config.deterministic)
 
     def policy(self, spec: str, *, chat_format: str | None) -> Policy:
         """The policy behind a `local:` or `vllm:` spec, on replicas; kept from part to part where they are the same."""

@@ -23,6 +23,10 @@ class Need:
     setting: str
     """Which settings decide it."""
 
+    def sentence(self) -> str:
+        each = f"{self.cpus:g} CPU" + (f", {self.gpus:g} GPU" if self.gpus else "")
+        return f"{self.what}: {'as many as fit' if self.n is None else self.n} × ({each})"
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -42,9 +46,7 @@ class Fit:
 
     def sentence(self) -> str:
         need = self.need
-        each = f"{need.cpus:g} CPU" + (f", {need.gpus:g} GPU" if need.gpus else "")
-        wanted = "as many as fit" if need.n is None else str(need.n)
-        told = f"{need.what}: {wanted} × ({each}); room for {self.n_fit}"
+        told = f"{need.sentence()}; room for {self.n_fit}"
         if not self.enough:
             return f"{told}: TOO FEW, at least {need.at_least} must fit ({need.setting})"
         if need.n is not None and self.n_fit < need.n:

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rise.preflight import set_threads
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -26,13 +28,7 @@ class Place:
             os.chdir(self.directory)
         if self.logs:
             _log_to(Path(self.logs) / f"{name}.log")
-        if self.threads or self.deterministic:
-            import torch
-
-            if self.threads:
-                torch.set_num_threads(self.threads)
-            if self.deterministic:
-                torch.use_deterministic_algorithms(True, warn_only=True)
+        set_threads(self.threads, deterministic=self.deterministic)
 
 
 def _log_to(file: Path) -> None:

@@ -95,7 +95,7 @@ def test_every_part_says_who_replied_and_the_report_has_it(machines, alone, tmp_
         assert all(line["difference"] == 0 for line in event["replicas"]), "two replicas of the same weights"
     weights = [event["weights"] for event in parts]
     assert weights[0] != weights[-1] == json.loads((out / "round-1/checkpoint/rise.json").read_text())["weights"]
-    assert "replica" in (out / "report.md").read_text()
+    assert "replies by replica" in (out / "report.md").read_text()
 
 
 @pytest.mark.parametrize("moment", ["collection", "training"])
