@@ -12,6 +12,8 @@ collect_ignore_glob = [] if os.environ.get("RISE_TEST_RAY") else ["test_*.py"]
 
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray gives its workers the lowest priority: beside other work they would get one or two per cent of a core.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @pytest.fixture(scope="module")

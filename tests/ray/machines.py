@@ -18,6 +18,13 @@ BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]
 
 
+RAYS_OWN = tuple(
+    f"ray::{name}" for name in ("IDLE", "DashboardAgent", "RuntimeEnvAgent", "_AutoscalingCoordinator", "PlacementGroupCleaner")
+)
+"""The last two are detached actors of Ray Train without processors; a cleaner whose driver was killed stays where there is no
+dashboard to ask (ray 2.60)."""
+
+
 class Machines:
     """Nodes of one processor each. Everything they start carries a mark in its environment, by which it is found again."""
 
@@ -69,9 +76,9 @@ class Machines:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def at_work(self):
-        """Titles of processes that do something for a run; those that wait for work are Ray's own affair."""
+        """Titles of processes that do something for a run; those that wait for work, and Ray's own services, are its affair."""
         titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in marked(self.mark)}
-        return [title for title in titles.values() if title.startswith("ray::") and not title.startswith("ray::IDLE")]
+        return [title for title in titles.values() if title.startswith("ray::") and not title.startswith(RAYS_OWN)]
 
 
 def marked(mark):
