@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -90,7 +91,7 @@ class Run:
 
 def join_cluster(config: RunConfig, directory: Path) -> AbstractContextManager[Cluster | None]:
     """The cluster that the recipe names, found to be there and large enough before work starts; None where it names none."""
-    if config.cluster is None:
+    if config.cluster is None or "RANK" in os.environ:  # a rank of somebody's launcher stays where it was put
         return nullcontext()
     from rise.cluster.cluster import joined
 

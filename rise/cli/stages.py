@@ -189,8 +189,8 @@ def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tup
     teacher = part == "relabel" and config.relabel.improver == "teacher"
     chat_format = None if teacher else config.model.chat_format
     with join_cluster(config, out.parent) as cluster, Ledger(out.with_name(out.stem + ".ledger.jsonl")) as ledger, Bars() as bars:
+        judge = cluster.judge(task.judge()) if cluster else task.judge()  # its places come before those of replicas
         policy = open_policy(with_engine(spec, config), config, chat_format=chat_format, cluster=cluster)
-        judge = cluster.judge(task.judge()) if cluster else task.judge()
         bars.begin(out.name, part, len(training_problems(config, task)))
         prompt = make_prompt(config, task)
         yield make_player(config, policy, prompt, judge, ledger, purpose=part, on_done=bars.advance), task, cluster

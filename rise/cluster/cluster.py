@@ -56,6 +56,8 @@ class Cluster:
         n = self._n_replicas()
         if self._replicas is None or (self._replicas.order, self._replicas.n) != (order, n):
             self.release()
+            if self._judge is not None:
+                self._judge.start()
             self._replicas = Replicas(order, settings, n)
             self._replicas.start()
         return ClusterPolicy(self._replicas, Renderer.load(tokenizer_of(path), chat_format=chat_format))
@@ -77,7 +79,7 @@ class Cluster:
         """`rise.train.train` on the cluster's workers."""
         from rise.cluster.training import Asked, fit
 
-        self.release()
+        self.close()
         settings = self.settings
         asked = Asked(
             f"{self._run_id()}-{out.parent.name}", examples, publish(start, settings.storage), out.absolute(), config,
@@ -98,6 +100,7 @@ class Cluster:
             self._replicas = None
 
     def close(self) -> None:
+        """Nothing of this run is on the cluster any more; what is asked for next takes its place again."""
         self.release()
         if self._judge is not None:
             self._judge.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from rise.config import TaskConfig
@@ -34,23 +35,35 @@ class ClusterJudge:
     """The judge of a run whose verdicts come from `n` processes on the cluster, in turn. Equality of answers is judged here."""
 
     def __init__(self, own: Judge, task: TaskConfig, n: int) -> None:
-        import ray
-
-        self.own = own
+        self.own, self.task, self.n = own, task, n
         self.same = own.same
-        worker = ray.remote(JudgeWorker).options(num_cpus=1, max_restarts=-1, max_task_retries=0)
-        self.workers = [worker.remote(task, os.getcwd()) for _ in range(n)]
-        self._turn = itertools.cycle(range(n))
+        self.workers: list[Any] = []
+        self._turn: Iterator[int] = itertools.cycle(range(n))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.own, name)  # what a judge may have besides: how it reads an answer
+
+    def start(self) -> None:
+        """Take their places on the cluster, before replicas do. Raises `RiseError` where one does not start."""
+        import ray
+        from ray.exceptions import RayError
+
+        if self.workers:
+            return
+        worker = ray.remote(JudgeWorker).options(num_cpus=1, max_restarts=-1, max_task_retries=0)
+        self.workers = [worker.remote(self.task, os.getcwd()) for _ in range(self.n)]
+        try:
+            ray.get([worker.pid.remote() for worker in self.workers])
+        except RayError as error:
+            self.stop()
+            raise RiseError(f"a judge on the cluster does not start: {str(error).strip().splitlines()[-1]}") from None
 
     def judge(self, problem: Problem, reply: str) -> Judgement:
         return self.own.judge(problem, reply)
 
     async def aside(self, problem: Problem, reply: str) -> Judgement:
         """A verdict of the next worker; of another where that one is lost, and of this process where all are."""
-        from ray.exceptions import ActorDiedError, RayError, RayTaskError
+        from ray.exceptions import RayError, RayTaskError
 
         for _ in self.workers:
             worker = self.workers[next(self._turn)]
@@ -58,14 +71,12 @@ class ClusterJudge:
                 return await worker.judge.remote(problem, reply)
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, RiseError) else error from None
-            except ActorDiedError as error:
-                if "constructor" in str(error) or "__init__" in str(error):
-                    raise RiseError(f"a judge on the cluster does not start: {str(error).strip().splitlines()[-1]}") from None
             except RayError:  # Ray starts it again
                 continue
         return self.judge(problem, reply)
 
     def stop(self) -> None:
+        """Give their places back; `start` takes them again."""
         import ray
         from ray.exceptions import RayError
 

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import socket
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,6 @@ def connected(settings: ClusterConfig) -> Iterator[None]:
         raise ConfigError("[cluster] needs Ray: pip install 'rise-lm[ray]'. Or leave [cluster] out to run on this machine alone.")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # or every attempt to connect says so
     import ray
 
     if ray.is_initialized():  # whoever called us has joined one, and decides when to leave it
@@ -66,9 +66,25 @@ def _join(address: str) -> None:
         _reach(address, named)
     own = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, namespace="rise", log_to_driver=False, logging_level=logging.ERROR, **own)
+        with _unheard():
+            ray.init(address=address, namespace="rise", log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:
         raise ConfigError(_why(error, address, named)) from error
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Without what Ray writes to standard error at every attempt: what it comes to is said once, by us."""
+    sys.stderr.flush()
+    heard, nobody = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(heard, 2)
+        os.close(heard)
+        os.close(nobody)
 
 
 def _why(error: Exception, address: str, named: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rise.cluster.process import Place
@@ -103,6 +105,10 @@ class Replica:
         """Give the accelerator back; returns when it is free."""
         from rise.policies import stop_engines
 
+        engine = getattr(getattr(self.policy, "served", None), "engine", None)
+        if engine is not None and self.order.place.logs:
+            with contextlib.suppress(OSError):
+                shutil.copyfile(engine.log, Path(self.order.place.logs) / f"replica-{self.number}-engine.log")
         await self.policy.close()
         await asyncio.to_thread(stop_engines)
 

@@ -36,6 +36,7 @@ class Slot:
     """Why Ray will not start it again."""
     n_under_way: int = 0
     n_starts: int = 0
+    """In this part of a stage, the first included."""
     n_replies: int = 0
     n_reply_tokens: int = 0
     difference: float = 0.0
@@ -86,6 +87,7 @@ class Replicas:
         self.asked_again.clear()
         for slot in self.slots:
             slot.n_under_way = slot.n_replies = slot.n_reply_tokens = 0
+            slot.n_starts = int(slot.up)
 
     def _wait(self, wanted: int) -> None:
         import ray
@@ -144,7 +146,7 @@ class Replicas:
                 return
             except ActorDiedError as error:
                 slot.dead = str(_born_dead(error, slot))
-                _say(f"replica {slot.number} will not be started again ({self.settings.restarts} restarts)")
+                _say(f"replica {slot.number} is lost for good: {slot.dead}")
                 return
             except RayTaskError as error:
                 raise as_ours(error) from None
@@ -164,7 +166,7 @@ class Replicas:
         lines = [
             {
                 "replica": slot.number, "host": slot.hello.host, "node": slot.hello.node[:8], "pid": slot.hello.pid,
-                "n_replies": slot.n_replies, "n_reply_tokens": slot.n_reply_tokens, "restarts": slot.n_starts - 1,
+                "n_replies": slot.n_replies, "n_reply_tokens": slot.n_reply_tokens, "restarts": max(0, slot.n_starts - 1),
                 "difference": round(slot.difference, 6), **told.get(slot.number, {}),
             }
             for slot in self.slots

@@ -35,8 +35,8 @@ class Collecting:
         self.problems = self.task.problems("train", N_PROBLEMS)
 
     def play(self, meanwhile, gate=None):
-        policy = self.cluster.policy(f"local:{self.model}", chat_format=None)
         judge = self.cluster.judge(self.task.judge())
+        policy = self.cluster.policy(f"local:{self.model}", chat_format=None)
         if gate:
             judge = Gated(judge, gate)
         player = make_player(self.config, policy, make_prompt(self.config, self.task), judge, self.ledger, purpose="rollout")
@@ -171,13 +171,11 @@ def test_a_problem_stays_with_its_replica(two_nodes, collecting):
 
 
 def test_a_judge_killed_is_replaced_and_every_reply_is_judged(two_nodes, collecting):
-    import ray
-
     one = collecting(replicas=1, min_replicas=1, judges=1)
 
     async def murder(collecting):
         await until(lambda: len(collecting.ledger) >= 2, "the first replies")
-        kill(ray.get(collecting.cluster._judge.workers[0].pid.remote()))
+        kill(await collecting.cluster._judge.workers[0].pid.remote())
 
     done = one.play(murder)
     whole(one, done)

@@ -98,6 +98,15 @@ def test_every_part_says_who_replied_and_the_report_has_it(machines, alone, tmp_
     assert "replies by replica" in (out / "report.md").read_text()
 
 
+def test_evaluate_asks_replicas_too(machines, alone, tmp_path):
+    words = ("evaluate", alone / "round-1" / "checkpoint", "-n", "4", "--turns", "2", "--samples", "2", "--json")
+    on = ("--cluster", machines.address, "--set", "cluster.replicas=2", "--out", tmp_path / "out")
+    done = Rise(*words, *on, cwd=tmp_path, environment=machines.environment())
+    assert done.done() == 0, done.said()[-3000:]
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["m1@t1"]["n"] == 4
+    assert (tmp_path / "out" / "logs" / "replica-0.log").exists()
+
+
 @pytest.mark.parametrize("moment", ["collection", "training"])
 def test_ctrl_c_leaves_nothing_behind(moment, tmp_path):
     out = tmp_path / "run"
@@ -117,7 +126,8 @@ def refused(*words, cwd, environment=None, python=None):
     rise = Rise(*words, cwd=cwd, environment=environment, python=python)
     assert rise.done() == 1, rise.said()[-3000:]
     said = rise.said()
-    assert said.count("rise: ") == 1 and "Traceback" not in said, said
+    assert [line for line in said.splitlines() if "rise: " in line] == [said.strip().splitlines()[-1]], said
+    assert "Traceback" not in said and "gcs_client" not in said, said
     return said
 
 

@@ -132,6 +132,20 @@ def test_a_worker_killed_is_started_again_and_training_continues_from_its_last_c
     close_to(alone, one.stage / "checkpoint")
 
 
+def test_elastic_training_goes_on_with_the_node_that_is_left(two_nodes, model, examples, alone, tmp_path):
+    one = Training(tmp_path, model, examples, min_workers=1)
+    lost = []
+
+    def unplug(logs):
+        if logs["step"] == 2 * SAVED_EVERY + 2 and not lost:
+            lost.append(two_nodes.worker_nodes.copy().pop())
+            two_nodes.remove_node(lost[0], allow_graceful=False)
+
+    facts = one.run(unplug)
+    assert facts["processes"] == 1
+    close_to(alone, one.stage / "checkpoint")
+
+
 def test_where_nodes_share_nothing_checkpoints_go_through_the_storage(two_nodes, model, examples, alone, tmp_path):
     one = Training(tmp_path / "run", model, examples, storage=(tmp_path / "storage").as_uri())
     (tmp_path / "storage").mkdir()
