@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from rise.cluster.needs import fits, needs
@@ -12,13 +11,13 @@ from rise.config import ClusterConfig, EngineConfig
 
 def look_over(settings: ClusterConfig, engine: EngineConfig, directory: Path) -> tuple[list[Node], list[str], bool]:
     """(the nodes, what there is and what will be asked, whether all of it fits)."""
-    made = not directory.exists()
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     try:
         nodes = look(directory, settings.storage)
     finally:
-        if made:
-            shutil.rmtree(directory)
+        for folder in made:
+            folder.rmdir()
     lines = [f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}:"]
     for node in nodes:
         sees = f"sees {settings.storage or 'the run directory'}" if node.sees else f"does NOT see {settings.storage or directory}"

@@ -98,6 +98,11 @@ def _why(error: Exception, address: str, named: str) -> str:
     if "ersion mismatch" in text:
         told = " ".join(text.split())
         return f"{named}: {told} Install the same Ray and Python on every machine (the nodes' or this one's: pip install ray==…)."
+    if address == "local":
+        return (
+            f"{named}: Ray could not be started on this machine ({_first_line(text)}). Is it very busy, or short of memory? Run the "
+            "same command again, or leave the cluster out."
+        )
     if address == "auto":
         return (
             f"{named}, but this machine is no node of a running cluster ({_first_line(text)}). Join one: `ray start --head` "

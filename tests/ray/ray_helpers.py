@@ -12,7 +12,7 @@ _spec = importlib.util.spec_from_file_location("toys", Path(__file__).resolve().
 toys = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(toys)
 
-PATIENCE_S = 300
+PATIENCE_S = 900
 """For whatever must happen in the end, on a machine that does other things too."""
 
 
