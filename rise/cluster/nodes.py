@@ -100,8 +100,8 @@ def _why(error: Exception, address: str, named: str) -> str:
         return f"{named}: {told} Install the same Ray and Python on every machine (the nodes' or this one's: pip install ray==…)."
     if address == "local":
         return (
-            f"{named}: Ray could not be started on this machine ({_first_line(text)}). Is it very busy, or short of memory? Run the "
-            "same command again, or leave the cluster out."
+            f"{named}: Ray could not be started on this machine ({_first_line(text)}). Is it very busy, or short of memory? Run "
+            "the same command again, or leave the cluster out."
         )
     if address == "auto":
         return (

@@ -14,6 +14,9 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray gives its workers the lowest priority: beside other work they would get one or two per cent of a core.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# And takes a process for lost that has not come up in a minute, which it starts again and again then.
+os.environ.setdefault("RAY_worker_register_timeout_seconds", "900")
+os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "900")
 
 
 @pytest.fixture(scope="module")

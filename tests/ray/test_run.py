@@ -179,7 +179,9 @@ def test_a_run_directory_that_a_node_does_not_see(tmp_path):
         words = ("run", ROOT / "recipes/nano.toml", "--scale", "toy", "--cluster", machines.address, "--out", hidden / "run")
 
         def both():
-            looked = Rise("cluster", "check", *words[1:4], "--cluster", machines.address, cwd=tmp_path)
+            looked = Rise(
+                "cluster", "check", *words[1:4], "--cluster", machines.address, cwd=tmp_path, environment=machines.environment()
+            )
             looked.done()
             return "2 nodes" in looked.said()
 
