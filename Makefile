@@ -3,6 +3,7 @@
 # make venv   the environment alone; .venv/bin/rise is then there
 # make test-oldest   the tests of training on the oldest transformers it supports
 # make test-clients   the server through clients others wrote, the pages in Chromium: installs them, minutes
+# make test-ray   the same method on real Ray clusters of this machine, killed as bad luck would: installs Ray, some 15 minutes
 # make docs   write docs/cli.md again from the command line's own --help
 # make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
 # make test-engines  the real vLLM and `transformers serve`; needs venv-vllm and models/smollm2, takes minutes
@@ -13,7 +14,7 @@ PYTHON ?= python3
 SCALE ?= quick
 BIN := .venv/bin
 
-.PHONY: run test test-oldest test-clients venv docs venv-vllm test-engines
+.PHONY: run test test-oldest test-clients test-ray venv docs venv-vllm test-engines
 .DEFAULT_GOAL := run
 
 run: venv
@@ -32,17 +33,20 @@ test-clients: .venv/.test
 	  echo "Playwright could not be installed: the tests of pages will be skipped."
 	OMP_NUM_THREADS=1 RISE_TEST_CLIENTS=1 $(BIN)/pytest -rs --timeout 900 tests/clients
 
+test-ray: .venv/.ray
+	OMP_NUM_THREADS=1 RISE_TEST_RAY=1 $(BIN)/pytest -p no:cacheprovider -rs tests/ray
+
 venv: .venv/.train
 
 # The oldest transformers that training supports, in an environment of its own: the tests of training alone.
 OLDEST := transformers==5.17.0
 test-oldest: .venv-oldest/.done
-	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q tests/test_trainer.py tests/test_loss.py tests/test_rows.py tests/test_head.py \
+	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest tests/test_trainer.py tests/test_loss.py tests/test_rows.py tests/test_head.py \
 	  tests/test_options.py tests/test_adapters.py tests/test_masters.py tests/test_resume.py tests/test_ranks.py
 
 .venv-oldest/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-oldest
-	sed -e '/^\(transformers\|tokenizers\|accelerate\|peft\)==/d' constraints.txt > .venv-oldest/constraints.txt
+	sed -e '/^\(transformers\|tokenizers\)==/d' constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-oldest/constraints.txt $(OLDEST) -e ".[train,dev]"
 	@touch $@
 
@@ -65,6 +69,10 @@ test-engines: .venv/.test models/smollm2
 	@echo "Installing into .venv; minutes the first time, since torch is large."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,serve,tasks,dev]"
 	@touch $@ .venv/.train
+
+.venv/.ray: .venv/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"
+	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--task", default="word-problems")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--python", default=".venv-vllm/bin/python")
-    parser.add_argument("--block", type=int, default=128, help="tokens in a block of the engine's prefix cache (a CPU's: 128)")
+    parser.add_argument("--block", type=int, default=32, help="tokens in a block of the engine's prefix cache (32 on a CPU)")
     parser.add_argument("--arg", action="append", default=[], help="one more word for vllm serve")
     given = parser.parse_args()
     bench = Bench(given)

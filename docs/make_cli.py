@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -23,11 +25,20 @@ def cli_page() -> str:
     """The page, the same on every terminal."""
     group = get_command(app)
     parts = [HEAD]
-    for name in ("", *group.commands):  # type: ignore[attr-defined]
+    for name in ("", *_names(group)):
         shown = CliRunner().invoke(app, [*name.split(), "--help"], prog_name="rise", env={"COLUMNS": "100", "NO_COLOR": "1"})
         text = "\n".join(line.rstrip() for line in shown.output.strip().splitlines())
         parts.append(f"## rise {name}".rstrip() + f"\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
+
+
+def _names(group: Any, before: str = "") -> Iterator[str]:
+    """Commands, those of a group behind its name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _names(command, f"{name} ")
+        else:
+            yield before + name
 
 
 if __name__ == "__main__":

@@ -109,6 +109,62 @@ class HttpConfig(Settings):
     """Name of the environment variable that holds the key; the key itself stands in no file."""
 
 
+class ClusterConfig(Settings):
+    """A Ray cluster: replicas of the policy reply on it, training runs on it, this process keeps the run directory."""
+
+    address: str = "auto"
+    """`auto`: the cluster that this machine is a node of; `local`: one of this machine's own processors; or HOST:PORT."""
+    storage: str | None = None
+    """Where models and unfinished training are handed over: None, the run directory, which every node must see; else a URL of
+    fsspec (`s3://bucket/folder`) or a directory that every node sees."""
+    replicas: int | Literal["all"] = "all"
+    """Copies of the policy. `all`: as many as fit when a part of a stage begins. A number above what fits: the rest join when
+    nodes do, also in mid-stage."""
+    min_replicas: int = Field(1, ge=1)
+    """A part begins when so many are there."""
+    cpus_per_replica: float = Field(1.0, gt=0)
+    gpus_per_replica: float = Field(0.0, ge=0)
+    tensor_parallel: int = Field(1, ge=1)
+    """GPUs that share one model in a vLLM replica, all of one node."""
+    judges: int = Field(0, ge=0)
+    """Processes that judge on the cluster, where that is slow (tests of programs, computer algebra). 0: this process judges."""
+    workers: int = Field(1, ge=1)
+    """Processes that train together."""
+    min_workers: int | None = Field(None, ge=1)
+    """Elastic training: goes on with so many where no more can be had, and grows again. None: always `workers`."""
+    cpus_per_worker: float = Field(1.0, gt=0)
+    gpus_per_worker: float = Field(0.0, ge=0)
+    restarts: int = Field(3, ge=0)
+    """Times that one replica is started again after it died, and that one training is."""
+    wait_s: float = Field(600.0, gt=0)
+    """How long to wait for the first replicas, or for any to come back, before the run stops."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> ClusterConfig:
+        if self.replicas != "all" and self.replicas < 1:
+            raise ValueError(f'cluster.replicas = {self.replicas}: use a count from 1, or "all"')
+        if self.replicas != "all" and self.replicas < self.min_replicas:
+            raise ValueError(
+                f"cluster.min_replicas = {self.min_replicas} is above cluster.replicas = {self.replicas}, so no part would ever "
+                "begin. Lower it, or raise cluster.replicas"
+            )
+        if self.tensor_parallel > 1 and self.gpus_per_replica != self.tensor_parallel:
+            raise ValueError(
+                f"cluster.tensor_parallel = {self.tensor_parallel} spreads a replica over as many GPUs, but "
+                f"cluster.gpus_per_replica = {self.gpus_per_replica:g}. Set it to {self.tensor_parallel}"
+            )
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(
+                f"cluster.min_workers = {self.min_workers} is above cluster.workers = {self.workers}. Lower it, or raise that"
+            )
+        if self.address.startswith("ray://"):
+            raise ValueError(
+                f'cluster.address = "{self.address}" is the port of Ray Client, which cannot launch training. Start rise on a '
+                'machine of the cluster (by hand or with `ray job submit`) with cluster.address = "auto"'
+            )
+        return self
+
+
 class RewardConfig(Settings):
     """Verdict → reward. Binary as in the paper §4.1; the reference code's GSM8K uses -1 for unparsable."""
 
@@ -383,6 +439,8 @@ class RunConfig(Settings):
     """Replies generated together by a `local:` policy."""
     engine: EngineConfig = EngineConfig()
     http: HttpConfig = HttpConfig()
+    cluster: ClusterConfig | None = None
+    """Where replies are drawn and training runs beyond this machine; None: here."""
     reward: RewardConfig = RewardConfig()
     boost: BoostConfig = BoostConfig(enabled=False)
     rollout: RolloutConfig = RolloutConfig()
@@ -436,6 +494,22 @@ class RunConfig(Settings):
             raise ValueError(
                 'engine.kind = "vllm" makes its batches of whatever is waiting, which deterministic = true forbids. '
                 'Set deterministic = false, or engine.kind = "local"'
+            )
+        if self.cluster and any(training.launcher for training in trainings):
+            raise ValueError(
+                "train.launcher starts training on this machine, and [cluster] on the cluster: choose one. Leave train.launcher "
+                "out, and say with cluster.workers how many processes train"
+            )
+        if self.cluster and self.cluster.tensor_parallel > 1 and self.engine.kind == "local":
+            raise ValueError(
+                f'cluster.tensor_parallel = {self.cluster.tensor_parallel} is of vLLM, but engine.kind = "local" keeps a model '
+                'on one device. Set engine.kind = "vllm", or tensor_parallel = 1'
+            )
+        saves = [training.save_steps for training in (trainings if self.boost.enabled else [self.train])]
+        if self.cluster and self.cluster.min_workers is not None and not all(saves):
+            raise ValueError(
+                "cluster.min_workers lets training go on with fewer workers from its last checkpoint, but train.save_steps = 0 "
+                "(or that of boost.train) writes none. Set it, or leave cluster.min_workers out"
             )
         if self.rollout.problems == "fresh" and self.task.n_train == "all" and self.rollout.n_problems is None:
             raise ValueError(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rise.config import RunConfig
+from rise.config import ClusterConfig, RunConfig
 from rise.errors import DataError
 from rise.plan import boost_problems, held_out_problems, student_turns, training_problems
 from rise.preflight import check, preflight
@@ -68,6 +68,8 @@ def _sentences(
         share = config.boost.multi_turn_share
         again = f", then again with {share:.0%} of examples behind an attempt" if share else ""
         out.append(f"boost      supervised on the worked solutions of {_n(boost)} problems{again}")
+    if config.cluster:
+        out += [f"cluster    {config.cluster.address}; {line}" for line in _cluster(config.cluster)]
     relabel = config.relabel
     improver = {
         "self": f"the best of {relabel.n_samples} replies of its own",
@@ -85,6 +87,12 @@ def _sentences(
             f"from {start}"
         )
     return out
+
+
+def _cluster(settings: ClusterConfig) -> list[str]:
+    from rise.cluster.needs import needs
+
+    return [need.sentence() for part in needs(settings) for need in part]
 
 
 def _replies(n: int) -> str:

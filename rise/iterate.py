@@ -38,6 +38,7 @@ from rise.stage import (
     Timed,
     card,
     evaluate_stage,
+    join_cluster,
     nano_alphabet,
     policy_for,
     student_renderer,
@@ -65,11 +66,12 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
     check_reuse(config)
     run_dir = RunDir(directory)
     made = contents(config, task)
-    with _locked(run_dir) as ledger:
+    with _locked(run_dir) as ledger, join_cluster(config, directory) as cluster:
         if run_dir.open(config, command=command, contents=made):
             now = provenance(config, command)
             run_dir.write_log(continued={name: now[name] for name in ("rise", "commit", "clean", "versions", "command")})
-        it = Run(config, run_dir, task, task.judge(), make_prompt(config, task), ledger, progress or Silent())
+        judge = cluster.judge(task.judge()) if cluster else task.judge()
+        it = Run(config, run_dir, task, judge, make_prompt(config, task), ledger, progress or Silent(), cluster)
         if config.boost.reuse:
             reuse(it, RunDir(Path(config.boost.reuse)))
         base = _base_model(it)

@@ -19,7 +19,10 @@ class Judgement:
 
 
 class Judge(Protocol):
-    """Decides; never raises on what a model wrote, never hangs, never executes it."""
+    """Decides; never raises on what a model wrote, never hangs, never executes it.
+
+    Some also have `async aside(problem, reply)`: the same verdict from elsewhere, while other problems go on.
+    """
 
     def judge(self, problem: Problem, reply: str) -> Judgement:
         """Verdict on one reply. Safe to call from any thread."""

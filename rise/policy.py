@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,11 +48,16 @@ class Reply:
     n_reply_tokens: int | None
 
 
+GROUP: ContextVar[int] = ContextVar("GROUP", default=0)
+"""The fixed group of problems that the running task belongs to: where batches are fixed, replies are batched within it."""
+
+
 class Policy(Protocol):
     """Anything that replies. Some also have
 
     - `splits = True`: N replies are better asked for by N requests, since each is then filed the moment it arrives;
     - `enter()`, `leave()`: told when a problem is begun and ended;
+    - `lanes`: how many fixed groups of problems may be under way at once, each in batches of its own; `GROUP` names the group;
     - `facts()`: what happened on the way, for the run's log, such as requests sent again, by reason;
     - `async score(prompts, replies) -> list[tuple[float, ...]]`: token ids in, log-probabilities of the replies' tokens out.
     """

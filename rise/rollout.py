@@ -18,9 +18,9 @@ from rise.budget import Budget
 from rise.config import RewardConfig
 from rise.context import check_context
 from rise.errors import RiseError
-from rise.judge import Judge
+from rise.judge import Judge, Judgement
 from rise.ledger import Ledger
-from rise.policy import Policy, Request, Sampling, request_key, stream_seed
+from rise.policy import GROUP, Policy, Request, Sampling, request_key, stream_seed
 from rise.prompt import Prompt
 from rise.task import Problem
 from rise.trajectory import Message, Trajectory, Turn, to_json, turn_from_json
@@ -180,6 +180,9 @@ class Player:
 
     async def _judged_aside(self, problem: Problem, turn: Turn) -> Turn:
         """`judged`, in a thread where the judge is slow, so that requests and other problems go on meanwhile."""
+        aside = getattr(self.judge, "aside", None)
+        if aside is not None:
+            return self._with(turn, await aside(problem, turn.reply))
         if self.slow_judge:
             return await asyncio.to_thread(self.judged, problem, turn)
         began = time.perf_counter()
@@ -189,7 +192,9 @@ class Player:
 
     def judged(self, problem: Problem, turn: Turn) -> Turn:
         """The turn with verdict, answer and reward."""
-        judgement = self.judge.judge(problem, turn.reply)
+        return self._with(turn, self.judge.judge(problem, turn.reply))
+
+    def _with(self, turn: Turn, judgement: Judgement) -> Turn:
         reward = getattr(self.rewards, judgement.verdict.value)
         return replace(turn, verdict=judgement.verdict, answer=judgement.answer, reward=reward)
 
@@ -254,8 +259,10 @@ class Player:
 
         if self.deterministic:
             size = self.policy.max_in_flight
-            for start in range(0, len(problems), size):
-                self._check_budget(n_done, len(problems))
+            starts = iter(range(0, len(problems), size))
+
+            async def play_group(start: int) -> None:
+                GROUP.set(start)
                 group = range(start, min(start + size, len(problems)))
                 names = "\x1f".join(problems[i].id for i in group)
                 marker = hashlib.sha256(f"{self.policy.name}\x1f{self.purpose}\x1f{names}".encode()).hexdigest()[:24]
@@ -272,6 +279,15 @@ class Player:
                     for index in group:
                         tasks.create_task(once(index, marker in self.ledger))
                 self.ledger.append([(marker, {"purpose": self.purpose, "group": start})])
+
+            async def lane() -> None:
+                for start in starts:
+                    self._check_budget(n_done, len(problems))
+                    await play_group(start)
+
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(getattr(self.policy, "lanes", 1)):
+                    tasks.create_task(lane())
         else:
             waiting = iter(range(len(problems)))
 

@@ -18,7 +18,7 @@ from rise.errors import DataError, ResumeError
 from rise.jsonl import dumps, write_whole
 from rise.recipe import differences, load_recipe, to_toml
 
-FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply")
+FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "cluster")
 """Settings that decide nothing about what a run's files hold, so that they may be changed when it is continued."""
 
 
@@ -115,7 +115,7 @@ class RunDir:
         if self.config.exists():
             old = load_recipe(self.config)
             changed = differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
-            free = [line for line in changed if line.partition(":")[0] in FREE]
+            free = [line for line in changed if line.partition(":")[0] in FREE or line.startswith("cluster.")]
             changed = [line for line in changed if line not in free]
             made_with = _read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
             changed += [
@@ -181,7 +181,7 @@ def provenance(config: RunConfig, command: list[str] | None = None) -> dict[str,
         return done.stdout.strip() if done.returncode == 0 else None
 
     versions: dict[str, str | None] = {}
-    for name in ("torch", "transformers", "accelerate", "peft", "numpy", "math-verify"):
+    for name in ("torch", "transformers", "accelerate", "peft", "numpy", "math-verify", *(("ray",) if config.cluster else ())):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

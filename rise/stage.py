@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rise.config import RunConfig, TrainConfig
 from rise.dataset import Example, read_examples, report, with_ids
@@ -24,7 +26,7 @@ from rise.jsonl import write_jsonl, write_whole
 from rise.judge import Judge
 from rise.ledger import Ledger
 from rise.plan import held_out_problems, make_prompt
-from rise.policies import is_bare, make_policy, stop_engines
+from rise.policies import is_bare, make_policy, split_spec, stop_engines
 from rise.policy import Policy, Sampling
 from rise.prompt import Prompt
 from rise.render import Renderer
@@ -32,6 +34,9 @@ from rise.rollout import Player, Usage, play_out
 from rise.run_dir import RunDir, StageDir
 from rise.task import Problem, Task
 from rise.trajectory import to_json
+
+if TYPE_CHECKING:
+    from rise.cluster.cluster import Cluster
 
 
 class Progress(Protocol):
@@ -63,6 +68,8 @@ class Run:
     prompt: Prompt
     ledger: Ledger
     progress: Progress
+    cluster: Cluster | None = None
+    """Where replies are drawn and training runs; None: in this process."""
 
     @property
     def sampling(self) -> Sampling:
@@ -80,6 +87,15 @@ class Run:
         return make_player(
             self.config, policy, prompt, self.judge, self.ledger, purpose=f"{stage}/{part}", on_done=self.progress.advance
         )
+
+
+def join_cluster(config: RunConfig, directory: Path) -> AbstractContextManager[Cluster | None]:
+    """The cluster that the recipe names, found to be there and large enough before work starts; None where it names none."""
+    if config.cluster is None or "RANK" in os.environ:  # a rank of somebody's launcher stays where it was put
+        return nullcontext()
+    from rise.cluster.cluster import joined
+
+    return joined(config, directory)
 
 
 def make_player(
@@ -119,10 +135,12 @@ def train_stage(it: Run, stage: StageDir, start: Path, config: TrainConfig) -> N
                 timer.restart(logs["steps"])
             it.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
 
-        timer.facts = train(
-            examples, start, stage.checkpoint, config, model=it.config.model, seed=it.config.seed,
-            card=card(it.config, it.prompt, stage.name), work=stage.training, on_log=tell,
-        )  # fmt: skip
+        about = card(it.config, it.prompt, stage.name)
+        if it.cluster:
+            fit = it.cluster.train
+        else:
+            fit = partial(train, model=it.config.model, seed=it.config.seed)
+        timer.facts = fit(examples, start, stage.checkpoint, config, card=about, work=stage.training, on_log=tell)
 
 
 def evaluate_stage(it: Run, stage: StageDir, path: Path, n: int | None = None) -> None:
@@ -215,10 +233,18 @@ def policy_for(it: Run, spec: str | Path, *, silent: bool = False) -> Policy:
 
         return ScriptedPolicy.from_table({}, name="nobody")  # asked for nothing: the replies are at hand
     config = it.config
+    named = with_engine(str(spec), config)
+    # A teacher and a model that chooses have formats of their own.
+    chat_format = None if str(spec) in (config.relabel.teacher, config.relabel.judge) else config.model.chat_format
+    return open_policy(named, config, chat_format=chat_format, cluster=it.cluster)
+
+
+def open_policy(spec: str, config: RunConfig, *, chat_format: str | None, cluster: Cluster | None = None) -> Policy:
+    """The policy behind a spec, with the recipe's settings: a model on the cluster's replicas where there is one."""
+    if cluster and split_spec(spec)[0] in ("local", "vllm"):
+        return cluster.policy(spec, chat_format=chat_format)
     return make_policy(
-        with_engine(str(spec), config), batch_size=config.batch_size, dtype=config.model.dtype,
-        # A teacher and a model that chooses have formats of their own.
-        chat_format=None if str(spec) in (config.relabel.teacher, config.relabel.judge) else config.model.chat_format,
+        spec, batch_size=config.batch_size, dtype=config.model.dtype, chat_format=chat_format,
         deterministic=config.deterministic, engine=config.engine, http=config.http,
     )  # fmt: skip
 

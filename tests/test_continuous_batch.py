@@ -73,6 +73,57 @@ def test_a_prompt_that_samples_share_is_read_once(model):
     assert policy.running.n_prompt_tokens_shared == 4 * len(asked.prompt_ids)
 
 
+def continued(model, asked, reply, text):
+    """The state after a reply and one more message, as token ids that begin with those of the state before it."""
+    more = model.renderer.prompt_ids((Message("user", text),))
+    return replace(asked, prompt_ids=(*asked.prompt_ids, *reply.ids, *more), seeds=(stream_seed(text, 9),))
+
+
+def test_of_a_later_turn_only_what_is_new_is_read(model):
+    """Turns of unlike length beside problems that are new: the same replies, whatever was kept and read together."""
+    policy = continuous(model, 64)
+    first = [replace(request(model, text, 1), problem=f"p{i}") for i, text in enumerate(TEXTS)]
+    replies = ask(policy, first)
+    second = [continued(model, a, r[0], "?" * (1 + 5 * i)) for i, (a, r) in enumerate(zip(first, replies, strict=True))]
+    assert policy.running.n_prompt_tokens_kept == 0 and len(policy.running.kept) == len(TEXTS)
+    assert ids(ask(policy, [*second, request(model, "9", 2)])) == ids(model.generate([*second, request(model, "9", 2)]))
+    assert policy.running.n_prompt_tokens_kept > sum(len(a.prompt_ids) for a in first)
+    facts = policy.facts()["batch"]
+    assert facts["prompt_tokens_kept"] == policy.running.n_prompt_tokens_kept
+
+
+def test_what_is_kept_ends_where_the_prompts_part(model):
+    """The last token of a reply has no keys and values yet; a state that goes on otherwise shares what stands before."""
+    policy = continuous(model, 4)
+    asked = replace(request(model, "12345+6789", 1), problem="p")
+    [[reply]] = ask(policy, [asked])
+    ask(policy, [continued(model, asked, reply, "?")])
+    known = len(asked.prompt_ids) + len(reply.ids) - 1
+    assert policy.running.n_prompt_tokens_kept == known
+    other = replace(asked, prompt_ids=(*asked.prompt_ids[:7], *model.renderer.prompt_ids((Message("user", "1"),))))
+    n = next(i for i, (a, b) in enumerate(zip(other.prompt_ids, asked.prompt_ids, strict=False)) if a != b)
+    ask(policy, [other])
+    assert n >= 7 and policy.running.n_prompt_tokens_kept == known + n
+
+
+def test_conversations_beyond_the_memory_for_them_are_read_again(model):
+    policy = continuous(model, 64)
+    first = [replace(request(model, text, 1), problem=text) for text in TEXTS[:3]]
+    [whole] = ask(policy, first[:1])
+    one = policy.running.kept.n_bytes
+    assert one > 0
+    policy.running.kept.limit = one
+    policy.running.kept.forget(TEXTS[0])
+    ask(policy, first)
+    assert policy.running.kept.n_bytes <= one and len(policy.running.kept) <= 1
+    small = continuous(model, 1)  # and no more problems than twice the rows
+    ask(small, first)
+    assert len(small.running.kept) == 2
+    policy.running.kept.give_up()
+    second = continued(model, first[0], whole[0], "?")
+    assert ids(ask(policy, [second])) == ids(model.generate([second])) and len(policy.running.kept) == 0
+
+
 def test_whoever_ends_makes_room_at_once(model):
     """30 replies of 1 to 12 tokens, 5 at a time: fewer steps than in batches that wait for their longest."""
     requests = [request(model, f"{i}+{i}", 1) for i in range(30)]

@@ -22,6 +22,7 @@ LADDER = [
     {"tasks", "dataset", "context", "plan"},
     {"policies", "train"},
     {"preflight"},
+    {"cluster"},
     {"dry_run"},
     {"export", "rollout"},
     {"select"},
@@ -88,6 +89,24 @@ def test_only_the_command_line_imports_what_reads(reader, by):
 def test_torch_is_imported_by_training_and_local_policies_alone():
     doors = {part(name) for name, tree in modules() for target in imported(tree) if target.split(".")[0] == "torch"}
     assert doors <= {"train", "policies", "preflight"}  # preflight sets the number of threads, inside a function
+
+
+def test_ray_is_imported_for_a_cluster_alone():
+    doors = {part(name) for name, tree in modules() for target in imported(tree) if target.split(".")[0] == "ray"}
+    assert doors == {"cluster"}
+
+
+def test_a_run_on_one_machine_needs_no_ray_at_all(tmp_path):
+    """Also where Ray is installed, nothing looks for it: here its import would fail."""
+    program = (
+        "import sys; sys.modules['ray'] = None; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+        "from conftest import small; from rise.iterate import run; run(small(), Path(sys.argv[2]))\n"
+        "sys.exit([name for name in sys.modules if name.startswith('rise.cluster.')] or 0)"
+    )
+    command = [sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "run" / "round-1" / "metrics.json").exists()
 
 
 @pytest.mark.parametrize(

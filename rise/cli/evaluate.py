@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rise.config import RunConfig
     from rise.task import Problem, Task
 
 
@@ -34,6 +35,10 @@ def evaluate(
     gold_probability: Annotated[
         bool, typer.Option("--gold-probability", help="Also score the worked solution at every turn: local policies only.")
     ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Ask replicas on a Ray cluster: auto, local or HOST:PORT; more by --set cluster.replicas=4."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep records, ledger and metrics in this directory; continues it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print metrics as JSON.")] = False,
 ) -> None:
@@ -43,6 +48,7 @@ def evaluate(
     """
     import json
     import tempfile
+    from contextlib import ExitStack
 
     from rise.cli.progress import Bars, stage_line
     from rise.errors import ConfigError
@@ -55,6 +61,7 @@ def evaluate(
     from rise.policies import make_policy
     from rise.preflight import check_spec
     from rise.rollout import Player, play_out
+    from rise.stage import join_cluster, open_policy
     from rise.tasks import make_task
     from rise.train.model import DTYPES
 
@@ -64,7 +71,8 @@ def evaluate(
         raise ConfigError(f"--dtype {dtype}: use {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
     check_spec(policy)
     card = read_card(policy)
-    settings, state, sampling = divide(set_ or [])
+    on_cluster = [text for text in set_ or [] if text.startswith("cluster.")]
+    settings, state, sampling = divide([text for text in set_ or [] if text not in on_cluster])
     name = task or card.get("task")
     if name is None:
         raise ConfigError(f"{policy} carries no rise.json that names a task. Give one: --task gsm8k, for example.")
@@ -74,10 +82,15 @@ def evaluate(
     prompt, draw = build_state(state, sampling, card, the_task)
     turns = card.get("turns", 5) if turns is None else turns
     problems = held_out(the_task, split, n)
-    player_policy = make_policy(policy, batch_size=batch_size, dtype=dtype, chat_format=chat_format)
     judge = the_task.judge()
-    with tempfile.TemporaryDirectory() as scratch, Bars() as bars:
+    with tempfile.TemporaryDirectory() as scratch, Bars() as bars, ExitStack() as stack:
         where = out or Path(scratch)
+        if cluster:
+            config = _on_cluster(cluster, on_cluster, policy, batch_size, dtype)
+            joined = stack.enter_context(join_cluster(config, where))
+            player_policy = open_policy(policy, config, chat_format=chat_format, cluster=joined)
+        else:
+            player_policy = make_policy(policy, batch_size=batch_size, dtype=dtype, chat_format=chat_format)
         ledger = Ledger(where / "ledger.jsonl")
         if not json_:
             bars.begin(name, "evaluate", len(problems))
@@ -103,6 +116,20 @@ def evaluate(
         print(json.dumps(metrics))
     else:
         bars.console.print(stage_line(name, metrics), highlight=False)
+
+
+def _on_cluster(address: str, overrides: list[str], policy: str, batch_size: int, dtype: str) -> RunConfig:
+    """The settings by which replicas of a policy are asked; no cluster where somebody else's server replies."""
+    from rise.policies import split_spec
+    from rise.recipe import build_config, merged, parse_override
+
+    kind, path = split_spec(policy)
+    data: dict[str, Any] = {"model": {"path": path, "dtype": dtype}, "batch_size": batch_size}
+    if kind in ("local", "vllm"):
+        data["cluster"] = {"address": address}
+    for text in overrides:
+        data = merged(data, parse_override(text))
+    return build_config(data, "--cluster")
 
 
 def read_card(policy: str) -> dict[str, Any]:

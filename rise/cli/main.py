@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from rise.cli.cluster import app as cluster
 from rise.cli.compare import compare
 from rise.cli.evaluate import evaluate
 from rise.cli.export import export
@@ -34,6 +35,7 @@ COMMANDS: list[Callable[..., Any]] = [
 ]  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(cluster, name="cluster")
 
 
 _THE_MACHINES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)

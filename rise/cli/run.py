@@ -15,6 +15,9 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Run directory; by default runs/NAME, or the directory of a config.toml.")
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Run on a Ray cluster: auto, local or HOST:PORT; the rest stands in [cluster].")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, print the resolved recipe, say what it would do; run nothing.")
     ] = False,
@@ -32,7 +35,8 @@ def run(
         recipe = recipe / "config.toml"
         if not recipe.exists():
             raise ConfigError(f"{recipe.parent} is a directory without the config.toml of a run. Give a recipe.")
-    config = load_recipe(recipe, scale=scale, overrides=set_ or [])
+    where = [f'cluster.address="{cluster}"'] if cluster else []
+    config = load_recipe(recipe, scale=scale, overrides=[*where, *(set_ or [])])
     if out is None:
         own = recipe.name == "config.toml" and (recipe.parent / "provenance.json").exists()
         out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale.replace(',', '-')}" if scale else config.name)

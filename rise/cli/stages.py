@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rise.cluster.cluster import Cluster
     from rise.config import RunConfig
     from rise.rollout import Player
     from rise.task import Task
@@ -36,7 +37,7 @@ def rollout(
     from rise.trajectory import to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
-    with _at_work(config, policy, out, "rollout") as (player, task):
+    with _at_work(config, policy, out, "rollout") as (player, task, _):
         problems = training_problems(config, task)
         turns = student_turns(config, 1)
         stop, n = config.rollout.stop_when_right, config.rollout.n_trajectories
@@ -67,18 +68,17 @@ def relabel(
     from rise.iterate import round_examples
     from rise.jsonl import write_jsonl, write_whole
     from rise.plan import training_problems
-    from rise.policies import make_policy
     from rise.recipe import load_recipe
     from rise.relabel import SILENT
     from rise.relabel import relabel as improve
     from rise.rollout import play_out
     from rise.select import choose
-    from rise.stage import base_renderer, make_player, with_engine
+    from rise.stage import base_renderer, make_player, open_policy, with_engine
     from rise.trajectory import read_trajectories, to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
     records = list(read_trajectories(trajectories))
-    with _at_work(config, policy, out, "relabel") as (player, task):
+    with _at_work(config, policy, out, "relabel") as (player, task, cluster):
         wanted = {t.problem_id for t in records}
         problems = [p for p in training_problems(config, task) if p.id in wanted]
         if len(problems) < len(wanted):
@@ -96,10 +96,7 @@ def relabel(
         if settings.select == "judge" and settings.improver not in SILENT:
             spec = policy if settings.judge == "self" else settings.judge or ""
             own = config.model.chat_format if settings.judge == "self" else None
-            asked = make_policy(
-                with_engine(spec, config), batch_size=config.batch_size, dtype=config.model.dtype, chat_format=own,
-                deterministic=config.deterministic, engine=config.engine, http=config.http,
-            )  # fmt: skip
+            asked = open_policy(with_engine(spec, config), config, chat_format=own, cluster=cluster)
             chooser = make_player(config, asked, player.prompt, player.judge, player.ledger, purpose="select")
             done = play_out(chooser, choose(chooser, problems, done))
     write_jsonl(out, (to_json(r) for r in done))
@@ -129,6 +126,7 @@ def train(
     Also under a launcher, one process a device: torchrun --nproc-per-node 4 -m -- rise.cli.main train …
     """
     import os
+    from functools import partial
 
     from rise.cli.progress import Bars
     from rise.dataset import read_examples
@@ -136,7 +134,7 @@ def train(
     from rise.plan import make_prompt
     from rise.preflight import check_place, fix_threads
     from rise.recipe import load_recipe
-    from rise.stage import card
+    from rise.stage import card, join_cluster
     from rise.tasks import make_task
     from rise.train import train as fit
     from rise.train.arguments import check_arguments
@@ -160,9 +158,10 @@ def train(
                 bars.begin(out.name, "train", logs["steps"])
             bars.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
 
-        facts = fit(
-            records, start, out, config.train, model=config.model, seed=config.seed, card=facts_for_use, on_log=tell,
-        )  # fmt: skip
+        with join_cluster(config, out.parent) as cluster:
+            work = out.with_name(out.name + ".training")
+            run = cluster.train if cluster else partial(fit, model=config.model, seed=config.seed)
+            facts = run(records, start, out, config.train, card=facts_for_use, work=work, on_log=tell)
     if not first:
         return
     names = {
@@ -175,31 +174,23 @@ def train(
 
 
 @contextmanager
-def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tuple[Player, Task]]:
-    """A player with its policy, ledger and bar; closes the ledger whatever happens."""
+def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tuple[Player, Task, Cluster | None]]:
+    """A player with its policy, ledger and bar, on the recipe's cluster if it has one; closes all whatever happens."""
     from rise.cli.progress import Bars
     from rise.ledger import Ledger
     from rise.plan import make_prompt, training_problems
-    from rise.policies import make_policy
     from rise.preflight import check, check_spec, fix_threads
-    from rise.stage import make_player, with_engine
+    from rise.stage import join_cluster, make_player, open_policy, with_engine
 
     fix_threads(config)
     task = check(config)
     check_spec(spec, "--policy")
     # A teacher has a format of its own.
     teacher = part == "relabel" and config.relabel.improver == "teacher"
-    policy = make_policy(
-        with_engine(spec, config), batch_size=config.batch_size, dtype=config.model.dtype, deterministic=config.deterministic,
-        chat_format=None if teacher else config.model.chat_format, engine=config.engine, http=config.http,
-    )  # fmt: skip
-    ledger = Ledger(out.with_name(out.stem + ".ledger.jsonl"))
-    with Bars() as bars:
+    chat_format = None if teacher else config.model.chat_format
+    with join_cluster(config, out.parent) as cluster, Ledger(out.with_name(out.stem + ".ledger.jsonl")) as ledger, Bars() as bars:
+        judge = cluster.judge(task.judge()) if cluster else task.judge()  # its places come before those of replicas
+        policy = open_policy(with_engine(spec, config), config, chat_format=chat_format, cluster=cluster)
         bars.begin(out.name, part, len(training_problems(config, task)))
-        try:
-            yield (
-                make_player(config, policy, make_prompt(config, task), task.judge(), ledger, purpose=part, on_done=bars.advance),
-                task,
-            )
-        finally:
-            ledger.close()
+        prompt = make_prompt(config, task)
+        yield make_player(config, policy, prompt, judge, ledger, purpose=part, on_done=bars.advance), task, cluster

@@ -1,7 +1,8 @@
 """Continuous batching with `transformers`: a reply that ends makes room at once, whoever arrives joins the batch that is running.
 
 `generate` holds a batch until its longest reply has ended and copies all keys and values at every token. Here rows come
-and go between tokens, a prompt that N samples share is read once, and a token is appended in place.
+and go between tokens, a prompt that N samples share is read once, of a later turn's prompt only what the turn before did
+not hold, and a token is appended in place.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from rise.errors import PolicyError
+from rise.policies.kept import Conversations, Kept
 from rise.policy import Sampling
 
 SLACK = 64
@@ -23,7 +25,9 @@ SLACK = 64
 LONGEST_WAIT = 8
 """Tokens after which whoever waits joins, though few do: joining copies the keys and values of all."""
 PADDING = 0.75
-"""Prompts are read together when the shortest has at least this share of the longest one's tokens."""
+"""Prompts are read together when the shortest has at least this share of the longest one's unread tokens."""
+FEW = 16
+"""Unread tokens that make no difference: reading one token or so many takes about as long."""
 
 
 @dataclass(eq=False, slots=True)
@@ -39,6 +43,8 @@ class Row:
     ended: bool = False
     gone: Callable[[], bool] = lambda: False
     """Whether nobody waits for it any more."""
+    problem: str = ""
+    """Whose later turns may begin as this one does; empty where there are none."""
     draws: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +127,33 @@ class _Group:
         return _Group([self.rows[i] for i in kept], layers, mask[:, start:], self.last_B1[index])
 
 
+@dataclass(slots=True)
+class _Prompt:
+    """A prompt to be read for the rows that share it."""
+
+    ids: tuple[int, ...]
+    rows: list[Row]
+    kept: Kept
+    n_unread: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.n_unread = len(self.ids) - self.kept.n_common(self.ids)
+
+
+def _laid(prompts: list[_Prompt], n_kept: list[int], longest: int, room: int) -> list[tuple[Any, Any]]:
+    """What is kept of each prompt, right-aligned at token `longest`: keys and values of each layer, [B, heads, room, dim]."""
+    some = next(prompt.kept for prompt, n in zip(prompts, n_kept, strict=True) if n)
+    out = []
+    for number, layer in enumerate(some.layers):
+        pair = tuple(part.new_zeros((len(prompts), part.shape[0], room, part.shape[2])) for part in layer)
+        for i, (prompt, n) in enumerate(zip(prompts, n_kept, strict=True)):
+            if n:
+                for whole, part in zip(pair, prompt.kept.layers[number], strict=True):
+                    whole[i, :, longest - n : longest] = part[:, :n]
+        out.append(pair)
+    return out
+
+
 class ContinuousBatch:
     """At most `limit` rows at once; the limit is halved when memory runs out, and what was under way is read again."""
 
@@ -136,6 +169,9 @@ class ContinuousBatch:
         """Tokens sampled in those steps; a quotient of the two is how full the batch was."""
         self.n_prompt_tokens_shared = 0
         """Prompt tokens that were not read again because another sample's keys and values were there."""
+        self.n_prompt_tokens_kept = 0
+        """The same, because an earlier turn's were."""
+        self.kept = Conversations(model.device, most=2 * limit)  # problems that go on, and some that ended since
         self.waiting: deque[Row] = deque()
         self._rows: list[Row] = []
         self._cache: Cache | None = None
@@ -185,6 +221,7 @@ class ContinuousBatch:
             ) from error
         rows = self.clear()
         self.waiting.extend(rows)
+        self.kept.give_up()
         self.limit = max(1, n // 2)
         self.n_halved += 1
         if torch.cuda.is_available():
@@ -203,6 +240,7 @@ class ContinuousBatch:
         joins = n_new and (not kept or n_new >= quarter or self._waited > LONGEST_WAIT)
         if not joins and (len(self._rows) - len(kept)) * 4 < len(self._rows):
             return
+        self._keep()
         groups = [self._current().chosen(kept)] if kept else []
         self._rows = [self._rows[i] for i in kept]
         if joins:
@@ -214,6 +252,17 @@ class ContinuousBatch:
                 self.waiting.extendleft(reversed(new))
                 raise
         self._merge(groups)
+
+    def _keep(self) -> None:
+        """Note the keys and values of rows that ended, before they go. That of the last token may not have been computed."""
+        for i, row in enumerate(self._rows):
+            if row.ended and row.problem:
+                assert self._cache is not None
+                start = int((self._mask_BT[i].cumsum(-1) == 0).sum())
+                ids = (*row.prompt_ids, *row.sampled[:-1])
+                part = slice(start, start + len(ids))
+                layers = [(layer.keys[i, :, part].clone(), layer.values[i, :, part].clone()) for layer in self._cache.layers]
+                self.kept.keep(row.problem, Kept(ids, layers))
 
     def _current(self) -> _Group:
         assert self._cache is not None
@@ -227,32 +276,42 @@ class ContinuousBatch:
             # What a row had before memory ran out is read again, not sampled again.
             prompt = (*row.prompt_ids, *row.sampled)
             by_prompt.setdefault(prompt if self.shares else (prompt, id(row)), []).append(row)
-        shared = [((*rows[0].prompt_ids, *rows[0].sampled), rows) for rows in by_prompt.values()]
-        shared.sort(key=lambda pair: len(pair[0]))
+        prompts = [
+            _Prompt((*rows[0].prompt_ids, *rows[0].sampled), rows, self.kept.find(rows[0].problem)) for rows in by_prompt.values()
+        ]
+        prompts.sort(key=lambda prompt: prompt.n_unread)
         groups = []
-        while shared:
-            n = sum(len(prompt) >= PADDING * len(shared[-1][0]) for prompt, _ in shared)
-            together, shared = shared[-n:], shared[:-n]
-            groups.append(self._read_together([prompt for prompt, _ in together], [rows for _, rows in together]))
+        while prompts:
+            longest = prompts[-1].n_unread
+            n = sum(prompt.n_unread >= min(PADDING * longest, longest - FEW) for prompt in prompts)
+            together, prompts = prompts[-n:], prompts[:-n]
+            groups.append(self._read_together(together, longest))
         return groups
 
-    def _read_together(self, prompts: list[tuple[int, ...]], rows_of: list[list[Row]]) -> _Group:
+    def _read_together(self, prompts: list[_Prompt], n_unread: int) -> _Group:
+        """`n_unread` tokens at the end of each prompt, behind what is kept of those before them."""
         device = self.model.device
-        longest = max(map(len, prompts))
-        ids = torch.full((len(prompts), longest), self.pad_id, dtype=torch.long)
-        mask = torch.zeros((len(prompts), longest), dtype=torch.long)
+        n_kept = [max(0, len(prompt.ids) - n_unread) for prompt in prompts]
+        longest = max(n_kept)
+        ids = torch.full((len(prompts), n_unread), self.pad_id, dtype=torch.long)
+        mask = torch.zeros((len(prompts), longest + n_unread), dtype=torch.long)
         for i, prompt in enumerate(prompts):
-            ids[i, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[i, longest - len(prompt) :] = 1
+            unread = prompt.ids[n_kept[i] :]
+            ids[i, n_unread - len(unread) :] = torch.tensor(unread)
+            mask[i, longest + n_unread - len(prompt.ids) :] = 1
         ids, mask = ids.to(device), mask.to(device)
         cache = DynamicCache(config=self.model.config)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        if longest:
+            cache = Cache(layers=[_Layer(*pair, longest) for pair in _laid(prompts, n_kept, longest, longest + n_unread + SLACK)])
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, longest:]
         out = self.model(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
         )
+        rows_of = [prompt.rows for prompt in prompts]
         rows = [row for group in rows_of for row in group]
         index = torch.tensor([i for i, group in enumerate(rows_of) for _ in group], device=device)
-        self.n_prompt_tokens_shared += sum(len(p) * (len(group) - 1) for p, group in zip(prompts, rows_of, strict=True))
+        self.n_prompt_tokens_shared += sum(len(prompt.ids) * (len(prompt.rows) - 1) for prompt in prompts)
+        self.n_prompt_tokens_kept += sum(n_kept)
         layers = [(layer.keys[index], layer.values[index]) for layer in cache.layers]
         return _Group(rows, layers, mask[index], self._sample(rows, out.logits[:, -1][index]))
 

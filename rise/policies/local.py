@@ -117,7 +117,7 @@ class LocalPolicy:
         futures: list[asyncio.Future[Row]] = []
         for seed in request.seeds:
             future: asyncio.Future[Row] = loop.create_future()
-            row = Row(ids, seed, request.sampling, self._room(ids, request.sampling), gone=future.done)
+            row = Row(ids, seed, request.sampling, self._room(ids, request.sampling), gone=future.done, problem=request.problem)
             self._futures[row] = future
             futures.append(future)
             batch.waiting.append(row)
@@ -162,7 +162,8 @@ class LocalPolicy:
             return {}
         mean = round(batch.n_row_steps / batch.n_steps, 1)
         shared = {"prompt_tokens_shared": batch.n_prompt_tokens_shared} if batch.n_prompt_tokens_shared else {}
-        return {"batch": {"mean_rows": mean, "halved": batch.n_halved, "limit": batch.limit} | shared}
+        kept = {"prompt_tokens_kept": batch.n_prompt_tokens_kept} if batch.n_prompt_tokens_kept else {}
+        return {"batch": {"mean_rows": mean, "halved": batch.n_halved, "limit": batch.limit} | shared | kept}
 
     async def close(self) -> None:
         self.model = None

@@ -32,6 +32,10 @@ class PartCost:
     n_reply_tokens: int | None
     sent_again: Mapping[str, int]
     """Requests sent again, by reason; empty where nothing went wrong or nobody was asked over a network."""
+    by_replica: Mapping[int, int]
+    """Replies of each replica on a cluster; empty where there was none."""
+    n_restarts: int
+    """Times a replica was started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +288,20 @@ def _costs(events: list[dict[str, Any]]) -> tuple[PartCost, ...]:
                 counts.update(event.get("sent_again") or {})
         return dict(counts.most_common())
 
-    fields = ("seconds", "n_replies", "n_prompt_tokens", "n_reply_tokens")
-    return tuple(PartCost(name, sent_again=sent_again(name), **{f: total(name, f) for f in fields}) for name in names)
+    def replicas(name: str) -> tuple[Mapping[int, int], int]:
+        """(replies by replica, restarts): those of a part that was continued are of other replicas, added up by number."""
+        lines = [line for event in events if event["part"] == name for line in event.get("replicas") or ()]
+        counts: Counter[int] = Counter()
+        for line in lines:
+            counts[line["replica"]] += line["n_replies"]
+        return dict(sorted(counts.items())), sum(line.get("restarts", 0) for line in lines)
+
+    def cost(name: str) -> PartCost:
+        by_replica, n_restarts = replicas(name)
+        totals = {field: total(name, field) for field in ("seconds", "n_replies", "n_prompt_tokens", "n_reply_tokens")}
+        return PartCost(name, sent_again=sent_again(name), by_replica=by_replica, n_restarts=n_restarts, **totals)
+
+    return tuple(map(cost, names))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

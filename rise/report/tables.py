@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rise.evaluate.uncertainty import Estimate
-from rise.report.collect import ReportData, Stage, estimate_at, stage_title
+from rise.report.collect import PartCost, ReportData, Stage, estimate_at, stage_title
 from rise.report.numbers import (
     DASH,
     amount,
@@ -259,10 +259,11 @@ def training_table(data: ReportData) -> Table:
 
 
 def cost_table(data: ReportData) -> Table:
-    """Time and tokens, stage by stage and part by part; requests sent again and why, where there were any."""
+    """Time and tokens, stage by stage and part by part; requests sent again and why, and replicas, where there were any."""
     rows = []
     seconds = []
     again = any(part.sent_again for stage in data.stages for part in stage.parts)
+    spread = any(part.by_replica for stage in data.stages for part in stage.parts)
     for stage in data.stages:
         for i, part in enumerate(stage.parts):
             seconds.append(part.seconds)
@@ -272,14 +273,27 @@ def cost_table(data: ReportData) -> Table:
             cells: tuple[Cell, ...] = (Cell(duration(part.seconds)), *map(Cell, numbers))
             if again:
                 cells = (*cells, Cell(", ".join(f"{n} × {reason}" for reason, n in part.sent_again.items()) or DASH))
+            if spread:
+                cells = (*cells, Cell(_by_replica(part)))
             rows.append((Cell(stage.title if i == 0 else ""), Cell(part.part.replace("-", " ")), *cells))
     known = [s for s in seconds if s is not None]
     if known:
-        rows.append((Cell("all"), Cell(""), Cell(duration(sum(known))), *[Cell("")] * (4 if again else 3)))
+        rows.append((Cell("all"), Cell(""), Cell(duration(sum(known))), *[Cell("")] * (3 + again + spread)))
     columns: tuple[str, ...] = ("stage", "part", "time", "replies", "prompt tokens", "reply tokens")
     if again:
         columns = (*columns, "sent again")
+    if spread:
+        columns = (*columns, "replies by replica")
     return Table("cost", "Time and tokens", columns, tuple(rows), "Wall clock of the parts that have ended.")
+
+
+def _by_replica(part: PartCost) -> str:
+    """`128 · 360, 1 restart`: in the order of their numbers."""
+    if not part.by_replica:
+        return DASH if part.part not in ("train", "dataset") else ""
+    shares = " · ".join(count(n) for n in part.by_replica.values())
+    restarts = f", {part.n_restarts} restart{'s' if part.n_restarts > 1 else ''}" if part.n_restarts else ""
+    return shares + restarts
 
 
 def estimates_table(metrics: Mapping[str, Any]) -> Table:

@@ -55,12 +55,15 @@ class Batches(Dataset):
 class WeightedTrainer(Trainer):
     """Σ wᵢ·nllᵢ ÷ N, N counted over the whole accumulation window and all ranks, whatever the weights."""
 
-    def __init__(self, *args: Any, head: Head, check: Callable[[Any], None], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, head: Head, check: Callable[[Any], None], on_save: Callable[[Path], None] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         # Two names for one thing across transformers 5.17 to 5.23: the loss already covers the accumulation window.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
         self.head = head
+        self.on_save = on_save
         self.check: Callable[[Any], None] | None = check
         """Called with the wrapped model before the first step."""
         self.meter = Meter(self.model, self.args.device)
@@ -111,6 +114,9 @@ class WeightedTrainer(Trainer):
         self.accelerator.wait_for_everyone()  # every rank writes its own random state
         if self.args.should_save:
             unfinished.put_in_place(work, self.state.global_step, keep=self.args.save_total_limit or 2)
+        if self.on_save:
+            self.accelerator.wait_for_everyone()
+            self.on_save(work / f"{unfinished.CHECKPOINT}{self.state.global_step}")
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -132,6 +138,7 @@ class _Tell(TrainerCallback):
 def run_training(
     examples: Sequence[Example], start: Path | str, out: Path, config: TrainConfig, *, model: ModelConfig | None,
     seed: int, card: dict[str, Any] | None, work: Path, on_log: Callable[[dict[str, Any]], None] | None,
+    on_save: Callable[[Path], None] | None = None, elastic: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """See `rise.train.train`."""
     check_free(out)
@@ -167,7 +174,7 @@ def run_training(
     resume = None
     if config.save_steps:
         settings = unfinished.settings_of(weighted, start, config, model, seed, world)
-        resume = unfinished.begin(work, settings, first=arguments.process_index == 0)
+        resume = unfinished.begin(work, settings, first=arguments.process_index == 0, elastic=elastic)
     if plan.n_steps == 1:  # warming up starts from 0: a single step would train nothing
         config = config.model_copy(update={"warmup_ratio": 0.0})
     arguments = training_arguments(config, work, seed, plan.accumulation, logs=out)
@@ -199,6 +206,7 @@ def run_training(
         callbacks=[_Tell(on_log)],
         optimizers=(optimizer, None),
         head=head,
+        on_save=on_save,
         check=lambda wrapped: check_exact(wrapped, head, rows, plan, pad_id, flat=flat, tolerance=tolerance),
     )
     trainer.remove_callback(PrinterCallback)

@@ -24,14 +24,19 @@ HARMLESS = ("logging_steps", "report_to", "save_total_limit", "dataloader_num_wo
 """Arguments that may change between a kill and its continuation: they decide nothing about the weights."""
 
 
-def begin(work: Path, settings: dict[str, Any], *, first: bool) -> str | None:
+def begin(work: Path, settings: dict[str, Any], *, first: bool, elastic: bool = False) -> str | None:
     """The checkpoint to continue from, if any. Leftovers of a kill are removed by the `first` process.
 
+    `elastic` lets another number of processes continue: a step holds the same examples, shared out otherwise, so that only
+    roundings differ (and random states, where dropout draws any).
     Raises `ResumeError` naming each difference if the training begun in `work` was another one.
     """
     file = work / SETTINGS
     if file.exists():
-        changed = differences(json.loads(file.read_text(encoding="utf-8")), settings)
+        begun = json.loads(file.read_text(encoding="utf-8"))
+        if elastic:
+            begun["processes"] = settings["processes"]
+        changed = differences(begun, settings)
         if changed:
             shown = "\n  ".join(changed)
             raise ResumeError(
@@ -52,6 +57,11 @@ def complete(work: Path) -> list[Path]:
     """Checkpoints in place, oldest first."""
     found = [path for path in work.glob(f"{CHECKPOINT}*") if path.name.removeprefix(CHECKPOINT).isdigit()]
     return sorted(found, key=lambda path: int(path.name.removeprefix(CHECKPOINT)))
+
+
+def step_of(checkpoint: Path) -> int:
+    """How many steps it has behind it, whatever it is called."""
+    return int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
 
 
 def put_in_place(work: Path, step: int, *, keep: int) -> None:

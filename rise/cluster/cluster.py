@@ -1,0 +1,140 @@
+"""The cluster as a run uses it: a policy on replicas, a judge, training, and everything given back in between."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rise.cluster.needs import check_fits, fits, needs
+from rise.cluster.nodes import alive, check_nodes, connected, look
+from rise.cluster.process import Place
+from rise.cluster.storage import publish
+from rise.config import RunConfig, TrainConfig
+from rise.dataset import Example
+from rise.judge import Judge
+from rise.policies import split_spec
+from rise.policy import Policy
+from rise.preflight import threads_of
+from rise.render import Renderer
+
+if TYPE_CHECKING:
+    from rise.cluster.judge import ClusterJudge
+    from rise.cluster.replicas import Replicas
+
+
+class Cluster:
+    """What is under way on the cluster for one run."""
+
+    def __init__(self, config: RunConfig, directory: Path) -> None:
+        assert config.cluster is not None
+        self.config, self.settings, self.directory = config, config.cluster, directory.absolute()
+        self._replicas: Replicas | None = None
+        self._judge: ClusterJudge | None = None
+        logs = None if self.settings.storage else str(self.directory / "logs")
+        self.place = Place(os.getcwd(), logs, threads_of(config), config.deterministic)
+
+    def policy(self, spec: str, *, chat_format: str | None) -> Policy:
+        """The policy behind a `local:` or `vllm:` spec, on replicas; kept from part to part where they are the same."""
+        from rise.cluster.policy import ClusterPolicy
+        from rise.cluster.replica import Order
+        from rise.cluster.replicas import Replicas
+
+        config, settings = self.config, self.settings
+        kind, path = split_spec(spec)
+        engine = config.engine
+        if settings.tensor_parallel > 1:
+            words = [*engine.args, "--tensor-parallel-size", str(settings.tensor_parallel)]
+            engine = engine.model_copy(update={"args": words})
+        order = Order(
+            publish(path, settings.storage), kind, config.batch_size, config.model.dtype, chat_format, config.deterministic,
+            engine, self.place,
+        )  # fmt: skip
+        n = self._n_replicas()
+        if self._replicas is None or (self._replicas.order, self._replicas.n) != (order, n):
+            self.release()
+            if self._judge is not None:
+                self._judge.start()
+            self._replicas = Replicas(order, settings, n)
+            self._replicas.start()
+        return ClusterPolicy(self._replicas, Renderer.load(tokenizer_of(path), chat_format=chat_format))
+
+    def judge(self, own: Judge) -> Judge:
+        """The run's judge: on the cluster where the recipe asks for it."""
+        from rise.cluster.judge import ClusterJudge
+
+        if not self.settings.judges:
+            return own
+        if self._judge is None:
+            self._judge = ClusterJudge(own, self.config.task, self.settings.judges)
+        return self._judge
+
+    def train(
+        self, examples: Sequence[Example], start: Path | str, out: Path, config: TrainConfig, *, card: dict[str, Any] | None,
+        work: Path, on_log: Callable[[dict[str, Any]], None] | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """`rise.train.train` on the cluster's workers."""
+        from rise.cluster.training import Asked, fit
+
+        self.close()
+        settings = self.settings
+        asked = Asked(
+            f"{self._run_id()}-{out.parent.name}", examples, publish(start, settings.storage), out.absolute(), config,
+            self.config.model, self.config.seed, card, work.absolute(), self.place, settings.storage,
+        )  # fmt: skip
+        return fit(asked, settings, on_log)
+
+    def _run_id(self) -> str:
+        """The same whenever this run is continued, and no other run's: Ray Train finds unfinished training by it."""
+        made = self.directory / "provenance.json"
+        own = made.read_bytes() if made.exists() else str(self.directory).encode()
+        return f"{self.directory.name}-{hashlib.sha256(own).hexdigest()[:8]}"
+
+    def release(self) -> None:
+        """Give back accelerators and places: training wants them, or the weights are others."""
+        if self._replicas is not None:
+            self._replicas.stop()
+            self._replicas = None
+
+    def close(self) -> None:
+        """Nothing of this run is on the cluster any more; what is asked for next takes its place again."""
+        self.release()
+        if self._judge is not None:
+            self._judge.stop()
+
+    def _n_replicas(self) -> int:
+        if self.settings.replicas != "all":
+            return self.settings.replicas
+        [*_, fit] = fits(needs(self.settings)[0], alive())
+        return max(fit.n, self.settings.min_replicas)
+
+
+@contextmanager
+def joined(config: RunConfig, directory: Path) -> Iterator[Cluster | None]:
+    """The recipe's cluster, looked at and found sufficient; None where it has none. Leaves nothing behind there."""
+    settings = config.cluster
+    if settings is None:
+        yield None
+        return
+    with connected(settings):
+        nodes = look(directory, settings.storage)
+        check_nodes(nodes, directory, settings.storage)
+        check_fits(settings, nodes)
+        cluster = Cluster(config, directory)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def tokenizer_of(path: str) -> str:
+    """Where a model's tokenizer lies: with a LoRA adapter only where it carries one, else with its base."""
+    where = Path(path)
+    if not (where / "adapter_config.json").exists() or (where / "tokenizer_config.json").exists():
+        return path
+    from rise.policies.vllm import adapter_base
+
+    return str(adapter_base(where) or where)

@@ -1,0 +1,96 @@
+"""How models reach the nodes: in the run directory where every node sees it, else through a storage that every node reaches."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rise.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model directory or hub name as one node may hand it to another."""
+
+    path: str
+    """Where the run has it; a hub name where that is no directory."""
+    hash: str
+    """Content hash of its weights (`rise.train.model.weights_hash`)."""
+    url: str | None = None
+    """Where it lies in the storage; None where nodes read `path` itself."""
+
+    def fetch(self) -> str:
+        """A path on this machine, copied from the storage the first time. Raises `DataError` where it is another model."""
+        if self.url is None:
+            return self.path
+        from rise.train.model import weights_hash
+
+        place = Path(tempfile.gettempdir()) / f"rise-models-{os.getuid()}" / self.hash
+        if not place.exists():
+            get_folder(self.url, place)
+        if weights_hash(place) != self.hash:
+            raise DataError(f"{self.url} holds weights {weights_hash(place)}, not {self.hash}: stale weights.")
+        return str(place)
+
+
+def publish(path: str | Path, storage: str | None) -> Model:
+    """A model for every node: as it is where the run directory is shared or `path` a hub name, else copied to the storage."""
+    from rise.train.model import weights_hash
+
+    own = weights_hash(path)
+    if storage is None or not Path(path).is_dir():
+        return Model(str(Path(path).absolute()) if Path(path).exists() else str(path), own)
+    url = f"{storage.rstrip('/')}/models/{own}"
+    put_folder(Path(path), url)
+    return Model(str(path), own, url)
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """(fsspec filesystem, path in it). Raises `ConfigError` for a protocol that is not known or not installed."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f'cluster.storage = "{url}": {error}') from error
+
+
+DONE = ".complete"
+"""Written last into a folder of the storage."""
+
+
+def put_folder(path: Path, url: str) -> None:
+    """Copy a folder there, unless it is there whole."""
+    files, there = filesystem(url)
+    if files.exists(f"{there}/{DONE}"):
+        return
+    files.makedirs(there, exist_ok=True)
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        target = f"{there}/{file.relative_to(path).as_posix()}"
+        files.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        files.put_file(str(file), target)
+    files.pipe_file(f"{there}/{DONE}", b"")
+
+
+def get_folder(url: str, path: Path) -> None:
+    """Copy a folder from there beside its name, then rename: several processes of a node may do it at once."""
+    files, there = filesystem(url)
+    if not files.exists(f"{there}/{DONE}"):
+        raise DataError(f"{url} is not there or not whole. Do all nodes reach the storage, with the same rights?")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    for found in files.find(there):
+        name = found.removeprefix(there.rstrip("/") + "/")
+        if name != DONE:
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            files.get_file(found, str(partial / name))
+    try:
+        os.rename(partial, path)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not path.exists():
+            raise

@@ -1,0 +1,207 @@
+"""Training on the cluster: Ray Train's `TorchTrainer` starts `rise.train.train` on every worker, and again after a loss.
+
+Unfinished training lies where `train.save_steps` puts it, in the run directory; whoever is started again continues from
+there, on as many workers as there are then. Where nodes do not see the run directory, Ray Train carries it to
+`cluster.storage` and back.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rise.cluster.needs import fits, needs
+from rise.cluster.nodes import alive
+from rise.cluster.process import Place
+from rise.cluster.storage import Model, get_folder, publish
+from rise.config import ClusterConfig, ModelConfig, TrainConfig
+from rise.dataset import Example
+from rise.errors import RiseError
+from rise.train import unfinished
+
+LOOK_EVERY_S = 0.2
+QUIET_S = 30.0
+"""Without a word for so long, a look whether there is room for the workers at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What every worker is to do."""
+
+    name: str
+    """The same whenever this training is continued, and no other's."""
+    examples: Sequence[Example]
+    start: Model
+    out: Path
+    config: TrainConfig
+    model: ModelConfig | None
+    seed: int
+    card: dict[str, Any] | None
+    work: Path
+    place: Place
+    storage: str | None
+    """Where models and unfinished training are handed over; None where nodes see the run directory."""
+
+
+def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
+    """Train, tell every log line, return the counts of `rise.train.train`. Raises what it raised."""
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.util.queue import Queue
+
+    queue = Queue(actor_options={"num_cpus": 0})
+    n: int | tuple[int, int] = settings.workers
+    if settings.min_workers is not None and settings.min_workers < settings.workers:
+        n = (settings.min_workers, settings.workers)
+    resources = {"CPU": settings.cpus_per_worker} | ({"GPU": settings.gpus_per_worker} if settings.gpus_per_worker else {})
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"asked": ray.put(asked), "queue": queue},
+        torch_config=TorchConfig(backend="nccl" if settings.gpus_per_worker else "gloo"),
+        scaling_config=ScalingConfig(num_workers=n, use_gpu=bool(settings.gpus_per_worker), resources_per_worker=resources),
+        run_config=RunConfig(
+            name=asked.name, storage_path=asked.storage or str(asked.work / "ray"),
+            failure_config=FailureConfig(max_failures=settings.restarts), checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )  # fmt: skip
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            failed.append(error)
+
+    # In a thread, or Ray Train would take Ctrl-C for itself and keep it: leaving the cluster ends everything at once.
+    thread = threading.Thread(target=run, name="ray-train", daemon=True)
+    thread.start()
+    try:
+        done = _listen(queue, thread, settings, on_log)
+    finally:
+        queue.shutdown(force=True)
+    if failed or not done:
+        raise RiseError(
+            f"training on the cluster failed: {_told(failed[0]) if failed else 'no worker ended it'}\nIt is continued from "
+            "its last checkpoint (train.save_steps) by the same command."
+        )
+    if asked.storage:
+        get_folder(done.pop("model"), asked.out)
+    shutil.rmtree(asked.work, ignore_errors=True)  # what Ray Train has noted there
+    return done
+
+
+def _listen(
+    queue: Any, thread: threading.Thread, settings: ClusterConfig, on_log: Callable[[dict[str, Any]], None] | None
+) -> dict[str, Any]:
+    """Hand on what the first rank says until the end. Raises an error that a worker has sent, or when there is no room."""
+    from ray.util.queue import Empty
+
+    facts: dict[str, Any] = {}
+    heard = looked = time.monotonic()
+    small_since: float | None = None
+    while True:
+        ended = not thread.is_alive()  # before the queue is looked at, or the last words would be missed
+        try:
+            event = queue.get(timeout=LOOK_EVERY_S)
+        except Empty:
+            if ended:
+                return facts
+            now = time.monotonic()
+            if now - heard > QUIET_S and now - looked > QUIET_S:
+                looked = now
+                [room] = fits(needs(settings)[1], alive())
+                if room.enough:
+                    small_since = None
+                elif small_since is None:
+                    small_since = now
+                    print(f"rise: training waits for nodes. {room.sentence()}", file=sys.stderr, flush=True)
+                elif now - small_since > settings.wait_s:
+                    raise RiseError(
+                        f"training waited cluster.wait_s = {settings.wait_s:g} s for nodes. {room.sentence()}. Run the same "
+                        "command when they are back: it continues from the last checkpoint."
+                    ) from None
+            continue
+        heard = time.monotonic()
+        if "error" in event:
+            raise event["error"]
+        if "log" in event and on_log:
+            on_log(event["log"])
+        facts = event.get("facts", facts)
+
+
+def _told(error: BaseException) -> str:
+    """The last lines, which name the worker's own error."""
+    return "\n".join([line for line in str(error).splitlines() if line.strip()][-12:])
+
+
+def _worker(given: dict[str, Any]) -> None:
+    """One rank."""
+    import ray
+
+    from rise.train import train
+
+    asked: Asked = ray.get(given["asked"])
+    context = ray.train.get_context()
+    rank = context.get_world_rank()
+    asked.place.settle(f"worker-{rank}")  # Ray Train has gone to a folder of its own
+    sys.stdout.write(f"worker {rank} of {context.get_world_size()}: {asked.name}, process {os.getpid()}\n")
+    sys.stdout.flush()  # Ray Train has a `print` of its own, which says it twice
+
+    def tell(event: dict[str, Any]) -> None:
+        if rank == 0:
+            given["queue"].put(event)
+
+    work, out = asked.work, asked.out
+    if asked.storage:
+        work = Path(tempfile.mkdtemp(prefix=f"rise-training-{rank}-"))
+        out = work.with_name(work.name + "-checkpoint")
+        _take_up(work)
+    try:
+        facts = train(
+            asked.examples, asked.start.fetch(), out, asked.config, model=asked.model, seed=asked.seed, card=asked.card,
+            work=work, on_log=lambda log: tell({"log": log}), on_save=_hand_over if asked.storage else None, elastic=True,
+        )  # fmt: skip
+        if asked.storage and rank == 0:
+            facts["model"] = publish(out, asked.storage).url
+    except RiseError as error:
+        # Trying again would not help: whoever started us ends the training on hearing of it.
+        given["queue"].put({"error": type(error)(str(error))})
+        raise
+    finally:
+        if asked.storage:
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(out, ignore_errors=True)
+    tell({"facts": facts | {"processes": context.get_world_size()}})
+
+
+def _hand_over(checkpoint: Path) -> None:
+    """Every rank reports a checkpoint, the first one carries it: with what it was made with, or nobody may continue it."""
+    import ray
+
+    kept = None
+    if ray.train.get_context().get_world_rank() == 0:
+        shutil.copyfile(checkpoint.parent / unfinished.SETTINGS, checkpoint / unfinished.SETTINGS)
+        kept = ray.train.Checkpoint.from_directory(str(checkpoint))
+    ray.train.report({"step": int(checkpoint.name.removeprefix(unfinished.CHECKPOINT))}, checkpoint=kept)
+
+
+def _take_up(work: Path) -> None:
+    """The last checkpoint that was reported, by this run or by one of its name that was killed."""
+    import ray
+
+    last = ray.train.get_checkpoint()
+    if last is None:
+        return
+    fetched = Path(last.to_directory(str(work / "fetched")))
+    step = unfinished.step_of(fetched)
+    shutil.move(fetched / unfinished.SETTINGS, work / unfinished.SETTINGS)
+    fetched.rename(work / f"{unfinished.CHECKPOINT}{step}")
