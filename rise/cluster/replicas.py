@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 1.0
 STOP_TIMEOUT_S = 60.0
+KEEP = {"RAY_kill_child_processes_on_worker_exit": "0"}
+"""An actor that Ray ends takes its children along with SIGKILL, the engine's keeper too; left alone, the keeper sees that its actor
+is gone and ends the engine with all that it has started (`rise/policies/keeper.py`)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +74,7 @@ class Replicas:
                 .options(
                     num_cpus=settings.cpus_per_replica, num_gpus=settings.gpus_per_replica, max_restarts=settings.restarts,
                     max_task_retries=0, max_concurrency=10_000,  # how many at once is decided where they are asked
+                    runtime_env={"env_vars": KEEP} if self.order.kind == "vllm" else None,
                     scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
                 )
                 .remote(number, self.order)
@@ -116,6 +120,7 @@ class Replicas:
 
     def greet(self, slot: Slot, hello: Hello) -> None:
         """A replica is ready. Raises `PolicyError` unless it holds the weights that the run handed out."""
+        slot.hello = hello
         if self.order.model.hash not in hello.name:
             raise PolicyError(
                 f"replica {slot.number} on {hello.host} has loaded {hello.name}, but the run's weights are "
@@ -130,7 +135,7 @@ class Replicas:
                 f"{self.reference.host} does with weights {self.order.model.hash}: log-probabilities differ by "
                 f"{slot.difference:.3f} nats a token. Stale weights in its memory, or a node that computes wrongly: look there."
             )
-        slot.hello, slot.up = hello, True
+        slot.up = True
         slot.n_starts += 1
 
     async def comes_back(self, slot: Slot) -> None:
@@ -180,7 +185,7 @@ class Replicas:
         from ray.exceptions import RayError
         from ray.util.placement_group import remove_placement_group
 
-        refs = [slot.actor.stop.remote() for slot in self.slots if slot.up]
+        refs = [slot.actor.stop.remote() for slot in self.slots if slot.hello is not None and not slot.dead]
         if refs:
             ray.wait(refs, num_returns=len(refs), timeout=STOP_TIMEOUT_S)
         for slot in self.slots:

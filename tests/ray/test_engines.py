@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+import ray
 from machines import ROOT
 from ray_helpers import kill, running, toys, wait_until
 
@@ -71,13 +72,17 @@ def test_engines_answer_on_every_node_and_stop_with_their_replicas(two_nodes, fa
         cluster.close()
 
 
-def test_a_replica_killed_takes_its_engine_along_and_comes_back_with_another(two_nodes, fake, slow_dir, tmp_path):
+@pytest.mark.parametrize("how", ["kill -9", "ray.kill"])
+def test_a_replica_killed_takes_its_engine_along_and_comes_back_with_another(how, two_nodes, fake, slow_dir, tmp_path):
     cluster = Cluster(fake(), tmp_path)
     try:
         policy = cluster.policy(f"vllm:{slow_dir}", chat_format=None)
         before = fake.pids()
         victim = cluster._replicas.slots[0]
-        kill(victim.hello.pid)
+        if how == "kill -9":
+            kill(victim.hello.pid)
+        else:
+            ray.kill(victim.actor, no_restart=False)
         wait_until(lambda: len([pid for pid in before if running(pid)]) == 2, "an end of its engine")
         assert all(reply.ids for reply in ask(policy))
         policy = cluster.policy(f"vllm:{slow_dir}", chat_format=None)
