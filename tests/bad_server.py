@@ -84,8 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
             own = self.server.text
             nonsense = {"garbage": "<html>", "empty": json.dumps({"choices": []}), "list": "[1]"}
             nonsense |= {"null": completion(None), "null cut": completion(None, "length")}
+            self.server.n_answered += act not in ("garbage", "empty", "list")  # before whoever asked knows
             self.say(nonsense.get(act) or completion(own, "length" if act == "cut" else "stop"))
-            self.server.n_answered += act not in ("garbage", "empty", "list")
 
     def say(self, text: str, status: int = 200, headers: dict[str, str] | None = None) -> None:
         payload = text.encode()

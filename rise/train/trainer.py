@@ -197,7 +197,7 @@ def run_training(
         )  # fmt: skip
     # One line for attention of variable length: in a batch of several it takes no notice of position ids.
     flat, head = bool(attention and attention.startswith("flash")), Head(net)
-    tolerance = 1e-4 if dtype == "float32" and not (arguments.bf16 or arguments.fp16) else 2e-2
+    half = dtype != "float32" or arguments.bf16 or arguments.fp16
     trainer = WeightedTrainer(
         model=net,
         args=arguments,
@@ -207,7 +207,7 @@ def run_training(
         optimizers=(optimizer, None),
         head=head,
         on_save=on_save,
-        check=lambda wrapped: check_exact(wrapped, head, rows, plan, pad_id, flat=flat, tolerance=tolerance),
+        check=lambda wrapped: check_exact(wrapped, head, rows, plan, pad_id, flat=flat, half=half),
     )
     trainer.remove_callback(PrinterCallback)
     with _memory(config):
