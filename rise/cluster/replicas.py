@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 1.0
 STOP_TIMEOUT_S = 60.0
 KEEP = {"RAY_kill_child_processes_on_worker_exit": "0"}
-"""An actor that Ray ends takes its children along with SIGKILL, the engine's keeper too; left alone, the keeper sees that its
+"""An actor that Ray ends takes its children along with SIGKILL, the engine's keeper too. Left alone, the keeper sees that its
 actor is gone and ends the engine with all that it has started (`rise/policies/keeper.py`)."""
 
 
