@@ -48,6 +48,14 @@ def test_the_scales_named_by_a_recipes_first_lines_and_by_make_run_exist():
     assert default in scales(RECIPES[0].parent / "nano.toml"), f"make run asks for --scale {default}"
 
 
+@pytest.mark.parametrize("path", [path for path in RECIPES if "[model.nano]" in path.read_text()], ids=lambda path: path.stem)
+def test_there_are_as_many_problems_as_each_scale_asks_for(path):
+    for scale in scales(path):
+        words = ["--scale", scale] if scale else []
+        result = CliRunner().invoke(app, ["run", str(path), *words, "--dry-run"])
+        assert result.exit_code == 0, f"--scale {scale}: {result.output}"
+
+
 def why_not(config):
     """Why a recipe with a pretrained model does not run here; empty if it does."""
     if not Path(config.model.path).exists():

@@ -245,8 +245,8 @@ def _index(rng: random.Random) -> int:
 
 
 def _examples(rng: random.Random, level: int) -> Spec:
-    a, b, c = rng.randint(2, 9), rng.randint(1, 20), rng.randint(1, 5)
-    n = rng.randint(2, 9)
+    a, b, c = rng.randint(2, 12), rng.randint(1, 40), rng.randint(1, 5)  # 1,210 different questions of level 2
+    n = rng.randint(2, 12)
     forms: dict[int, tuple[str, str, Callable[[int], int]]] = {
         1: ("n + a or n * a with a whole number a", *rng.choice(_one_unknown(b, a))),
         2: ("a * n + b with whole numbers a and b", f"{a} * n + {b}", lambda n: a * n + b),
