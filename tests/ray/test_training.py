@@ -132,7 +132,9 @@ def test_a_worker_killed_is_started_again_and_training_continues_from_its_last_c
     close_to(alone, one.stage / "checkpoint")
 
 
-def test_elastic_training_goes_on_with_the_node_that_is_left(two_nodes, model, examples, alone, tmp_path):
+def test_elastic_training_goes_on_with_the_node_that_is_left(two_nodes, model, examples, alone, tmp_path, monkeypatch):
+    # Where the loss is not noticed at once, Ray Train first waits so long for two workers again.
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "120")
     one = Training(tmp_path, model, examples, min_workers=1)
     lost = []
 
