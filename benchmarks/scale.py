@@ -50,8 +50,8 @@ GIVEN = {
     "recompute": Given(4 / 3, "", "activation checkpointing repeats the forward pass", "recipe", "`train.arguments.gradient_checkpointing`"),
     "start": Given(180, "s", "an engine's start: loading, compiling, the probe", "assumed", "local disks, a warm compile cache"),
     "train_start": Given(120, "s", "a training's start and its last save", "assumed", "the storage"),
-    "orchestrator": Given(4_741, "turns/s", "the driver without Ray: judging and ledger, a processor second", "measured", "`benchmarks/orchestrator.py`, docs/performance.md"),
-    "ray_call": Given(1.0, "ms", "of the driver's processor that Ray adds to a reply", "assumed", "`driver_ms` of `benchmarks/ray_scale.py`"),
+    "orchestrator": Given(10_984, "turns/s", "the driver without Ray: judging and ledger, a processor second", "measured", "`benchmarks/orchestrator.py`, docs/performance.md"),
+    "ray_call": Given(1.4, "ms", "of the driver's processor that Ray adds to a reply", "measured", "`driver_ms` of `benchmarks/ray_scale.py`"),
     "price": Given(3.0, "", "of a currency, a GPU and hour", "assumed", "your contract"),
 }  # fmt: skip
 
