@@ -5,7 +5,7 @@
 One process does what `rise serve vllm:MODEL` does, and writes down every turn's token ids. Through it, `--clients` clients ask
 `--problems` word problems of `--turns` turns each. Directly, as many clients send the engine the very requests of the last pass,
 turn after turn: the same prompts, seeds and limits. Where the same seeds draw the same replies (`tokens` says so) both sides
-have the same to do. (Forcing lengths by min_tokens = max_tokens, as rollout.py does, made direct asking slower by a tenth on a
+have the same to do. (Forcing lengths by min_tokens = max_tokens, as rollout.py does, made direct asking seemingly slower on a
 CPU: the engine then masks the ends of a reply at every token.)
 
 Both sides on the same prefix cache: one pass before all others is not counted, the seeds are the same in every pass, and what the
