@@ -1,13 +1,15 @@
-"""Whether the viewer stays quick with many trajectories: `python benchmarks/view.py` (chromium and playwright must be there).
+"""Whether the viewer stays quick with many trajectories: `python benchmarks/view.py` (Chromium and playwright must be there).
 
-Writes a run with N synthetic trajectories, starts `rise view` on it, and measures in a headless browser what a person waits for.
-Times are of one run on one machine, from a cold server; frames are those of scrolling the list from end to end. Beside them stand
-the frames of the same page while nothing happens, and the script's own part of a frame: the rest is drawing, without a GPU.
+Writes a run with N synthetic trajectories, starts `rise view` on it, measures in a headless browser what a person waits for,
+and prints JSON. Times are of one run on one machine, from a cold server; frames are those of scrolling the list from end to end.
+Beside them stand the frames of the same page while nothing happens, and the script's own part of a frame: the rest is drawing,
+without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import re
@@ -20,25 +22,10 @@ from pathlib import Path
 
 from rise.jsonl import dumps, write_whole
 
-WORDS = [
-    "so",
-    "the",
-    "number",
-    "of",
-    "crates",
-    "is",
-    "then",
-    "we",
-    "add",
-    "what",
-    "was",
-    "left",
-    "and",
-    "divide",
-    "by",
-    "lorries",
-    "gives",
-]
+WORDS = (
+    *("so", "the", "number", "of", "crates", "is", "then", "we", "add"),
+    *("what", "was", "left", "and", "divide", "by", "lorries", "gives"),
+)
 
 SCROLL = """async ([seconds, moving]) => {
   const list = document.querySelector(".list"), frames = [], script = [];
@@ -156,23 +143,24 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         size = write(Path(folder) / "many", given.n, given.chars)
-        print(
-            f"{given.n:,} trajectories, {size / 1e6:.0f} MB; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
-            flush=True,
-        )
+        found: dict[str, object] = {
+            "trajectories": given.n,
+            "file, MB": round(size / 1e6),
+            "load before": round(os.getloadavg()[0], 1),
+        }
         command = [sys.executable, "-m", "rise.cli.main", "view", f"{folder}/many", "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
                 assert server.stdout
                 address = re.search(r"http://\S+", server.stdout.readline())
                 assert address
-                for name, value in measure(address[0], given.n, given.chromium).items():
-                    print(f"{name}: {value}", flush=True)
+                found |= measure(address[0], given.n, given.chromium)
                 status = Path(f"/proc/{server.pid}/status")
                 if status.exists():
-                    print(f"server memory, MB: {_rss(status)}")
+                    found["server memory, MB"] = _rss(status)
             finally:
                 server.terminate()
+    print(json.dumps(found | {"cores": os.cpu_count()}, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":
