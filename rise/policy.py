@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
@@ -74,6 +75,24 @@ class Policy(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+Waiting = tuple[Request, asyncio.Future[list[Reply]]]
+"""A request that is answered together with others, and what whoever asked it waits for."""
+
+
+async def answer(batch: Sequence[Waiting], replies: Awaitable[Sequence[list[Reply]]]) -> None:
+    """Give everybody in the batch their replies when they are there, or the error that came instead; pass over who went away."""
+    try:
+        found = await replies
+    except BaseException as error:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error)
+    else:
+        for (_, future), result in zip(batch, found, strict=True):
+            if not future.done():
+                future.set_result(result)
 
 
 def stream_seed(*parts: object) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rise.cluster.replicas import Replicas, Slot, as_ours, reason_of
 from rise.errors import PolicyError
-from rise.policy import GROUP, Reply, Request
+from rise.policy import GROUP, Reply, Request, Waiting, answer
 from rise.render import Renderer
 
 
@@ -22,7 +22,7 @@ class _Batch:
     """A fixed group of problems under `deterministic`: generated for when every one of them waits, as in one process."""
 
     n_in_flight: int = 0
-    waiting: list[tuple[Request, asyncio.Future[list[Reply]]]] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
 
 
 class ClusterPolicy:
@@ -92,21 +92,10 @@ class ClusterPolicy:
         if not batch.waiting or len(batch.waiting) < batch.n_in_flight:
             return
         served, batch.waiting = batch.waiting, []
-        task = asyncio.get_running_loop().create_task(self._serve(served, f"group {GROUP.get()}"))
+        asked = self._ask([request for request, _ in served], f"group {GROUP.get()}")
+        task = asyncio.get_running_loop().create_task(answer(served, asked))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
-
-    async def _serve(self, batch: list[tuple[Request, asyncio.Future[list[Reply]]]], group: str) -> None:
-        try:
-            replies = await self._ask([request for request, _ in batch], group)
-        except BaseException as error:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-        else:
-            for (_, future), result in zip(batch, replies, strict=True):
-                if not future.done():
-                    future.set_result(result)
 
     async def _ask(self, requests: Sequence[Request], home: str) -> list[list[Reply]]:
         def send(actor: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rise.errors import PolicyError
-from rise.policy import Reply, Request, Sampling
+from rise.policy import Reply, Request, Sampling, Waiting, answer
 from rise.render import Renderer
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class LocalPolicy:
         # One set for sampling and for rendering: a reply ends in training where it ends here.
         renderer.add_ends(model.generation_config)
         self.eos_ids = sorted(renderer.eos_ids)
-        self._waiting: list[tuple[Request, asyncio.Future[list[Reply]]]] = []
+        self._waiting: list[Waiting] = []
         self._in_flight = 0
         self._busy = False
         self._task: asyncio.Task[None] | None = None
@@ -188,18 +188,10 @@ class LocalPolicy:
         batch, self._waiting = self._waiting, []
         self._task = asyncio.get_running_loop().create_task(self._serve(batch))
 
-    async def _serve(self, batch: list[tuple[Request, asyncio.Future[list[Reply]]]]) -> None:
+    async def _serve(self, batch: list[Waiting]) -> None:
+        gone = [future.done for _, future in batch]  # cancelled: whoever asked went away
         try:
-            gone = [future.done for _, future in batch]  # cancelled: whoever asked went away
-            replies = await asyncio.to_thread(self.generate, [request for request, _ in batch], gone)
-        except BaseException as error:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-        else:
-            for (_, future), result in zip(batch, replies, strict=True):
-                if not future.done():
-                    future.set_result(result)
+            await answer(batch, asyncio.to_thread(self.generate, [request for request, _ in batch], gone))
         finally:
             self._busy = False
             self._serve_if_ready()
