@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 
 import pytest
 from ray_helpers import kill, running, toys, until
@@ -124,8 +126,10 @@ def test_a_node_lost_in_collection_is_made_good_by_the_others_and_by_a_new_one(t
     async def unplug(collecting):
         await in_the_middle(collecting)
         lost = collecting.slots[0]
+        os.kill(lost.hello.pid, signal.SIGSTOP)  # what it has under way stays so
         node = next(n for n in two_nodes.worker_nodes if n.node_id == lost.hello.node)
         two_nodes.remove_node(node, allow_graceful=False)
+        kill(lost.hello.pid)
         await until(lambda: not lost.up, "notice of the loss")
         n = len(collecting.ledger)
         await until(lambda: len(collecting.ledger) >= min(n + 2, N_PROBLEMS * N_TURNS), "replies of the other")
