@@ -34,7 +34,7 @@ test-clients: .venv/.test
 	OMP_NUM_THREADS=1 RISE_TEST_CLIENTS=1 $(BIN)/pytest -rs --timeout 900 tests/clients
 
 test-ray: .venv/.ray
-	OMP_NUM_THREADS=1 RISE_TEST_RAY=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 900 --durations 0 tests/ray
+	OMP_NUM_THREADS=1 RISE_TEST_RAY=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 900 --reruns 1 --durations 10 tests/ray
 
 venv: .venv/.train
 

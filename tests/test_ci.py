@@ -37,18 +37,24 @@ def test_closing_lines_of_all_suites_are_added_up_in_the_last_line(ci):
     code, said = ci(
         test=("....\n1,204 lines\n4 passed, 2 warnings in 10.50s\n", 0),
         test_clients=("3 passed, 1 skipped in 70.00s (0:01:10)\n", 0),
+        test_ray=("32 passed, 1 rerun in 900.00s (0:15:00)\n", 0),
     )
-    assert (code, said[-1]) == (0, "7 passed, 1 skipped in 80.50s")
-    assert said[-3:-1] == ["test: 4 passed, 2 warnings in 10.50s", "test-clients: 3 passed, 1 skipped in 70.00s (0:01:10)"]
+    assert (code, said[-1]) == (0, "39 passed, 1 skipped in 980.50s")
+    assert said[-4:-1] == [
+        "test: 4 passed, 2 warnings in 10.50s",
+        "test-clients: 3 passed, 1 skipped in 70.00s (0:01:10)",
+        "test-ray: 32 passed, 1 rerun in 900.00s (0:15:00)",
+    ]
 
 
-def test_either_suite_failing_fails_it_and_both_are_run(ci):
+@pytest.mark.parametrize("bad", ["test", "test_clients", "test_ray"])
+def test_any_suite_failing_fails_it_and_all_are_run(ci, bad):
     passed, failed = ("4 passed in 1.00s\n", 0), ("1 failed, 2 passed in 2.00s\n", 2)
-    for suites in ({"test": failed, "test_clients": passed}, {"test": passed, "test_clients": failed}):
-        code, said = ci(**suites)
-        assert (code, said[-1]) == (1, "1 failed, 6 passed in 3.00s")
+    code, said = ci(**{"test": passed, "test_clients": passed, "test_ray": passed, bad: failed})
+    assert (code, said[-1]) == (1, "1 failed, 10 passed in 4.00s")
 
 
 def test_what_fails_before_pytest_counts_as_an_error(ci):
-    code, said = ci(test=("rise/keep.py:1:1: F401 unused\n", 2), test_clients=("3 passed in 1.00s\n", 0))
-    assert (code, said[-1]) == (1, "3 passed, 1 error in 1.00s")
+    passed = ("3 passed in 1.00s\n", 0)
+    code, said = ci(test=("rise/keep.py:1:1: F401 unused\n", 2), test_clients=passed, test_ray=passed)
+    assert (code, said[-1]) == (1, "6 passed, 1 error in 2.00s")

@@ -40,7 +40,7 @@ class PythonFunctions(GeneratedTask):
     list        Write f(xs) for a list xs of whole numbers: keep the even ones, multiply each by 3, and return the sum.
     text        Write f(s) for a text s: reverse it, drop every "e", and return its length.
     recurrence  Write f(n) for n = 0, 1, 2, …, where f(0) = 2, f(1) = 3 and f(n) = f(n-1) + 2 * f(n-2).
-    examples    Write f(n) = a * n + b with whole numbers a and b. f(4) = 11.
+    examples    Write f(n) = n + a or a - n with a whole number a. f(13) = 221.
 
     `examples` says too little on purpose: only a failing test tells the rest, so what feedback is worth shows there.
     """
@@ -245,26 +245,23 @@ def _index(rng: random.Random) -> int:
 
 
 def _examples(rng: random.Random, level: int) -> Spec:
-    a, b, c = rng.randint(2, 12), rng.randint(1, 40), rng.randint(1, 5)  # 1,210 different questions of level 2
-    n = rng.randint(2, 12)
-    forms: dict[int, tuple[str, str, Callable[[int], int]]] = {
-        1: ("n + a or n * a with a whole number a", *rng.choice(_one_unknown(b, a))),
-        2: ("a * n + b with whole numbers a and b", f"{a} * n + {b}", lambda n: a * n + b),
-        3: (
-            "a * n * n + b * n + c with whole numbers a, b and c",
-            f"{a} * n * n + {c} * n + {b}",
-            lambda n: a * n * n + c * n + b,
-        ),
-    }
-    form, code, run = forms[level]
-    shown = range(n, n + max(1, level - 1))
+    if level == 1:
+        n, value = rng.randint(2, 50), rng.randint(51, 250)  # 9,800 questions, and each has two answers
+        form, shown = "n + a or a - n with a whole number a", range(n, n + 1)
+        a = rng.choice([value - n, value + n])
+        plus = a < value
+        code, run = (f"n + {a}", lambda n: n + a) if plus else (f"{a} - n", lambda n: a - n)
+    else:
+        a, b, c, n = rng.randint(2, 12), rng.randint(1, 40), rng.randint(1, 5), rng.randint(2, 12)  # 1,210 questions of level 2
+        if level == 2:
+            form, shown = "a * n + b with whole numbers a and b", range(n, n + 1)
+            code, run = f"{a} * n + {b}", lambda n: a * n + b
+        else:
+            form, shown = "a * n * n + b * n + c with whole numbers a, b and c", range(n, n + 2)
+            code, run = f"{a} * n * n + {c} * n + {b}", lambda n: a * n * n + c * n + b
     question = f"Write f(n) = {form}. " + ", ".join(f"f({x}) = {run(x)}" for x in shown) + "."
     # The shown ones first, then their neighbour: the test that fails is then next to what is known.
     return Spec(question, "n", [f"return {code}"], run, lambda r: r.randint(0, 20), (*shown, shown[-1] + 1))
-
-
-def _one_unknown(plus: int, times: int) -> list[tuple[str, Callable[[int], int]]]:
-    return [(f"n + {plus}", lambda n: n + plus), (f"n * {times}", lambda n: n * times)]
 
 
 _DRAW: dict[str, Callable[[random.Random, int], Spec]] = {

@@ -132,7 +132,8 @@ class _Tell(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if self.tell and logs and "loss" in logs and state.is_world_process_zero:
-            self.tell({"step": state.global_step, "steps": state.max_steps, **logs})
+            own = {name: value for name, value in logs.items() if name != "epoch"}  # theirs is all of ours, as one
+            self.tell({"step": state.global_step, "steps": state.max_steps, **own})
 
 
 def run_training(

@@ -1,6 +1,7 @@
 """Opt-in: `make test-ray`. Real Ray on loopback: nodes of one processor each, killed as bad luck would."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +18,24 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 # And takes a process for lost that has not come up in a minute, which it starts again and again then.
 os.environ.setdefault("RAY_worker_register_timeout_seconds", "900")
 os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "900")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ray_starts_here():
+    """Continuous integration asks first whether Ray can work on its machine at all, and skips where it cannot."""
+    if not os.environ.get("RISE_RAY_OR_SKIP"):
+        return
+    code = "import ray; ray.init(address='local', include_dashboard=False); ray.get(ray.remote(lambda: 1).remote())"
+    for _ in range(2):
+        try:
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            why = "nothing happened for five minutes"
+            continue
+        if done.returncode == 0:
+            return
+        why = done.stderr.strip().splitlines()[-1]
+    pytest.skip(f"Ray does not start on this machine: {why}")
 
 
 @pytest.fixture(scope="module")
