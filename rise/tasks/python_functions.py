@@ -40,7 +40,7 @@ class PythonFunctions(GeneratedTask):
     list        Write f(xs) for a list xs of whole numbers: keep the even ones, multiply each by 3, and return the sum.
     text        Write f(s) for a text s: reverse it, drop every "e", and return its length.
     recurrence  Write f(n) for n = 0, 1, 2, …, where f(0) = 2, f(1) = 3 and f(n) = f(n-1) + 2 * f(n-2).
-    examples    Write f(n) = n + a or a - n with a whole number a. f(13) = 221.
+    examples    Write f(xs): the first, last, largest or smallest of xs. f([4, 7, 2, 9]) = 9.
 
     `examples` says too little on purpose: only a failing test tells the rest, so what feedback is worth shows there.
     """
@@ -246,22 +246,41 @@ def _index(rng: random.Random) -> int:
 
 def _examples(rng: random.Random, level: int) -> Spec:
     if level == 1:
-        n, value = rng.randint(2, 50), rng.randint(51, 250)  # 9,800 questions, and each has two answers
-        form, shown = "n + a or a - n with a whole number a", range(n, n + 1)
-        a = rng.choice([value - n, value + n])
-        plus = a < value
-        code, run = (f"n + {a}", lambda n: n + a) if plus else (f"{a} - n", lambda n: a - n)
-    else:
-        a, b, c, n = rng.randint(2, 12), rng.randint(1, 40), rng.randint(1, 5), rng.randint(2, 12)  # 1,210 questions of level 2
-        if level == 2:
-            form, shown = "a * n + b with whole numbers a and b", range(n, n + 1)
-            code, run = f"{a} * n + {b}", lambda n: a * n + b
-        else:
-            form, shown = "a * n * n + b * n + c with whole numbers a, b and c", range(n, n + 2)
-            code, run = f"{a} * n * n + {c} * n + {b}", lambda n: a * n * n + c * n + b
+        return _one_of_four(rng)
+    a, b, c, n = rng.randint(2, 12), rng.randint(1, 40), rng.randint(1, 5), rng.randint(2, 12)  # 1,210 questions of level 2
+    forms: dict[int, tuple[str, str, Callable[[int], int]]] = {
+        2: ("a * n + b with whole numbers a and b", f"{a} * n + {b}", lambda n: a * n + b),
+        3: (
+            "a * n * n + b * n + c with whole numbers a, b and c",
+            f"{a} * n * n + {c} * n + {b}",
+            lambda n: a * n * n + c * n + b,
+        ),
+    }
+    form, code, run = forms[level]
+    shown = range(n, n + level - 1)
     question = f"Write f(n) = {form}. " + ", ".join(f"f({x}) = {run(x)}" for x in shown) + "."
     # The shown ones first, then their neighbour: the test that fails is then next to what is known.
     return Spec(question, "n", [f"return {code}"], run, lambda r: r.randint(0, 20), (*shown, shown[-1] + 1))
+
+
+def _one_of_four(rng: random.Random) -> Spec:
+    """What is shown fits two of the four: an end of the list that is its largest or smallest too."""
+    rest = rng.sample(range(10), 4)
+    extreme = rng.choice([max, min])
+    rest.remove(value := extreme(rest))
+    in_front = rng.random() < 0.5
+    shown = [value, *rest] if in_front else [*rest, value]
+    fitting: list[tuple[str, Callable[[list[int]], int]]] = [
+        ("xs[0]", lambda xs: xs[0]) if in_front else ("xs[-1]", lambda xs: xs[-1]),
+        ("max(xs)", max) if extreme is max else ("min(xs)", min),
+    ]
+    code, run = rng.choice(fitting)
+    # Then one of which each of the four is another number.
+    low, left, right, high = sorted(rng.sample(range(10), 4))
+    telling = [*rng.sample([left, right], 2)]
+    telling[1:1] = rng.sample([low, high], 2)
+    question = f"Write f(xs): the first, last, largest or smallest of xs. f({shown}) = {value}."
+    return Spec(question, "xs", [f"return {code}"], run, lambda r: r.sample(range(10), r.randint(3, 5)), (shown, telling))
 
 
 _DRAW: dict[str, Callable[[random.Random, int], Spec]] = {
