@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from verdicts import RIGHT, TIMED_OUT, UNPARSABLE, WRONG, box, verdict
 
 from rise.errors import ConfigError, DataError
 from rise.judges import math as judging
@@ -14,18 +15,6 @@ from rise.judges.math import MathJudge, too_big
 from rise.task import Problem
 from rise.tasks import make_task
 from rise.tasks.sources import data_directory
-from rise.trajectory import Verdict
-
-RIGHT, WRONG, UNPARSABLE, TIMED_OUT = Verdict.RIGHT, Verdict.WRONG, Verdict.UNPARSABLE, Verdict.TIMED_OUT
-JUDGE = MathJudge()
-
-
-def verdict(gold, reply, judge=JUDGE):
-    return judge.judge(Problem("id", "?", gold), reply).verdict
-
-
-def box(answer):
-    return f"Step 1 … so \\boxed{{{answer}}}."
 
 
 @pytest.mark.parametrize(

@@ -12,23 +12,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from verdicts import RIGHT, TIMED_OUT, WRONG, box, verdict
 
 from rise.judges import math as judging
 from rise.judges import processes
 from rise.judges.math import MathJudge, close_workers
-from rise.task import Problem
-from rise.trajectory import Verdict
-
-RIGHT, WRONG, UNPARSABLE, TIMED_OUT = Verdict.RIGHT, Verdict.WRONG, Verdict.UNPARSABLE, Verdict.TIMED_OUT
-JUDGE = MathJudge()
-
-
-def verdict(gold, reply, judge=JUDGE):
-    return judge.judge(Problem("id", "?", gold), reply).verdict
-
-
-def box(answer):
-    return f"Step 1 … so \\boxed{{{answer}}}."
 
 
 def _limit_s():

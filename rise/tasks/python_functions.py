@@ -277,7 +277,7 @@ def _one_of_four(rng: random.Random) -> Spec:
     code, run = rng.choice(fitting)
     # Then one of which each of the four is another number.
     low, left, right, high = sorted(rng.sample(range(10), 4))
-    telling = [*rng.sample([left, right], 2)]
+    telling = rng.sample([left, right], 2)
     telling[1:1] = rng.sample([low, high], 2)
     question = f"Write f(xs): the first, last, largest or smallest of xs. f({shown}) = {value}."
     return Spec(question, "xs", [f"return {code}"], run, lambda r: r.sample(range(10), r.randint(3, 5)), (shown, telling))

@@ -34,7 +34,7 @@ def ray_starts_here():
             continue
         if done.returncode == 0:
             return
-        why = done.stderr.strip().splitlines()[-1]
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     pytest.skip(f"Ray does not start on this machine: {why}")
 
 
