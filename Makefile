@@ -41,8 +41,8 @@ venv: .venv/.train
 # The oldest transformers that training supports, in an environment of its own: the tests of training alone.
 OLDEST := transformers==5.17.0
 test-oldest: .venv-oldest/.done
-	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest tests/test_trainer.py tests/test_loss.py tests/test_rows.py tests/test_head.py \
-	  tests/test_options.py tests/test_adapters.py tests/test_masters.py tests/test_resume.py tests/test_ranks.py
+	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest tests/training/test_trainer.py tests/training/test_loss.py tests/training/test_rows.py tests/training/test_chunked_loss.py \
+	  tests/training/test_arguments.py tests/training/test_adapters.py tests/training/test_master_weights.py tests/training/test_resume.py tests/training/test_ranks.py
 
 .venv-oldest/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-oldest
@@ -57,7 +57,7 @@ venv-vllm:
 	$(PYTHON) recipes/vllm_env.py .venv-vllm
 
 test-engines: .venv/.test models/smollm2
-	RISE_ENGINES=1 $(BIN)/pytest -p no:cacheprovider -v tests/test_engines.py
+	RISE_ENGINES=1 $(BIN)/pytest -p no:cacheprovider -v tests/policies/test_engines.py
 
 # A stamp per set of extras: installing again is skipped until what it depends on changes.
 .venv/.train: pyproject.toml constraints.txt | .venv/bin/python

@@ -19,12 +19,12 @@ import re
 import time
 from collections.abc import Callable
 
-from rise.answers import extract, number
 from rise.errors import DataError
 from rise.judge import Judge
-from rise.judges.functions import FunctionJudge
+from rise.judges.answers import extract, number
 from rise.judges.math import MathJudge, close_workers
-from rise.judges.worker import load_math_verify
+from rise.judges.math_worker import load_math_verify
+from rise.judges.python_functions import FunctionJudge
 from rise.task import Problem
 from rise.tasks import make_task
 from rise.trajectory import Verdict

@@ -13,9 +13,9 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from rise.iterate import run
-from rise.recipe import load_recipe
-from rise.run_dir import RunDir
+from rise.method.iterate import run
+from rise.recipe.toml import load_recipe
+from rise.runs.directory import RunDir
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "nano.toml"
 

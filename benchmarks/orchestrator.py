@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rise.judges.math import MathJudge
-from rise.ledger import Ledger
+from rise.play.ledger import Ledger
+from rise.play.player import Player, rollout
+from rise.play.prompt import Prompt
 from rise.policy import Reply, Request, Sampling
-from rise.prompt import Prompt
-from rise.rollout import Player, rollout
 from rise.task import Problem
 from rise.trajectory import Trajectory
 

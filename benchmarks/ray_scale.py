@@ -27,14 +27,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rise.config import NanoConfig, RunConfig
-from rise.ledger import Ledger
-from rise.plan import make_prompt
+from rise.play.ledger import Ledger
+from rise.play.player import rollout
+from rise.play.prompt import make_prompt
 from rise.policies.local import LocalPolicy
 from rise.policy import Policy
-from rise.recipe import build_config
-from rise.rollout import rollout
-from rise.stage import make_player
+from rise.recipe.config import NanoConfig, RunConfig
+from rise.recipe.toml import build_config
+from rise.runs.bench import make_player
 from rise.tasks import make_task
 
 ALPHABET = "0123456789+*=\n#? "
@@ -43,12 +43,15 @@ ALPHABET = "0123456789+*=\n#? "
 def recipe(args: argparse.Namespace, replicas: int) -> RunConfig:
     return build_config(
         {
-            "threads": 1, "batch_size": args.batch, "sampling": {"max_new_tokens": args.tokens},
+            "threads": 1,
+            "batch_size": args.batch,
+            "sampling": {"max_new_tokens": args.tokens},
             "task": {"name": "arithmetic", "settings": {"kinds": {"product": 1}, "product_digits": [3, 2]}},
-            "model": {"nano": {"hidden": args.hidden}}, "state": {"feedback": "neutral", "feedback_text": "?", "window": 1},
+            "model": {"nano": {"hidden": args.hidden}},
+            "state": {"feedback": "neutral", "feedback_text": "?", "window": 1},
             "cluster": {"replicas": replicas, "min_replicas": replicas},
         }
-    )  # fmt: skip
+    )
 
 
 def play(config: RunConfig, policy: Policy, n_problems: int, directory: str, purpose: str) -> dict[str, float]:
@@ -69,9 +72,11 @@ def play(config: RunConfig, policy: Policy, n_problems: int, directory: str, pur
         seconds, used = time.perf_counter() - began, time.process_time() - processor
     usage = player.usage
     return {
-        "seconds": seconds, "tokens_per_s": usage.n_reply_tokens / seconds, "n_replies": usage.n_replies,
+        "seconds": seconds,
+        "tokens_per_s": usage.n_reply_tokens / seconds,
+        "n_replies": usage.n_replies,
         "driver_ms": 1000 * used / usage.n_replies,
-    }  # fmt: skip
+    }
 
 
 @contextmanager
@@ -139,7 +144,7 @@ def main() -> None:
     import ray
     from ray.cluster_utils import Cluster as Nodes
 
-    from rise.train.nano import make_nano
+    from rise.training.nano import make_nano
 
     with tempfile.TemporaryDirectory() as directory:
         model = str(Path(directory) / "model")
@@ -169,10 +174,15 @@ def main() -> None:
     }
     speed = {name: found["tokens_per_s"] for name, found in middle.items()}
     out = {
-        "two_over_one": round(speed["two"] / speed["one"], 3), "one_over_plain": round(speed["one"] / speed["plain"], 3),
-        "share_in_model": middle["plain"]["share_in_model"], "driver_ms": middle["two"]["driver_ms"], **middle,
-        "settings": vars(args), "cores": os.cpu_count(), "load": os.getloadavg()[0],
-    }  # fmt: skip
+        "two_over_one": round(speed["two"] / speed["one"], 3),
+        "one_over_plain": round(speed["one"] / speed["plain"], 3),
+        "share_in_model": middle["plain"]["share_in_model"],
+        "driver_ms": middle["two"]["driver_ms"],
+        **middle,
+        "settings": vars(args),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
     print(json.dumps(out, indent=1))
 
 

@@ -35,15 +35,15 @@ from typing import Any
 import httpx
 
 from rise.cli.evaluate import build_state, read_card
-from rise.config import EngineConfig
-from rise.ledger import Ledger
+from rise.play.ledger import Ledger
+from rise.play.player import Player, play_out, rollout
+from rise.play.prompt import Prompt
 from rise.policies import stop_engines
-from rise.policies.keeper import descendants
 from rise.policies.local import LocalPolicy
+from rise.policies.reaper import descendants
 from rise.policies.vllm import VllmPolicy
 from rise.policy import Policy, Request, Sampling
-from rise.prompt import Prompt
-from rise.rollout import Player, play_out, rollout
+from rise.recipe.config import EngineConfig
 from rise.task import Problem
 from rise.tasks import make_task
 from rise.trajectory import Trajectory, Turn
@@ -137,10 +137,15 @@ class Bench:
                 padded = tokenizer.pad({"input_ids": [list(ids) for ids in prompts]}, return_tensors="pt").to(model.device)
                 with torch.inference_mode():
                     out = model.generate(
-                        **padded, do_sample=True, temperature=self.sampling.temperature, top_k=0, top_p=1.0,
-                        max_new_tokens=self.sampling.max_new_tokens, eos_token_id=policy.eos_ids,
+                        **padded,
+                        do_sample=True,
+                        temperature=self.sampling.temperature,
+                        top_k=0,
+                        top_p=1.0,
+                        max_new_tokens=self.sampling.max_new_tokens,
+                        eos_token_id=policy.eos_ids,
                         pad_token_id=tokenizer.pad_token_id,
-                    )  # fmt: skip
+                    )
                 for problem, row in zip(some, out[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
                     end = next((i for i, token in enumerate(row) if token in policy.eos_ids), len(row) - 1)
                     n_tokens += end + 1
@@ -201,10 +206,15 @@ class Bench:
         async def one(client: httpx.AsyncClient, trajectory: Trajectory) -> None:
             for turn in trajectory.turns:
                 body = {
-                    "model": name, "prompt": list(turn.prompt_ids or ()), "max_tokens": self.sampling.max_new_tokens,
-                    "temperature": self.sampling.temperature, "top_p": 1.0, "seed": 1, "stop_token_ids": eos,
+                    "model": name,
+                    "prompt": list(turn.prompt_ids or ()),
+                    "max_tokens": self.sampling.max_new_tokens,
+                    "temperature": self.sampling.temperature,
+                    "top_p": 1.0,
+                    "seed": 1,
+                    "stop_token_ids": eos,
                     "return_token_ids": True,
-                }  # fmt: skip
+                }
                 # As long as ours was, or luck would decide which of the two has less to do.
                 body |= {"min_tokens": turn.n_reply_tokens, "max_tokens": turn.n_reply_tokens}
                 (await client.post(url, json=body)).raise_for_status()

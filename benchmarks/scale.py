@@ -35,25 +35,55 @@ GIVEN = {
     "held_out": Given(1_819, "", "held-out problems: 1,319 of GSM8K, 500 of MATH", "recipe", "`task.n_test`"),
     "samples": Given(16, "", "best of N", "recipe", "`relabel.n_samples`"),
     "epochs": Given(2, "", "epochs a round", "recipe", "`train.epochs`"),
-    "question": Given(200, "tokens", "a first state: instructions, template, question", "assumed", "a worked example before it: `state.demonstration`"),
+    "question": Given(
+        200,
+        "tokens",
+        "a first state: instructions, template, question",
+        "assumed",
+        "a worked example before it: `state.demonstration`",
+    ),
     "reply": Given(250, "tokens", "mean reply", "assumed", "the model; it grows where training rewards length"),
     "feedback": Given(30, "tokens", "feedback and template between two attempts", "assumed", "`state.feedback_text`"),
-    "wrong": Given(0.5, "", "share of problems wrong at turn 1, which alone get another turn and an improver", "assumed", "the model; `relabel.relabel_right`, `rollout.stop_when_right`"),
+    "wrong": Given(
+        0.5,
+        "",
+        "share of problems wrong at turn 1, which alone get another turn and an improver",
+        "assumed",
+        "the model; `relabel.relabel_right`, `rollout.stop_when_right`",
+    ),
     "parameters": Given(8.03e9, "", "parameters", "data sheet", "the model"),
-    "cache": Given(131_072, "bytes", "keys and values of a token: 2 × 32 layers × 8 heads × 128 × 2 bytes", "data sheet", "the model"),
+    "cache": Given(
+        131_072, "bytes", "keys and values of a token: 2 × 32 layers × 8 heads × 128 × 2 bytes", "data sheet", "the model"
+    ),
     "bandwidth": Given(3.35e12, "bytes/s", "memory of an H100 SXM", "data sheet", "the GPU"),
     "flops": Given(989e12, "/s", "its dense bfloat16 operations", "data sheet", "the GPU"),
     "rows": Given(256, "", "replies under way in an engine: `engine.concurrency`", "recipe", "memory for keys and values"),
-    "decode_share": Given(0.5, "", "of the bound by bandwidth that an engine reaches", "assumed", "measure it: metrics.jsonl has reply tokens and seconds of every part"),
+    "decode_share": Given(
+        0.5,
+        "",
+        "of the bound by bandwidth that an engine reaches",
+        "assumed",
+        "measure it: metrics.jsonl has reply tokens and seconds of every part",
+    ),
     "prefill_share": Given(0.5, "", "of peak operations when prompts are read", "assumed", "as above"),
     "mfu": Given(0.4, "", "of peak operations in training", "assumed", "`mfu` in metrics.jsonl; FSDP over slow links halves it"),
-    "recompute": Given(4 / 3, "", "activation checkpointing repeats the forward pass", "recipe", "`train.arguments.gradient_checkpointing`"),
+    "recompute": Given(
+        4 / 3, "", "activation checkpointing repeats the forward pass", "recipe", "`train.arguments.gradient_checkpointing`"
+    ),
     "start": Given(180, "s", "an engine's start: loading, compiling, the probe", "assumed", "local disks, a warm compile cache"),
     "train_start": Given(120, "s", "a training's start and its last save", "assumed", "the storage"),
-    "orchestrator": Given(10_984, "turns/s", "the driver without Ray: judging and ledger, a processor second", "measured", "`benchmarks/orchestrator.py`, docs/performance.md"),
-    "ray_call": Given(1.4, "ms", "of the driver's processor that Ray adds to a reply", "measured", "`driver_ms` of `benchmarks/ray_scale.py`"),
+    "orchestrator": Given(
+        10_984,
+        "turns/s",
+        "the driver without Ray: judging and ledger, a processor second",
+        "measured",
+        "`benchmarks/orchestrator.py`, docs/performance.md",
+    ),
+    "ray_call": Given(
+        1.4, "ms", "of the driver's processor that Ray adds to a reply", "measured", "`driver_ms` of `benchmarks/ray_scale.py`"
+    ),
     "price": Given(3.0, "", "of a currency, a GPU and hour", "assumed", "your contract"),
-}  # fmt: skip
+}
 
 
 def g(name: str) -> float:

@@ -35,13 +35,13 @@ REPLIES = [r"\boxed{23000}", r"\boxed{23596}", r"Again \boxed{23596}", r"\boxed{
 def serve(seconds: float) -> None:
     """The server, each of its replies taking `seconds`."""
     from rise.judges.math import MathJudge
+    from rise.play.prompt import Prompt
     from rise.policies.scripted import ScriptedPolicy
     from rise.policy import Reply, Request, Sampling
-    from rise.prompt import Prompt
     from rise.serve.app import make_app
+    from rise.serve.requests import Limits, Served
     from rise.serve.revise import Reviser
     from rise.serve.run import run
-    from rise.serve.wire import Limits, Served
 
     class Slow(ScriptedPolicy):
         async def reply(self, request: Request) -> list[Reply]:
@@ -192,9 +192,16 @@ async def streams(server: Server, seconds: float, n_streams: int) -> dict[str, A
     await asyncio.gather(watch(), *(one(5 * i / n_streams) for i in range(n_streams)))
     settled = memory[len(memory) // 3]  # the first third fills pools and caches
     return {
-        "at_once": n_streams, "seconds": seconds, "finished": finished, "lost": lost, "troubles": troubles,
-        "memory_before_mb": before, "memory_mb": memory, "memory_growth": round(max(memory[-3:]) / settled, 3), **beside.cores(),
-    }  # fmt: skip
+        "at_once": n_streams,
+        "seconds": seconds,
+        "finished": finished,
+        "lost": lost,
+        "troubles": troubles,
+        "memory_before_mb": before,
+        "memory_mb": memory,
+        "memory_growth": round(max(memory[-3:]) / settled, 3),
+        **beside.cores(),
+    }
 
 
 def ask(work: Coroutine[Any, Any, T]) -> T:

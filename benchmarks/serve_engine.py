@@ -56,13 +56,13 @@ class Recorder:
 def serve(given: argparse.Namespace) -> None:
     """What `rise serve vllm:MODEL` does, with a policy that writes turns down. Says first where the engine is."""
     from rise.cli.evaluate import build_state, read_card
-    from rise.config import EngineConfig
     from rise.policies import stop_engines
     from rise.policies.vllm import VllmPolicy
+    from rise.recipe.config import EngineConfig
     from rise.serve.app import make_app
+    from rise.serve.requests import Limits, Served
     from rise.serve.revise import Reviser
     from rise.serve.run import run
-    from rise.serve.wire import Limits, Served
     from rise.tasks import make_task
 
     task = make_task("word-problems")
@@ -91,9 +91,12 @@ class Sides:
     def served(self) -> dict[str, Any]:
         async def one(client: httpx.AsyncClient, question: str) -> int:
             body = {
-                "model": "m", "messages": [{"role": "user", "content": question}], "seed": 1,
-                "max_tokens": self.given.new_tokens, "rise": {"turns": self.given.turns},
-            }  # fmt: skip
+                "model": "m",
+                "messages": [{"role": "user", "content": question}],
+                "seed": 1,
+                "max_tokens": self.given.new_tokens,
+                "rise": {"turns": self.given.turns},
+            }
             answer = (await client.post(f"{self.address}/chat/completions", json=body)).raise_for_status()
             return answer.json()["usage"]["completion_tokens"]
 
@@ -106,10 +109,15 @@ class Sides:
             written = 0
             for turn in turns:
                 body = {
-                    "model": self.engine["model"], "prompt": turn["ids"], "max_tokens": self.given.new_tokens,
-                    "temperature": 0.7, "top_p": 1.0, "seed": turn["seed"], "stop_token_ids": self.engine["stop"],
+                    "model": self.engine["model"],
+                    "prompt": turn["ids"],
+                    "max_tokens": self.given.new_tokens,
+                    "temperature": 0.7,
+                    "top_p": 1.0,
+                    "seed": turn["seed"],
+                    "stop_token_ids": self.engine["stop"],
                     "return_token_ids": True,
-                }  # fmt: skip
+                }
                 answer = (await client.post(f"{self.engine['url']}/completions", json=body)).raise_for_status()
                 written += answer.json()["usage"]["completion_tokens"]
             return written
@@ -176,8 +184,9 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             out: dict[str, Any] = {
                 "versions": {name: metadata.version(name) for name in ("rise-lm", "torch", "transformers")},
                 "settings": {key: str(value) for key, value in vars(given).items() if key not in ("record", "serve")},
-                "cores": len(os.sched_getaffinity(0)), "start_s": round(time.perf_counter() - began, 1),
-            }  # fmt: skip
+                "cores": len(os.sched_getaffinity(0)),
+                "start_s": round(time.perf_counter() - began, 1),
+            }
             sides = Sides(given, engine, address, [problem.question for problem in problems])
             out["before"] = sides.served()
             print(json.dumps({"before": out["before"]}), file=sys.stderr, flush=True)

@@ -35,7 +35,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rise.dataset import Example, read_examples
+from rise.dataset.build import Example, read_examples
 
 SIDES = ("ours", "ours, merged", "trl", "reference")
 PRECISIONS = ("float32", "autocast", "bfloat16")
@@ -68,8 +68,10 @@ def main() -> None:
             own = ["--side", side, "--precision", precision, "--n", str(given.n), "--reference", str(given.reference)]
             done = subprocess.run(
                 [sys.executable, __file__, str(given.examples), "--start", str(given.start), *own],
-                env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
             name = f"{side}, {precision}"
             result["sides"][name] = json.loads(found[0].removeprefix("RESULT ")) if found else {"failed": done.returncode}
@@ -101,7 +103,7 @@ def shape(examples: list[Example]) -> dict[str, float]:
 
 def shared(examples: list[Example]) -> dict[str, float]:
     """Tokens of all rows ÷ distinct prefixes of a problem: the most that computing shared prefixes once could save."""
-    from rise.train.rows import make_rows
+    from rise.training.rows import make_rows
 
     out = {}
     by_problem: dict[str, list[Example]] = {}
@@ -154,8 +156,8 @@ def measure(side: str, examples: list[Example], start: Path, precision: str) -> 
 def with_ours(
     examples: list[Example], start: Path, precision: str, scratch: Path, *, merge: bool, found: dict[str, float]
 ) -> None:
-    from rise.config import TrainConfig
-    from rise.train import train, trainer
+    from rise.recipe.config import TrainConfig
+    from rise.training import train, trainer
 
     real = trainer.check_exact
 
@@ -166,19 +168,36 @@ def with_ours(
 
     trainer.check_exact = check
     settings = TrainConfig(
-        max_steps=1, batch_size=len(examples), learning_rate=1e-5, schedule="constant", warmup_ratio=0, merge=merge,
-        line_length=LINE, micro_batch_tokens=BATCH, masters=precision == "bfloat16",
+        max_steps=1,
+        batch_size=len(examples),
+        learning_rate=1e-5,
+        schedule="constant",
+        warmup_ratio=0,
+        merge=merge,
+        line_length=LINE,
+        micro_batch_tokens=BATCH,
+        masters=precision == "bfloat16",
         arguments={"bf16": True} if precision == "autocast" else {},
-    )  # fmt: skip
+    )
     train(examples, start, scratch / "out", settings)
 
 
 def common(scratch: Path, precision: str, accumulation: int) -> dict[str, Any]:
     return {
-        "output_dir": str(scratch), "use_cpu": True, "num_train_epochs": 1, "learning_rate": 1e-5, "weight_decay": 0.0,
-        "lr_scheduler_type": "constant", "report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logging_steps": 1,
-        "bf16": precision == "autocast", "gradient_accumulation_steps": accumulation, "gradient_checkpointing": False,
-    }  # fmt: skip
+        "output_dir": str(scratch),
+        "use_cpu": True,
+        "num_train_epochs": 1,
+        "learning_rate": 1e-5,
+        "weight_decay": 0.0,
+        "lr_scheduler_type": "constant",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "bf16": precision == "autocast",
+        "gradient_accumulation_steps": accumulation,
+        "gradient_checkpointing": False,
+    }
 
 
 def load(start: Path, precision: str) -> Any:
@@ -199,13 +218,17 @@ def with_trl(examples: list[Example], start: Path, precision: str, scratch: Path
     ]
     longest = max(len(row["input_ids"]) for row in rows)
     settings = common(scratch, precision, accumulation=1000) | {
-        "per_device_train_batch_size": BATCH // LINE, "packing": True, "completion_only_loss": True,
+        "per_device_train_batch_size": BATCH // LINE,
+        "packing": True,
+        "completion_only_loss": True,
         "max_length": max(LINE, longest),
-    }  # fmt: skip
+    }
     trainer = SFTTrainer(
-        load(start, precision), SFTConfig(**settings), train_dataset=Dataset.from_list(rows),
+        load(start, precision),
+        SFTConfig(**settings),
+        train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(start),
-    )  # fmt: skip
+    )
     trainer.train()
 
 

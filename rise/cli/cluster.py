@@ -33,9 +33,9 @@ def check(
     """
     from rise.cluster.check import look_over
     from rise.cluster.nodes import check_nodes, connected
-    from rise.config import ClusterConfig
     from rise.errors import ConfigError
-    from rise.recipe import load_recipe
+    from rise.recipe.config import ClusterConfig
+    from rise.recipe.toml import load_recipe
 
     where = [f'cluster.address="{address}"'] if address else []
     config = load_recipe(recipe, scale=scale, overrides=[*where, *(set_ or [])])

@@ -29,11 +29,11 @@ def compare(
     from rich.text import Text
 
     from rise.jsonl import write_whole
-    from rise.preflight import check
-    from rise.recipe import load_recipe
+    from rise.recipe.toml import load_recipe
     from rise.report.compare import find_stage, paired_table, read_entries, results_table, to_json, votes_table
     from rise.report.console import rich_table
     from rise.report.markdown import table_markdown
+    from rise.runs.preflight import check
 
     judge = check(load_recipe(find_stage(runs[0])[0].config)).judge()
     entries = read_entries(runs, judge.same)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rise.config import RunConfig
+    from rise.recipe.config import RunConfig
     from rise.task import Problem, Task
 
 
@@ -52,18 +52,18 @@ def evaluate(
 
     from rise.cli.progress import Bars, stage_line
     from rise.errors import ConfigError
-    from rise.evaluate.analyses import analyse, with_gold_scores
-    from rise.evaluate.held_out import HeldOut, write_held_out
-    from rise.evaluate.metrics import by_fields, measure
-    from rise.evaluate.protocol import evaluate as play
+    from rise.evaluation.analyses import analyse, with_gold_scores
+    from rise.evaluation.evaluate import evaluate as play
+    from rise.evaluation.held_out import HeldOut, write_held_out
+    from rise.evaluation.metrics import by_fields, measure
     from rise.jsonl import write_whole
-    from rise.ledger import Ledger
+    from rise.play.ledger import Ledger
+    from rise.play.player import Player, play_out
     from rise.policies import make_policy
-    from rise.preflight import check_spec
-    from rise.rollout import Player, play_out
-    from rise.stage import join_cluster, open_policy
+    from rise.runs.bench import join_cluster, open_policy
+    from rise.runs.preflight import check_spec
     from rise.tasks import make_task
-    from rise.train.model import DTYPES
+    from rise.training.model import DTYPES
 
     if split not in ("train", "validation", "test"):
         raise ConfigError(f"--split {split}: use train, validation or test.")
@@ -95,9 +95,16 @@ def evaluate(
         if not json_:
             bars.begin(name, "evaluate", len(problems))
         player = Player(
-            player_policy, prompt, judge, draw, ledger, purpose="evaluate", seed=seed,
-            renderer=getattr(player_policy, "renderer", None), on_done=bars.advance,
-        )  # fmt: skip
+            player_policy,
+            prompt,
+            judge,
+            draw,
+            ledger,
+            purpose="evaluate",
+            seed=seed,
+            renderer=getattr(player_policy, "renderer", None),
+            on_done=bars.advance,
+        )
 
         async def measured() -> list[HeldOut]:
             records = await play(player, problems, n_turns=turns, n_samples=samples, control=control)
@@ -121,7 +128,7 @@ def evaluate(
 def _on_cluster(address: str, overrides: list[str], policy: str, batch_size: int, dtype: str) -> RunConfig:
     """The settings by which replicas of a policy are asked; no cluster where somebody else's server replies."""
     from rise.policies import split_spec
-    from rise.recipe import build_config, merged, parse_override
+    from rise.recipe.toml import build_config, merged, parse_override
 
     kind, path = split_spec(policy)
     data: dict[str, Any] = {"model": {"path": path, "dtype": dtype}, "batch_size": batch_size}
@@ -154,7 +161,7 @@ def divide(overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any], dict[s
     ({'path': 'a', 'mode': 'lenient'}, {'window': 1}, {})
     """
     from rise.errors import ConfigError
-    from rise.recipe import parse_override
+    from rise.recipe.toml import parse_override
 
     parts: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
     for text in overrides:
@@ -175,10 +182,10 @@ def divide(overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any], dict[s
 
 def build_state(state: dict[str, Any], sampling: dict[str, Any], card: dict[str, Any], task: Any) -> tuple[Any, Any]:
     """(Prompt, Sampling): the card's, with overrides; the task's instructions where the card names another task."""
-    from rise.config import SamplingConfig, StateConfig
+    from rise.play.prompt import Prompt
     from rise.policy import Sampling
-    from rise.prompt import Prompt
-    from rise.recipe import validated
+    from rise.recipe.config import SamplingConfig, StateConfig
+    from rise.recipe.toml import validated
 
     own = {
         key: card[key]

@@ -20,11 +20,11 @@ def export(
 
     None of the three reads weights; each example carries its own in a column, and --resample turns weights into repeats.
     """
-    from rise.dataset import read_examples
+    from rise.dataset.build import read_examples
+    from rise.dataset.export import ABOUT
+    from rise.dataset.export import export as write
     from rise.errors import ConfigError, did_you_mean
-    from rise.export import ABOUT
-    from rise.export import export as write
-    from rise.run_dir import StageDir
+    from rise.runs.directory import StageDir
 
     if format_ not in ABOUT:
         raise ConfigError(f"--format {format_} is none of the three. {did_you_mean(format_, ABOUT)}")

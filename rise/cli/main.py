@@ -31,8 +31,20 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS: list[Callable[..., Any]] = [
-    run, rollout, relabel, train, evaluate, temperature, compare, report, show, view, export, judge, serve
-]  # fmt: skip
+    run,
+    rollout,
+    relabel,
+    train,
+    evaluate,
+    temperature,
+    compare,
+    report,
+    show,
+    view,
+    export,
+    judge,
+    serve,
+]
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(cluster, name="cluster")

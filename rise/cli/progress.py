@@ -15,8 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from rise.rollout import Usage
-from rise.run_dir import StageDir
+from rise.play.player import Usage
+from rise.runs.directory import StageDir
 
 
 class Bars:
@@ -51,10 +51,17 @@ class Bars:
             self.console.print(f"{stage}: {part} ({total})", highlight=False)
             return
         self._bars = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=self.console, transient=True,
-        )  # fmt: skip
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
         self._bars.start()
         self._task = self._bars.add_task(f"{stage}: {part}", total=total, note="")
 

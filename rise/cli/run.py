@@ -29,7 +29,7 @@ def run(
     import sys
 
     from rise.errors import ConfigError
-    from rise.recipe import load_recipe, to_toml
+    from rise.recipe.toml import load_recipe, to_toml
 
     if recipe.is_dir():
         recipe = recipe / "config.toml"
@@ -41,8 +41,8 @@ def run(
         own = recipe.name == "config.toml" and (recipe.parent / "provenance.json").exists()
         out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale.replace(',', '-')}" if scale else config.name)
     if dry_run:
-        from rise.dry_run import dry_run as describe
-        from rise.reuse import check_reuse
+        from rise.method.takeover import check_reuse
+        from rise.runs.dry_run import dry_run as describe
 
         check_reuse(config)
         does, needs = describe(config)
@@ -52,7 +52,7 @@ def run(
         return
 
     from rise.cli.progress import Bars
-    from rise.iterate import run as run_recipe
+    from rise.method.iterate import run as run_recipe
     from rise.report import console_table, write_report
 
     bars = Bars()

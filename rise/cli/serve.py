@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rise.serve.wire import Limits
+    from rise.serve.requests import Limits
 
 
 def serve(
@@ -59,7 +59,7 @@ def serve(
         from rise.serve.run import run
     except ModuleNotFoundError as error:
         raise ConfigError(f"rise serve needs the package {error.name}: pip install 'rise-lm[serve]'.") from error
-    from rise.serve.wire import Limits
+    from rise.serve.requests import Limits
 
     key = os.environ.get("RISE_API_KEY") or None
     if key is None and host not in ("127.0.0.1", "localhost", "::1"):
@@ -72,9 +72,12 @@ def serve(
     reviser, served = assemble(policy, name, turns, vote, task, set_ or [], batch_size, dtype, chat_format)
     most = getattr(reviser.policy, "max_in_flight", 32)
     limits = Limits(
-        n_active=active or most, n_waiting=queue, max_turns=max(max_turns, served.turns),
-        max_tokens=max(max_tokens, served.sampling.max_new_tokens), max_body_bytes=max_body * 1024,
-    )  # fmt: skip
+        n_active=active or most,
+        n_waiting=queue,
+        max_turns=max(max_turns, served.turns),
+        max_tokens=max(max_tokens, served.sampling.max_new_tokens),
+        max_body_bytes=max_body * 1024,
+    )
     suit(reviser.policy, limits)
     try:
         run(make_app(reviser, served, limits, key=key, log_text=log_text), served, host=host, port=port)
@@ -96,14 +99,14 @@ def assemble(
     """(Reviser, Served) for a policy spec or a run. Raises `RiseError` for what cannot be served."""
     from rise.cli.evaluate import build_state, divide, read_card
     from rise.errors import ConfigError
+    from rise.play.prompt import load_function
     from rise.policies import make_policy
-    from rise.preflight import check_spec
-    from rise.prompt import load_function
+    from rise.runs.preflight import check_spec
+    from rise.serve.requests import Served
     from rise.serve.revise import Reviser
     from rise.serve.vote import RULES, load_choose
-    from rise.serve.wire import Served
     from rise.tasks import make_task
-    from rise.train.model import DTYPES
+    from rise.training.model import DTYPES
 
     if dtype not in DTYPES:
         raise ConfigError(f"--dtype {dtype}: use {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
@@ -131,9 +134,13 @@ def assemble(
     policy = make_policy(spec, batch_size=batch_size, dtype=dtype, chat_format=chat_format)
     about = {"task": task or known, "feedback": prompt.feedback, "window": prompt.window, "round": card.get("round")}
     served = Served(
-        name or name_of(spec), turns or card.get("turns", 5), "judge" if choose else vote, draw,
-        judged_by_function=choose is not None, about={key: value for key, value in about.items() if value is not None},
-    )  # fmt: skip
+        name or name_of(spec),
+        turns or card.get("turns", 5),
+        "judge" if choose else vote,
+        draw,
+        judged_by_function=choose is not None,
+        about={key: value for key, value in about.items() if value is not None},
+    )
     return Reviser(policy, prompt, the_task.judge(), choose), served
 
 

@@ -11,8 +11,8 @@ import typer
 
 if TYPE_CHECKING:
     from rise.cluster.cluster import Cluster
-    from rise.config import RunConfig
-    from rise.rollout import Player
+    from rise.play.player import Player
+    from rise.recipe.config import RunConfig
     from rise.task import Task
 
 Recipe = Annotated[Path, typer.Argument(help="A recipe, or the config.toml of a run: task, state, sampling and settings.")]
@@ -30,10 +30,10 @@ def rollout(
     """Play a policy on the training problems and write trajectories."""
 
     from rise.jsonl import write_jsonl
-    from rise.plan import student_turns, training_problems
-    from rise.recipe import load_recipe
-    from rise.rollout import play_out
-    from rise.rollout import rollout as unroll
+    from rise.play.player import play_out
+    from rise.play.player import rollout as unroll
+    from rise.recipe.problems import student_turns, training_problems
+    from rise.recipe.toml import load_recipe
     from rise.trajectory import to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
@@ -63,17 +63,17 @@ def relabel(
     """Put a better reply at the states of trajectories; optionally build the weighted examples."""
     import json
 
-    from rise.dataset import report, scaled, with_ids
+    from rise.dataset.build import report, scaled, with_ids
     from rise.errors import ConfigError, DataError
-    from rise.iterate import round_examples
     from rise.jsonl import write_jsonl, write_whole
-    from rise.plan import training_problems
-    from rise.recipe import load_recipe
-    from rise.relabel import SILENT
-    from rise.relabel import relabel as improve
-    from rise.rollout import play_out
-    from rise.select import choose
-    from rise.stage import base_renderer, make_player, open_policy, with_engine
+    from rise.method.choose import choose
+    from rise.method.iterate import round_examples
+    from rise.method.relabel import SILENT
+    from rise.method.relabel import relabel as improve
+    from rise.play.player import play_out
+    from rise.recipe.problems import training_problems
+    from rise.recipe.toml import load_recipe
+    from rise.runs.bench import base_renderer, make_player, open_policy, with_engine
     from rise.trajectory import read_trajectories, to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
@@ -89,10 +89,17 @@ def relabel(
         done = play_out(
             player,
             improve(
-                player, problems, records, improver=settings.improver, n_samples=settings.n_samples,
-                select=settings.select, states=settings.states, relabel_right=settings.relabel_right, student=student,
-            )
-        )  # fmt: skip
+                player,
+                problems,
+                records,
+                improver=settings.improver,
+                n_samples=settings.n_samples,
+                select=settings.select,
+                states=settings.states,
+                relabel_right=settings.relabel_right,
+                student=student,
+            ),
+        )
         if settings.select == "judge" and settings.improver not in SILENT:
             spec = policy if settings.judge == "self" else settings.judge or ""
             own = config.model.chat_format if settings.judge == "self" else None
@@ -129,15 +136,16 @@ def train(
     from functools import partial
 
     from rise.cli.progress import Bars
-    from rise.dataset import read_examples
+    from rise.dataset.build import read_examples
     from rise.errors import ConfigError
-    from rise.plan import make_prompt
-    from rise.preflight import check_place, fix_threads
-    from rise.recipe import load_recipe
-    from rise.stage import card, join_cluster
+    from rise.play.prompt import make_prompt
+    from rise.recipe.toml import load_recipe
+    from rise.runs.bench import card, join_cluster
+    from rise.runs.preflight import check_place
     from rise.tasks import make_task
-    from rise.train import train as fit
-    from rise.train.arguments import check_arguments
+    from rise.training import train as fit
+    from rise.training.arguments import check_arguments
+    from rise.training.threads import fix_threads
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -177,10 +185,12 @@ def train(
 def _at_work(config: RunConfig, spec: str, out: Path, part: str) -> Iterator[tuple[Player, Task, Cluster | None]]:
     """A player with its policy, ledger and bar, on the recipe's cluster if it has one; closes all whatever happens."""
     from rise.cli.progress import Bars
-    from rise.ledger import Ledger
-    from rise.plan import make_prompt, training_problems
-    from rise.preflight import check, check_spec, fix_threads
-    from rise.stage import join_cluster, make_player, open_policy, with_engine
+    from rise.play.ledger import Ledger
+    from rise.play.prompt import make_prompt
+    from rise.recipe.problems import training_problems
+    from rise.runs.bench import join_cluster, make_player, open_policy, with_engine
+    from rise.runs.preflight import check, check_spec
+    from rise.training.threads import fix_threads
 
     fix_threads(config)
     task = check(config)

@@ -19,16 +19,18 @@ def temperature(
     """
     from rise.cli.progress import Bars
     from rise.errors import ConfigError
-    from rise.evaluate.temperature import TemperatureDir, best_temperature
-    from rise.evaluate.uncertainty import Estimate
-    from rise.ledger import Ledger
-    from rise.plan import held_out_problems, make_prompt, number_of
+    from rise.evaluation.temperature import TemperatureDir, best_temperature
+    from rise.evaluation.uncertainty import Estimate
+    from rise.play.ledger import Ledger
+    from rise.play.player import play_out
+    from rise.play.prompt import make_prompt
     from rise.policies import make_policy
-    from rise.preflight import check, fix_threads
-    from rise.recipe import load_recipe
+    from rise.recipe.problems import held_out_problems, number_of
+    from rise.recipe.toml import load_recipe
     from rise.report.compare import find_stage
-    from rise.rollout import play_out
-    from rise.stage import make_player, with_engine
+    from rise.runs.bench import make_player, with_engine
+    from rise.runs.preflight import check
+    from rise.training.threads import fix_threads
 
     try:
         temperatures = [float(part) for part in grid.split(",")]
@@ -46,9 +48,13 @@ def temperature(
     validation = task.problems("validation", n or number_of(config.task.n_validation))
     checkpoint = stage.checkpoint if stage.checkpoint.exists() else Path(config.model.path or "")
     policy = make_policy(
-        with_engine(str(checkpoint), config), batch_size=config.batch_size, dtype=config.model.dtype,
-        chat_format=config.model.chat_format, deterministic=config.deterministic, engine=config.engine,
-    )  # fmt: skip
+        with_engine(str(checkpoint), config),
+        batch_size=config.batch_size,
+        dtype=config.model.dtype,
+        chat_format=config.model.chat_format,
+        deterministic=config.deterministic,
+        engine=config.engine,
+    )
     out = TemperatureDir(stage.path / "temperature")
     with Ledger(out.ledger) as ledger, Bars() as bars:
         bars.begin(stage.name, "temperature", len(validation))
@@ -58,16 +64,26 @@ def temperature(
             bars.console.print(f"temperature {value:g}: vote {share} % of {estimate.n} validation problems", highlight=False)
 
         player = make_player(
-            config, policy, make_prompt(config, task, evaluation=True), task.judge(), ledger,
-            purpose=f"{stage.name}/temperature/validation", on_done=bars.advance,
-        )  # fmt: skip
+            config,
+            policy,
+            make_prompt(config, task, evaluation=True),
+            task.judge(),
+            ledger,
+            purpose=f"{stage.name}/temperature/validation",
+            on_done=bars.advance,
+        )
         found = play_out(
             player,
             best_temperature(
-                player, validation, held_out_problems(config, task), out, grid=temperatures,
-                n_samples=config.evaluate.samples, tell=tell,
-            )
-        )  # fmt: skip
+                player,
+                validation,
+                held_out_problems(config, task),
+                out,
+                grid=temperatures,
+                n_samples=config.evaluate.samples,
+                tell=tell,
+            ),
+        )
     [(name, estimate)] = found["test"].items()
     interval = f"[{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
     print(f"{out.found}: best at {found['best']:g}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rise.cluster.needs import fits, needs
 from rise.cluster.nodes import Node, look
-from rise.config import ClusterConfig, EngineConfig
+from rise.recipe.config import ClusterConfig, EngineConfig
 
 
 def look_over(settings: ClusterConfig, engine: EngineConfig, directory: Path) -> tuple[list[Node], list[str], bool]:

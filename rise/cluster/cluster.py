@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rise.cluster.needs import check_fits, fits, needs
+from rise.cluster.node_process import Place
 from rise.cluster.nodes import alive, check_nodes, connected, look
-from rise.cluster.process import Place
 from rise.cluster.storage import publish
-from rise.config import RunConfig, TrainConfig
-from rise.dataset import Example
+from rise.dataset.build import Example
 from rise.judge import Judge
+from rise.play.render import Renderer
 from rise.policies import split_spec
 from rise.policy import Policy
-from rise.preflight import threads_of
-from rise.render import Renderer
+from rise.recipe.config import RunConfig, TrainConfig
+from rise.training.threads import threads_of
 
 if TYPE_CHECKING:
     from rise.cluster.judge import ClusterJudge
@@ -50,9 +50,15 @@ class Cluster:
             words = [*engine.args, "--tensor-parallel-size", str(settings.tensor_parallel)]
             engine = engine.model_copy(update={"args": words})
         order = Order(
-            publish(path, settings.storage), kind, config.batch_size, config.model.dtype, chat_format, config.deterministic,
-            engine, self.place,
-        )  # fmt: skip
+            publish(path, settings.storage),
+            kind,
+            config.batch_size,
+            config.model.dtype,
+            chat_format,
+            config.deterministic,
+            engine,
+            self.place,
+        )
         n = self._n_replicas()
         if self._replicas is None or (self._replicas.order, self._replicas.n) != (order, n):
             self.release()
@@ -73,18 +79,34 @@ class Cluster:
         return self._judge
 
     def train(
-        self, examples: Sequence[Example], start: Path | str, out: Path, config: TrainConfig, *, card: dict[str, Any] | None,
-        work: Path, on_log: Callable[[dict[str, Any]], None] | None,
-    ) -> dict[str, Any]:  # fmt: skip
-        """`rise.train.train` on the cluster's workers."""
+        self,
+        examples: Sequence[Example],
+        start: Path | str,
+        out: Path,
+        config: TrainConfig,
+        *,
+        card: dict[str, Any] | None,
+        work: Path,
+        on_log: Callable[[dict[str, Any]], None] | None,
+    ) -> dict[str, Any]:
+        """`rise.training.train` on the cluster's workers."""
         from rise.cluster.training import Asked, fit
 
         self.close()
         settings = self.settings
         asked = Asked(
-            f"{self._run_id()}-{out.parent.name}", examples, publish(start, settings.storage), out.absolute(), config,
-            self.config.model, self.config.seed, card, work.absolute(), self.place, settings.storage,
-        )  # fmt: skip
+            f"{self._run_id()}-{out.parent.name}",
+            examples,
+            publish(start, settings.storage),
+            out.absolute(),
+            config,
+            self.config.model,
+            self.config.seed,
+            card,
+            work.absolute(),
+            self.place,
+            settings.storage,
+        )
         return fit(asked, settings, on_log)
 
     def _run_id(self) -> str:

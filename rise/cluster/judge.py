@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from rise.config import TaskConfig
 from rise.errors import RiseError
 from rise.judge import Judge, Judgement
+from rise.recipe.config import TaskConfig
 from rise.task import Problem
 
 

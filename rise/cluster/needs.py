@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rise.cluster.nodes import Node
-from rise.config import ClusterConfig
 from rise.errors import ConfigError
+from rise.recipe.config import ClusterConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,22 @@ def needs(settings: ClusterConfig) -> tuple[list[Need], list[Need]]:
     drawing = [
         Need("judges", s.judges, s.judges, 1.0, 0.0, "cluster.judges"),
         Need(
-            "replicas", None if s.replicas == "all" else s.replicas, s.min_replicas, s.cpus_per_replica, s.gpus_per_replica,
+            "replicas",
+            None if s.replicas == "all" else s.replicas,
+            s.min_replicas,
+            s.cpus_per_replica,
+            s.gpus_per_replica,
             "cluster.min_replicas, cluster.cpus_per_replica, cluster.gpus_per_replica",
         ),
-    ]  # fmt: skip
+    ]
     training = Need(
-        "training workers", s.workers, s.min_workers or s.workers, s.cpus_per_worker, s.gpus_per_worker,
+        "training workers",
+        s.workers,
+        s.min_workers or s.workers,
+        s.cpus_per_worker,
+        s.gpus_per_worker,
         "cluster.workers, cluster.min_workers, cluster.cpus_per_worker, cluster.gpus_per_worker",
-    )  # fmt: skip
+    )
     return [need for need in drawing if need.n != 0], [training]
 
 

@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rise.config import ClusterConfig
 from rise.errors import ConfigError
+from rise.recipe.config import ClusterConfig
 
 CONNECT_TIMEOUT_S = 5.0
 LOOK_TIMEOUT_S = 300.0

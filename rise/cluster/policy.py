@@ -13,8 +13,8 @@ from typing import Any
 
 from rise.cluster.replicas import Replicas, Slot, as_ours, reason_of
 from rise.errors import PolicyError
+from rise.play.render import Renderer
 from rise.policy import GROUP, Reply, Request, Waiting, answer
-from rise.render import Renderer
 
 
 @dataclass(slots=True)
@@ -70,9 +70,7 @@ class ClusterPolicy:
         self._serve_if_ready(batch)
         return await future
 
-    async def score(
-        self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]
-    ) -> list[tuple[float, ...]]:  # fmt: skip
+    async def score(self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         """Natural log-probability of each token of each reply after its prompt, at temperature 1: one tuple a pair."""
         return await self._on_one("", lambda actor: actor.score.remote(prompts, replies))
 

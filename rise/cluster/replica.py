@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rise.cluster.process import Place
+from rise.cluster.node_process import Place
 from rise.cluster.storage import Model
-from rise.config import EngineConfig
 from rise.errors import PolicyError, RiseError
 from rise.policy import Policy, Reply, Request
+from rise.recipe.config import EngineConfig
 
 N_PROBED = 24
 """Tokens of the text whose log-probabilities all replicas must agree on."""
@@ -72,9 +72,15 @@ class Replica:
             ids = [(7 * i + 1) % n_words for i in range(N_PROBED)]  # ids, since not every tokenizer can write every text
             [self._scores] = await self.policy.score([ids[:1]], [ids[1:]])  # type: ignore[attr-defined]
         return Hello(
-            self.number, self.policy.name, self._scores, getattr(self.policy, "max_length", None), self.policy.max_in_flight,
-            socket.gethostname(), ray.get_runtime_context().get_node_id(), os.getpid(),
-        )  # fmt: skip
+            self.number,
+            self.policy.name,
+            self._scores,
+            getattr(self.policy, "max_length", None),
+            self.policy.max_in_flight,
+            socket.gethostname(),
+            ray.get_runtime_context().get_node_id(),
+            os.getpid(),
+        )
 
     async def reply(self, request: Request) -> list[Reply]:
         """Joins whatever is being generated."""
@@ -131,9 +137,12 @@ def _load(order: Order) -> Policy:
         from rise.policies.local import LocalPolicy
 
         return LocalPolicy.load(
-            path, batch_size=order.batch_size, dtype=order.dtype, chat_format=order.chat_format,
+            path,
+            batch_size=order.batch_size,
+            dtype=order.dtype,
+            chat_format=order.chat_format,
             fixed_batches=order.fixed_batches,
-        )  # fmt: skip
+        )
 
 
 @contextlib.contextmanager

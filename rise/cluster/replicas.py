@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rise.cluster.replica import Hello, Order, Replica
-from rise.config import ClusterConfig
 from rise.errors import PolicyError, RiseError
 from rise.policies.vllm import TOLERANCE
+from rise.recipe.config import ClusterConfig
 
 if TYPE_CHECKING:
     from ray.exceptions import ActorDiedError, RayError, RayTaskError
@@ -22,7 +22,7 @@ LOOK_EVERY_S = 1.0
 STOP_TIMEOUT_S = 60.0
 KEEP = {"RAY_kill_child_processes_on_worker_exit": "0"}
 """An actor that Ray ends takes its children along with SIGKILL, the engine's keeper too. Left alone, the keeper sees that its
-actor is gone and ends the engine with all that it has started (`rise/policies/keeper.py`)."""
+actor is gone and ends the engine with all that it has started (`rise/policies/reaper.py`)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,13 +72,16 @@ class Replicas:
             actor = (
                 ray.remote(Replica)
                 .options(
-                    num_cpus=settings.cpus_per_replica, num_gpus=settings.gpus_per_replica, max_restarts=settings.restarts,
-                    max_task_retries=0, max_concurrency=10_000,  # how many at once is decided where they are asked
+                    num_cpus=settings.cpus_per_replica,
+                    num_gpus=settings.gpus_per_replica,
+                    max_restarts=settings.restarts,
+                    max_task_retries=0,
+                    max_concurrency=10_000,  # how many at once is decided where they are asked
                     runtime_env={"env_vars": KEEP} if self.order.kind == "vllm" else None,
                     scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
                 )
                 .remote(number, self.order)
-            )  # fmt: skip
+            )
             self.slots.append(Slot(number, actor, group))
         try:
             self._wait(min(settings.min_replicas, self.n))
@@ -170,13 +173,19 @@ class Replicas:
                 told[number] = ray.get(ref, timeout=10.0)
         lines = [
             {
-                "replica": slot.number, "host": slot.hello.host, "node": slot.hello.node[:8], "pid": slot.hello.pid,
-                "n_replies": slot.n_replies, "n_reply_tokens": slot.n_reply_tokens, "restarts": max(0, slot.n_starts - 1),
-                "difference": round(slot.difference, 6), **told.get(slot.number, {}),
+                "replica": slot.number,
+                "host": slot.hello.host,
+                "node": slot.hello.node[:8],
+                "pid": slot.hello.pid,
+                "n_replies": slot.n_replies,
+                "n_reply_tokens": slot.n_reply_tokens,
+                "restarts": max(0, slot.n_starts - 1),
+                "difference": round(slot.difference, 6),
+                **told.get(slot.number, {}),
             }
             for slot in self.slots
             if slot.hello is not None
-        ]  # fmt: skip
+        ]
         return {"weights": self.order.model.hash, "replicas": lines, "sent_again": dict(self.asked_again)}
 
     def stop(self) -> None:

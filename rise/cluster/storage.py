@@ -19,7 +19,7 @@ class Model:
     path: str
     """Where the run has it; a hub name where that is no directory."""
     hash: str
-    """Content hash of its weights (`rise.train.model.weights_hash`)."""
+    """Content hash of its weights (`rise.training.model.weights_hash`)."""
     url: str | None = None
     """Where it lies in the storage; None where nodes read `path` itself."""
 
@@ -27,7 +27,7 @@ class Model:
         """A path on this machine, copied from the storage the first time. Raises `DataError` where it is another model."""
         if self.url is None:
             return self.path
-        from rise.train.model import weights_hash
+        from rise.training.model import weights_hash
 
         place = Path(tempfile.gettempdir()) / f"rise-models-{os.getuid()}" / self.hash
         if not place.exists():
@@ -39,7 +39,7 @@ class Model:
 
 def publish(path: str | Path, storage: str | None) -> Model:
     """A model for every node: as it is where the run directory is shared or `path` a hub name, else copied to the storage."""
-    from rise.train.model import weights_hash
+    from rise.training.model import weights_hash
 
     own = weights_hash(path)
     if storage is None or not Path(path).is_dir():

@@ -1,4 +1,4 @@
-"""Training on the cluster: Ray Train's `TorchTrainer` starts `rise.train.train` on every worker, and again after a loss.
+"""Training on the cluster: Ray Train's `TorchTrainer` starts `rise.training.train` on every worker, and again after a loss.
 
 Unfinished training lies where `train.save_steps` puts it, in the run directory; whoever is started again continues from
 there, on as many workers as there are then. Where nodes do not see the run directory, Ray Train carries it to
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from rise.cluster.needs import fits, needs
+from rise.cluster.node_process import Place
 from rise.cluster.nodes import alive
-from rise.cluster.process import Place
 from rise.cluster.storage import Model, get_folder, publish
-from rise.config import ClusterConfig, ModelConfig, TrainConfig
-from rise.dataset import Example
+from rise.dataset.build import Example
 from rise.errors import RiseError
-from rise.train import unfinished
+from rise.recipe.config import ClusterConfig, ModelConfig, TrainConfig
+from rise.training import checkpoints
 
 LOOK_EVERY_S = 0.2
 QUIET_S = 30.0
@@ -52,7 +52,7 @@ class Asked:
 
 
 def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
-    """Train, tell every log line, return the counts of `rise.train.train`. Raises what it raised."""
+    """Train, tell every log line, return the counts of `rise.training.train`. Raises what it raised."""
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -69,10 +69,12 @@ def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]]
         torch_config=TorchConfig(backend="nccl" if settings.gpus_per_worker else "gloo"),
         scaling_config=ScalingConfig(num_workers=n, use_gpu=bool(settings.gpus_per_worker), resources_per_worker=resources),
         run_config=RunConfig(
-            name=asked.name, storage_path=asked.storage or str(asked.work / "ray"),
-            failure_config=FailureConfig(max_failures=settings.restarts), checkpoint_config=CheckpointConfig(num_to_keep=2),
+            name=asked.name,
+            storage_path=asked.storage or str(asked.work / "ray"),
+            failure_config=FailureConfig(max_failures=settings.restarts),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
-    )  # fmt: skip
+    )
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -147,7 +149,7 @@ def _worker(given: dict[str, Any]) -> None:
     """One rank."""
     import ray
 
-    from rise.train import train
+    from rise.training import train
 
     asked: Asked = ray.get(given["asked"])
     context = ray.train.get_context()
@@ -167,9 +169,18 @@ def _worker(given: dict[str, Any]) -> None:
         _take_up(work)
     try:
         facts = train(
-            asked.examples, asked.start.fetch(), out, asked.config, model=asked.model, seed=asked.seed, card=asked.card,
-            work=work, on_log=lambda log: tell({"log": log}), on_save=_hand_over if asked.storage else None, elastic=True,
-        )  # fmt: skip
+            asked.examples,
+            asked.start.fetch(),
+            out,
+            asked.config,
+            model=asked.model,
+            seed=asked.seed,
+            card=asked.card,
+            work=work,
+            on_log=lambda log: tell({"log": log}),
+            on_save=_hand_over if asked.storage else None,
+            elastic=True,
+        )
         if asked.storage and rank == 0:
             facts["model"] = publish(out, asked.storage).url
     except RiseError as error:
@@ -189,9 +200,9 @@ def _hand_over(checkpoint: Path) -> None:
 
     kept = None
     if ray.train.get_context().get_world_rank() == 0:
-        shutil.copyfile(checkpoint.parent / unfinished.SETTINGS, checkpoint / unfinished.SETTINGS)
+        shutil.copyfile(checkpoint.parent / checkpoints.SETTINGS, checkpoint / checkpoints.SETTINGS)
         kept = ray.train.Checkpoint.from_directory(str(checkpoint))
-    ray.train.report({"step": int(checkpoint.name.removeprefix(unfinished.CHECKPOINT))}, checkpoint=kept)
+    ray.train.report({"step": int(checkpoint.name.removeprefix(checkpoints.CHECKPOINT))}, checkpoint=kept)
 
 
 def _take_up(work: Path) -> None:
@@ -202,6 +213,6 @@ def _take_up(work: Path) -> None:
     if last is None:
         return
     fetched = Path(last.to_directory(str(work / "fetched")))
-    step = unfinished.step_of(fetched)
-    shutil.move(fetched / unfinished.SETTINGS, work / unfinished.SETTINGS)
-    fetched.rename(work / f"{unfinished.CHECKPOINT}{step}")
+    step = checkpoints.step_of(fetched)
+    shutil.move(fetched / checkpoints.SETTINGS, work / checkpoints.SETTINGS)
+    fetched.rename(work / f"{checkpoints.CHECKPOINT}{step}")

@@ -1,7 +1,8 @@
 r"""The judge of mathematical answers: text, then numbers, then (seldom) math-verify in a process that can be killed.
 
 Most verdicts are a string scan and a comparison of fractions. Only where one side is no plain number does a worker
-(`processes.py`, `worker.py`) start, with no environment, no network where the kernel allows, bounded memory and a deadline.
+(`worker_pool.py`, `math_worker.py`) start, with no environment, no network where the kernel allows, bounded memory and a
+deadline.
 sympy is never imported here, and a bare number never needs it.
 """
 
@@ -12,10 +13,10 @@ import sys
 from fractions import Fraction
 from functools import lru_cache
 
-from rise.answers import Mode, extract, read_number, same_number
 from rise.errors import ConfigError, DataError
 from rise.judge import Judgement
-from rise.judges.processes import Pool, close_workers, python
+from rise.judges.answers import Mode, extract, read_number, same_number
+from rise.judges.worker_pool import Pool, close_workers, python
 from rise.task import Problem
 from rise.trajectory import Verdict
 
@@ -169,7 +170,7 @@ def _for_latex(text: str) -> str:
 
 
 _pool = Pool(
-    lambda: python("worker.py", str(MEMORY_BYTES)),
+    lambda: python("math_worker.py", str(MEMORY_BYTES)),
     name=f"the judge's worker ({sys.executable})",
     hint=f'See why with: {sys.executable} -I -c "import math_verify"; or reinstall with pip install math-verify.',
 )

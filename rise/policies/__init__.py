@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rise.config import EngineConfig, HttpConfig
 from rise.errors import PolicyError, did_you_mean
 from rise.policy import Policy
+from rise.recipe.config import EngineConfig, HttpConfig
 
 KINDS = {
     "local": "a transformers model in this process",
@@ -19,9 +19,15 @@ KINDS = {
 
 
 def make_policy(
-    spec: str, *, batch_size: int = 128, dtype: str = "float32", chat_format: str | None = None, deterministic: bool = False,
-    engine: EngineConfig | None = None, http: HttpConfig | None = None,
-) -> Policy:  # fmt: skip
+    spec: str,
+    *,
+    batch_size: int = 128,
+    dtype: str = "float32",
+    chat_format: str | None = None,
+    deterministic: bool = False,
+    engine: EngineConfig | None = None,
+    http: HttpConfig | None = None,
+) -> Policy:
     """The policy behind a spec. `chat_format` replaces the template of a model that we render for.
 
     `deterministic` fixes the batches of a `local:` policy; `engine` is read by `vllm:`, `http` by `http:`. Raises

@@ -19,10 +19,10 @@ from typing import Any
 
 import httpx
 
-from rise.config import EngineConfig
 from rise.errors import PolicyError
+from rise.recipe.config import EngineConfig
 
-KEEPER = Path(__file__).with_name("keeper.py")
+KEEPER = Path(__file__).with_name("reaper.py")
 LOOK_EVERY_S = 0.25
 PLAIN: dict[str, Any] = {"verify": False, "trust_env": False}
 """Loopback, no TLS and no proxy: reading the certificates would take 16 ms of a core each time, which the engine could use."""

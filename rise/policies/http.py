@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from rise.config import HttpConfig
 from rise.errors import PolicyError
-from rise.policies.pace import Pace
+from rise.policies.http_servers import Garbled, Patience, Refused, Servers
+from rise.policies.rate_limit import Pace
 from rise.policies.refusals import declined, filtered
-from rise.policies.servers import Garbled, Patience, Refused, Servers
 from rise.policy import Reply, Request
+from rise.recipe.config import HttpConfig
 
 
 class HttpPolicy:
@@ -79,9 +79,13 @@ class HttpPolicy:
 
         async def post() -> Reply:
             return await self.servers.post(
-                "/chat/completions", body | {self._limit: request.sampling.max_new_tokens}, read_reply,
-                problem=request.problem, n_tokens=n_tokens, used=_used,
-            )  # fmt: skip
+                "/chat/completions",
+                body | {self._limit: request.sampling.max_new_tokens},
+                read_reply,
+                problem=request.problem,
+                n_tokens=n_tokens,
+                used=_used,
+            )
 
         try:
             return await post()

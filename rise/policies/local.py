@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rise.errors import PolicyError
+from rise.play.render import Renderer
 from rise.policy import Reply, Request, Sampling, Waiting, answer
-from rise.render import Renderer
 
 if TYPE_CHECKING:
-    from rise.policies.decode import ContinuousBatch, Row
+    from rise.policies.continuous import ContinuousBatch, Row
 
 
 TOKENS_AT_A_TIME = 8
@@ -46,9 +46,15 @@ class LocalPolicy:
     takes_ids = True
 
     def __init__(
-        self, model: Any, renderer: Renderer, *, name: str, batch_size: int = 128, device: str | None = None,
+        self,
+        model: Any,
+        renderer: Renderer,
+        *,
+        name: str,
+        batch_size: int = 128,
+        device: str | None = None,
         fixed_batches: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         import torch
 
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -70,7 +76,7 @@ class LocalPolicy:
         self._futures: dict[Row, asyncio.Future[Row]] = {}
         self.fixed_batches = fixed_batches
         if not fixed_batches:
-            from rise.policies.decode import ContinuousBatch
+            from rise.policies.continuous import ContinuousBatch
 
             if ContinuousBatch.can(self.model):
                 pad = renderer.tokenizer.pad_token_id
@@ -81,11 +87,17 @@ class LocalPolicy:
 
     @classmethod
     def load(
-        cls, path: str | Path, *, name: str | None = None, batch_size: int = 128, dtype: str = "float32",
-        chat_format: str | None = None, fixed_batches: bool = True,
-    ) -> LocalPolicy:  # fmt: skip
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        batch_size: int = 128,
+        dtype: str = "float32",
+        chat_format: str | None = None,
+        fixed_batches: bool = True,
+    ) -> LocalPolicy:
         """A policy from a model directory or hub name. Raises `ModelError` naming what is missing."""
-        from rise.train.model import load_model, weights_hash
+        from rise.training.model import load_model, weights_hash
 
         model, renderer = load_model(path, dtype=dtype, chat_format=chat_format)
         # Other roundings are other replies, which the ledger must not mistake for these.
@@ -110,7 +122,7 @@ class LocalPolicy:
 
     async def _join(self, batch: ContinuousBatch, request: Request) -> list[Reply]:
         """Replies from the batch that is running, which a request joins between two tokens."""
-        from rise.policies.decode import Row
+        from rise.policies.continuous import Row
 
         loop = asyncio.get_running_loop()
         ids = request.prompt_ids or ()
@@ -147,9 +159,7 @@ class LocalPolicy:
         finally:
             self._futures = {row: future for row, future in self._futures.items() if not future.done()}
 
-    async def score(
-        self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]
-    ) -> list[tuple[float, ...]]:  # fmt: skip
+    async def score(self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         """Natural log-probability of each token of each reply after its prompt, at temperature 1: one tuple a pair.
 
         Raises `PolicyError` where prompt and reply together are longer than the model was built for.
@@ -252,7 +262,7 @@ class LocalPolicy:
     def _generate(self, rows: list[_Asked], sampling: Sampling, room: int) -> list[Reply]:
         import torch
 
-        from rise.policies.decode import stream
+        from rise.policies.continuous import stream
 
         pad = self.renderer.tokenizer.pad_token_id
         pad = self.eos_ids[0] if pad is None else pad
@@ -266,11 +276,21 @@ class LocalPolicy:
         sampler = _StreamSampler(torch.from_numpy(draws).to(self.device), longest, sampling)
         with torch.inference_mode():
             out = self.model.generate(
-                input_ids=ids.to(self.device), attention_mask=mask.to(self.device), do_sample=False, num_beams=1,
-                max_new_tokens=room, eos_token_id=self.eos_ids, pad_token_id=pad, logits_processor=[sampler],
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                do_sample=False,
+                num_beams=1,
+                max_new_tokens=room,
+                eos_token_id=self.eos_ids,
+                pad_token_id=pad,
+                logits_processor=[sampler],
                 stopping_criteria=[_Gone(rows)] if any(row.gone for row in rows) else None,
-                temperature=None, top_p=None, top_k=None, repetition_penalty=1.0, use_cache=True,
-            )  # fmt: skip
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                repetition_penalty=1.0,
+                use_cache=True,
+            )
         replies = []
         for row, full in zip(rows, out[:, longest:].tolist(), strict=True):
             end = next((i for i, token in enumerate(full) if token in self.eos_ids), None)
@@ -344,7 +364,7 @@ class _StreamSampler:
     def __call__(self, input_ids: Any, scores_BV: Any) -> Any:
         import torch
 
-        from rise.policies.decode import pick
+        from rise.policies.continuous import pick
 
         if self.sampling.temperature == 0:
             return scores_BV

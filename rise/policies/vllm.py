@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rise.config import EngineConfig
 from rise.errors import PolicyError
+from rise.play.render import Renderer
 from rise.policies.engine import COUNTERS, Engine, stop_all
 from rise.policies.http import first_choice
-from rise.policies.servers import Garbled, Patience, Servers
+from rise.policies.http_servers import Garbled, Patience, Servers
 from rise.policy import Reply, Request
-from rise.render import Renderer
+from rise.recipe.config import EngineConfig
 from rise.trajectory import Message
 
 __all__ = ["VllmPolicy", "stop_all"]
@@ -77,7 +77,7 @@ class VllmPolicy:
         cls, path: str | Path, settings: EngineConfig, *, dtype: str = "float32", chat_format: str | None = None
     ) -> VllmPolicy:
         """Start (or go on using) a server of the model or LoRA adapter in `path`. Raises `PolicyError`, `ModelError`."""
-        from rise.train.model import weights_hash
+        from rise.training.model import weights_hash
 
         where = Path(path)
         if not Path(settings.python).exists():
@@ -106,9 +106,7 @@ class VllmPolicy:
             self._sampling = asyncio.create_task(self._sample())
         return list(await asyncio.gather(*(self._one(request, seed) for seed in request.seeds)))
 
-    async def score(
-        self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]
-    ) -> list[tuple[float, ...]]:  # fmt: skip
+    async def score(self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         """Natural log-probability of each token of each reply after its prompt, at temperature 1: one tuple a pair."""
 
         async def one(prompt: Sequence[int], reply: Sequence[int]) -> tuple[float, ...]:
@@ -308,7 +306,7 @@ def score_by_transformers(
     """(token ids, log-probabilities of all but the first) of a fixed conversation, on the CPU."""
     import torch
 
-    from rise.train.model import load_model
+    from rise.training.model import load_model
 
     model, renderer = load_model(base or where, dtype=dtype, chat_format=chat_format)
     if base:

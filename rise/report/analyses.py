@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from rise.evaluate.uncertainty import Estimate
+from rise.evaluation.uncertainty import Estimate
 from rise.report.analysis_tables import hard_entries
 from rise.report.collect import ReportData, Stage
 from rise.report.colours import placeholder, stage_role
@@ -66,9 +66,15 @@ def one_turn_figure(data: ReportData) -> Figure | None:
             for x, estimate, colour in ((a, first, "quiet"), (b, last, "turns")):
                 left = x <= (b if x == a else a)
                 axes.annotate(
-                    percent(estimate.value), (x, i), (-7 if left else 7, 0), textcoords="offset points", va="center",
-                    ha="right" if left else "left", fontsize=8.5, color=placeholder(colour),
-                )  # fmt: skip
+                    percent(estimate.value),
+                    (x, i),
+                    (-7 if left else 7, 0),
+                    textcoords="offset points",
+                    va="center",
+                    ha="right" if left else "left",
+                    fontsize=8.5,
+                    color=placeholder(colour),
+                )
         horizontal(axes, [stage.title for stage in reversed(stages)])
         axes.margins(x=0.16)
         axes.set_xlabel("% right")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
-from rise.evaluate.held_out import HeldOut, read_held_out
-from rise.evaluate.uncertainty import NOTHING, Estimate
+from rise.evaluation.held_out import HeldOut, read_held_out
+from rise.evaluation.uncertainty import NOTHING, Estimate
 from rise.report.outcomes import OUTCOMES, Outcome, outcome
-from rise.run_dir import RunDir, StageDir
+from rise.runs.directory import RunDir, StageDir
 
 SHOWN: tuple[Outcome, ...] = ("fixed", "broken", "never")
 """The outcomes of which a report prints trajectories in full."""

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
-from rise.evaluate.compare import Scores, difference, score
-from rise.evaluate.held_out import read_held_out
-from rise.evaluate.metrics import Same
-from rise.evaluate.temperature import TemperatureDir
-from rise.evaluate.uncertainty import NOTHING, Estimate
+from rise.evaluation.compare import Scores, difference, score
+from rise.evaluation.held_out import read_held_out
+from rise.evaluation.metrics import Same
+from rise.evaluation.temperature import TemperatureDir
+from rise.evaluation.uncertainty import NOTHING, Estimate
+from rise.method.takeover import trained_tokens
 from rise.report.collect import estimate_at, stage_title
 from rise.report.numbers import amount, count
 from rise.report.tables import Cell, Table, difference_cell, share_cell
-from rise.reuse import trained_tokens
-from rise.run_dir import RunDir, StageDir
+from rise.runs.directory import RunDir, StageDir
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,15 @@ def results_table(entries: Sequence[Entry]) -> Table:
         )
     head = names(entries[0])
     columns = (
-        "run", *head[:2], f"m{S}@t1, best T", *head[2:], f"tokens, {S} samples", f"tokens, {K} turns", "trained tokens", "n",
-    )  # fmt: skip
+        "run",
+        *head[:2],
+        f"m{S}@t1, best T",
+        *head[2:],
+        f"tokens, {S} samples",
+        f"tokens, {K} turns",
+        "trained tokens",
+        "n",
+    )
     caption = (
         f"Percent right, 95 % intervals beneath. m{S}@t1 at the temperature that all were sampled at; best T: at the temperature "
         "that was best on validation problems (`rise temperature`), where it was looked for. Tokens are means per problem, "

@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from rise.evaluate.uncertainty import Estimate
+from rise.evaluation.uncertainty import Estimate
 from rise.report.colours import placeholder, to_light, to_variables
 from rise.report.numbers import count, number
 

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from rise.evaluate.uncertainty import Estimate
+from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage, estimate_at
 from rise.report.colours import placeholder, stage_role
 from rise.report.drawing import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rise.evaluate.uncertainty import Estimate
+from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage
 from rise.report.numbers import DASH, count, percent, points, points_interval, sign
 

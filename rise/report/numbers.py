@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from rise.evaluate.uncertainty import Estimate
+from rise.evaluation.uncertainty import Estimate
 
 DASH = "–"
 

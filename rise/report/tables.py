@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rise.evaluate.uncertainty import Estimate
+from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import PartCost, ReportData, Stage, estimate_at, stage_title
 from rise.report.numbers import (
     DASH,

@@ -15,13 +15,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import rise
 from rise.serve import schema
+from rise.serve.admission import Gate
 from rise.serve.chat import Chat
-from rise.serve.gate import Gate
-from rise.serve.guard import Guard
 from rise.serve.meters import Meters
+from rise.serve.middleware import Guard
+from rise.serve.requests import ApiError, Limits, Served
 from rise.serve.revise import Reviser
 from rise.serve.schema import errors
-from rise.serve.wire import ApiError, Limits, Served
 
 PAGE = {
     "index.html": "text/html",
@@ -53,9 +53,13 @@ def make_app(
 
     # No /docs: its scripts come from elsewhere.
     app = FastAPI(
-        title="rise serve", version=rise.__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
+        title="rise serve",
+        version=rise.__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
         description="Recursive Introspection behind the chat completions API: every reply is revised over several turns.",
-    )  # fmt: skip
+    )
     app.add_middleware(Guard, key=key, meters=meters, log_text=log_text)
 
     @app.exception_handler(ApiError)

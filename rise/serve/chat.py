@@ -13,12 +13,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from rise.errors import PolicyError
-from rise.serve.completion import Completion
-from rise.serve.gate import Full, Gate, Ticket
-from rise.serve.guard import Receive, Scope, Send, described
+from rise.serve.admission import Full, Gate, Ticket
 from rise.serve.meters import Meters
+from rise.serve.middleware import Receive, Scope, Send, described
+from rise.serve.requests import ApiError, Limits, Served, read_request, to_ask
+from rise.serve.responses import Completion
 from rise.serve.revise import Ask, Outcome, Refused, Reviser, TooLong
-from rise.serve.wire import ApiError, Limits, Served, read_request, to_ask
 from rise.trajectory import Turn
 
 log = logging.getLogger("rise.serve")
@@ -60,9 +60,12 @@ class Chat:
             ticket = self.gate.admit(n)
         except Full as full:
             raise ApiError(
-                429, f"All places are taken. Try again in {full.retry_after_s} s.", code="overloaded", kind="rate_limit_error",
+                429,
+                f"All places are taken. Try again in {full.retry_after_s} s.",
+                code="overloaded",
+                kind="rate_limit_error",
                 headers={"retry-after": str(full.retry_after_s)},
-            ) from None  # fmt: skip
+            ) from None
         game = Game(self, ask, n, ticket, name)
         if asked.stream:
             include_usage = bool(asked.stream_options and asked.stream_options.include_usage)
@@ -131,9 +134,11 @@ class Game:
             self.chat.meters.failures.inc()
             log.error("%s the engine: %s", self.name, described(error, self.chat.log_text))
             return ApiError(
-                502, f"The engine behind this server gave no reply; the server's log has it under {self.name}.",
-                code="engine_error", kind="engine_error",
-            )  # fmt: skip
+                502,
+                f"The engine behind this server gave no reply; the server's log has it under {self.name}.",
+                code="engine_error",
+                kind="engine_error",
+            )
         log.error("%s %s", self.name, described(error, self.chat.log_text))
         return ApiError(500, f"Something broke in the server; its log has it under {self.name}.")
 

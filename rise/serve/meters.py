@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from rise.serve.gate import Gate
+from rise.serve.admission import Gate
 from rise.serve.revise import Outcome
 from rise.trajectory import Turn
 

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rise.answers import MAX_NUMBER_CHARS, number
 from rise.errors import RiseError
 from rise.judge import Judge, answer_of
+from rise.judges.answers import MAX_NUMBER_CHARS, number
 from rise.judges.math import MathJudge
+from rise.play.prompt import Prompt
 from rise.policy import Policy, Reply, Request, Sampling, stream_seed
-from rise.prompt import Prompt
 from rise.serve.vote import Ballot, Choose, Group
 from rise.task import Problem
 from rise.trajectory import Message, Turn
@@ -222,7 +222,7 @@ class Reviser:
 def _unjudged(reply: Reply, answer: str | None = None) -> Turn:
     return Turn(
         reply.text, answer=answer, finish=reply.finish, n_prompt_tokens=reply.n_prompt_tokens, n_reply_tokens=reply.n_reply_tokens
-    )  # fmt: skip
+    )
 
 
 def cut(reply: Reply, stop: Sequence[str]) -> Reply:

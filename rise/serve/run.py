@@ -7,7 +7,7 @@ from typing import Any
 
 import uvicorn
 
-from rise.serve.wire import Served
+from rise.serve.requests import Served
 
 
 class Announced(uvicorn.Server):
@@ -38,6 +38,14 @@ def run(app: Any, served: Served, *, host: str, port: int) -> None:
 def config_of(app: Any, *, host: str, port: int) -> uvicorn.Config:
     """As we run it everywhere: our log instead of uvicorn's, which prints paths as they were typed."""
     return uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, server_header=False, lifespan="on",
-        timeout_keep_alive=30, timeout_graceful_shutdown=10, backlog=2048,
-    )  # fmt: skip
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+        backlog=2048,
+    )

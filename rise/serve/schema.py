@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rise.serve.wire import ChatRequest
+from rise.serve.requests import ChatRequest
 
 ERROR: dict[str, Any] = {
     "type": "object",

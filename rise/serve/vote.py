@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rise.by_name import load_named
 from rise.errors import ConfigError
+from rise.recipe.own_code import load_named
 from rise.trajectory import Message, Turn
 
 Same = Callable[[str, str], bool]
@@ -32,7 +32,7 @@ class Group:
 
 @dataclass(slots=True)
 class Ballot:
-    """Answers counted as turns come in. Groups as `rise.evaluate.metrics.vote` does; no answer never votes.
+    """Answers counted as turns come in. Groups as `rise.evaluation.metrics.vote` does; no answer never votes.
 
     >>> ballot = Ballot(same=lambda a, b: float(a) == float(b))
     >>> for answer in ("5", "6", None, "5.0"):

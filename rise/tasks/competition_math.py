@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from rise.answers import Mode, extract
 from rise.errors import ConfigError
+from rise.judges.answers import Mode, extract
 from rise.task import Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, checked_subset, make_problem, validation_of
 from rise.tasks.sources import Hub, Row, benchmark_rows, text_of
@@ -90,6 +90,8 @@ class CompetitionMath(FileTask):
             if among_500 is not None and (text_hash(question) in math_500()) != among_500:
                 continue
             solution = text_of(row, ["solution"], place) if "solution" in row else None
+            if row.get("answer") == "" and solution is not None and r"\boxed{}" in solution:
+                continue  # MATH's own training split has one whose box is empty: nobody could be judged on it
             gold = solution if solution is not None and extract(solution) else text_of(row, ["answer"], place)
             digits = re.search(r"[1-5]", str(row.get("level", "")))  # "Level 3", or 3; "Level ?" occurs
             level = int(digits[0]) if digits else None

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rise.answers import Mode
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judge import Judge
+from rise.judges.answers import Mode
 from rise.judges.math import MathJudge
 from rise.task import Problem, Split, fewer, problem_id
 from rise.tasks.sources import HUB

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from rise.answers import Mode, extract
 from rise.errors import DataError
+from rise.judges.answers import Mode, extract
 from rise.task import Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, make_problem, validation_of, without_annotations
 from rise.tasks.sources import Hub, Row, benchmark_rows, text_of

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rise.answers import Mode
 from rise.errors import ConfigError, DataError, did_you_mean
-from rise.judges.own import load_judge
+from rise.judges.answers import Mode
+from rise.judges.named import load_judge
 from rise.task import Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, SPLITS, FileTask, make_problem, position
 from rise.tasks.sources import HUB, Row, hub_rows, read_rows, text_of

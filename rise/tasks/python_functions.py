@@ -1,7 +1,7 @@
 """Small Python functions, asked for in words and judged by hidden tests: a task whose environment has something to say.
 
-With `state.feedback = "rise.judges.functions:first_failure"` the model hears which test failed and how; with `always-wrong`
-it hears what it always hears. The problems are made here, from a seed; nothing is taken from a benchmark.
+With `state.feedback = "rise.judges.python_functions:first_failure"` the model hears which test failed and how; with
+`always-wrong` it hears what it always hears. The problems are made here, from a seed; nothing is taken from a benchmark.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rise.judge import Judge
-from rise.judges.functions import FunctionJudge
+from rise.judges.python_functions import FunctionJudge
 from rise.task import Problem, problem_id
 from rise.tasks.generated import GeneratedTask, span, whole
 

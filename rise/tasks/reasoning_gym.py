@@ -9,7 +9,7 @@ from typing import Any
 
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judge import Judge
-from rise.judges.gym import AnswerIn, Gym, GymJudge
+from rise.judges.reasoning_gym import AnswerIn, Gym, GymJudge
 from rise.task import Problem, Split, fewer, problem_id
 from rise.tasks.generated import SPLITS, split_of, whole
 

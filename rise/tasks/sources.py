@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rise.errors import DataError
+from rise.errors import DataError, MissingDataError
 from rise.jsonl import read_jsonl
 
 Row = tuple[str, dict[str, Any]]
@@ -114,7 +114,7 @@ def benchmark_rows(
     wanted = root / task / file
     hint = "" if path is not None else " (set $RISE_DATA, or task.path, to where your data lies)"
     command = how or (hub.command(split, file) if hub else "")
-    raise DataError(
+    raise MissingDataError(
         f"task {task}: {wanted} not found{hint}.{tried} "
         f"With a network, this gets it:\n  mkdir -p {wanted.parent} && {command.replace('{}', str(wanted.parent))}"
     )

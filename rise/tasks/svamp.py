@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from rise.answers import Mode
+from rise.judges.answers import Mode
 from rise.task import Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, make_problem
 from rise.tasks.sources import benchmark_rows, text_of

@@ -14,7 +14,7 @@ from rise.errors import DataError, RiseError, did_you_mean
 from rise.report.collect import ReportData, Stage, collect
 from rise.report.headline import claims, headline
 from rise.report.outcomes import OUTCOMES
-from rise.run_dir import RunDir
+from rise.runs.directory import RunDir
 from rise.view.index import Index
 from rise.view.live import PARTS, Ledger, live_record, live_rows, now
 from rise.view.record import Same, opened
@@ -215,8 +215,8 @@ class Library:
 
 
 def _questions(run: RunDir) -> dict[str, tuple[str, str]]:
-    from rise.plan import held_out_problems, training_problems
-    from rise.recipe import load_recipe
+    from rise.recipe.problems import held_out_problems, training_problems
+    from rise.recipe.toml import load_recipe
     from rise.tasks import make_task
 
     if _own_judge(run):  # looking at somebody's run does not run somebody's code

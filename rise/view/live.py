@@ -12,7 +12,7 @@ from threading import RLock
 from typing import Any
 
 from rise.report.collect import Stage
-from rise.run_dir import RunDir
+from rise.runs.directory import RunDir
 from rise.view.rows import LETTERS, Row
 
 PARTS = {"rollout": "trajectories.jsonl", "relabel": "relabelled.jsonl", "evaluate": "held-out.jsonl"}

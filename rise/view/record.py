@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rise.evaluate.metrics import vote
+from rise.evaluation.metrics import vote
 from rise.trajectory import turn_from_json
 from rise.view.rows import Kind
 from rise.view.tokens import Tokens
@@ -52,7 +52,7 @@ def _turns(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _vote(turns: Sequence[Mapping[str, Any]], same: Same) -> dict[str, Any]:
     """Groups of equal answers in the order they were first written, and the score of the vote after each turn.
 
-    The same rule as `rise.evaluate.metrics.vote`, which gives the scores; here it also says who voted for what.
+    The same rule as `rise.evaluation.metrics.vote`, which gives the scores; here it also says who voted for what.
     """
     groups: list[dict[str, Any]] = []
     for k, turn in enumerate(turns, 1):

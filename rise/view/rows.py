@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from rise.answers import extract
-from rise.evaluate.metrics import FIELDS
+from rise.evaluation.metrics import FIELDS
+from rise.judges.answers import extract
 from rise.report.outcomes import outcome
 from rise.trajectory import Turn, Verdict
 
@@ -62,9 +62,16 @@ def _trajectory(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
 def _run(data: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], more: Sequence[Mapping[str, Any]]) -> tuple[Row, str]:
     letters = pattern(turns)
     row = Row(
-        str(data["problem_id"]), line(data["question"]), line(extract(data["gold"]) or data["gold"]), letters, _outcome(letters),
-        labels(data.get("fields")), None, None, None,
-    )  # fmt: skip
+        str(data["problem_id"]),
+        line(data["question"]),
+        line(extract(data["gold"]) or data["gold"]),
+        letters,
+        _outcome(letters),
+        labels(data.get("fields")),
+        None,
+        None,
+        None,
+    )
     return row, _text(row, [data["question"], data["gold"], *(t["reply"] for t in turns), *(t["reply"] for t in more)])
 
 
@@ -72,9 +79,16 @@ def _relabelled(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
     candidates = data["candidates"]
     chosen = candidates[int(data["chosen"])]
     row = Row(
-        str(data["problem_id"]), known.title if known else "", known.gold if known else None, pattern(candidates),
-        chosen.get("verdict"), known.labels if known else (), int(data["turn"]), None, chosen.get("source", "student"),
-    )  # fmt: skip
+        str(data["problem_id"]),
+        known.title if known else "",
+        known.gold if known else None,
+        pattern(candidates),
+        chosen.get("verdict"),
+        known.labels if known else (),
+        int(data["turn"]),
+        None,
+        chosen.get("source", "student"),
+    )
     return row, _text(row, [row.title, *(c["reply"] for c in candidates)])
 
 
@@ -82,9 +96,16 @@ def _example(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
     question = next((m["content"] for m in data["prompt"] if m["role"] == "user"), "")
     verdict = data.get("verdict")
     row = Row(
-        str(data["problem_id"]), line(question), None, LETTERS[verdict], verdict, known.labels if known else (),
-        int(data["turn"]), float(data["weight"]), str(data["source"]),
-    )  # fmt: skip
+        str(data["problem_id"]),
+        line(question),
+        None,
+        LETTERS[verdict],
+        verdict,
+        known.labels if known else (),
+        int(data["turn"]),
+        float(data["weight"]),
+        str(data["source"]),
+    )
     return row, _text(row, [*(m["content"] for m in data["prompt"]), data["reply"]])
 
 
@@ -105,9 +126,7 @@ def labels(fields: Mapping[str, Any] | None) -> Sequence[str]:
     return tuple(f"{name} {fields[name]}" for name in FIELDS if name in fields) if fields else ()
 
 
-_VERDICTS: dict[str, Verdict | None] = {
-    letter: None if name is None else Verdict(name) for name, letter in LETTERS.items()
-}  # fmt: skip
+_VERDICTS: dict[str, Verdict | None] = {letter: None if name is None else Verdict(name) for name, letter in LETTERS.items()}
 _outcomes: dict[str, str | None] = {}
 
 

@@ -1,13 +1,9 @@
 """Opt-in: `make test-clients`. What these tests need is installed beside the project, each client by itself."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # serving.py
-
 from installed import node_client
 from pages import CHROMIUM, PATIENCE_MS, SHOTS
 

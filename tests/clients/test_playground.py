@@ -10,8 +10,8 @@ import pytest
 from pages import context, serious, shot
 from serving import Slow, serving
 
+from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
-from rise.prompt import Prompt
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-clients tries to").expect
 

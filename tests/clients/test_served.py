@@ -7,9 +7,9 @@ import pytest
 from installed import node_client, python_client, run
 from serving import TABLE, serving
 
-from rise.answers import extract
+from rise.judges.answers import extract
+from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
-from rise.prompt import Prompt
 from rise.tasks import make_task
 from rise.tasks.sources import data_directory
 
@@ -153,11 +153,25 @@ def test_lm_evaluation_harness_on_rows_of_gsm8k(tmp_path):
             given = f"model={model},base_url={server.url}/v1/chat/completions,num_concurrent=4,max_retries=1,timeout=600"
             run(
                 [
-                    command, "run", "--model", "local-chat-completions", "--model_args", given, "--tasks", "gsm8k_rows",
-                    "--include_path", str(tmp_path), "--apply_chat_template", "--output_path", str(out),
+                    command,
+                    "run",
+                    "--model",
+                    "local-chat-completions",
+                    "--model_args",
+                    given,
+                    "--tasks",
+                    "gsm8k_rows",
+                    "--include_path",
+                    str(tmp_path),
+                    "--apply_chat_template",
+                    "--output_path",
+                    str(out),
                 ],
-                OPENAI_API_KEY="any", HF_HOME=str(tmp_path / "hf"), HF_DATASETS_OFFLINE="1", HF_HUB_OFFLINE="1",
-            )  # fmt: skip
+                OPENAI_API_KEY="any",
+                HF_HOME=str(tmp_path / "hf"),
+                HF_DATASETS_OFFLINE="1",
+                HF_HUB_OFFLINE="1",
+            )
             [results] = out.rglob("results_*.json")
             found[model] = json.loads(results.read_text())["results"]["gsm8k_rows"]["exact_match,marked"]
     assert found == {"m": 1.0, "m@1": 0.0}
@@ -169,13 +183,27 @@ def test_schemathesis_finds_no_500(tmp_path):
     with serving(ScriptedPolicy(lambda messages, seed: r"\boxed{1}")) as server:  # a reply to whatever it makes up
         run(
             [
-                command, "run", f"{server.url}/openapi.json", "--max-examples", "60", "--phases", "examples,coverage,fuzzing",
-                "--checks", "not_a_server_error,status_code_conformance,content_type_conformance", "--no-color",
+                command,
+                "run",
+                f"{server.url}/openapi.json",
+                "--max-examples",
+                "60",
+                "--phases",
+                "examples,coverage,fuzzing",
+                "--checks",
+                "not_a_server_error,status_code_conformance,content_type_conformance",
+                "--no-color",
                 # The same requests every time, and no complaint of a slow machine.
-                "--seed", "1", "--generation-deterministic", "--suppress-health-check", "all", "--request-timeout", "120",
+                "--seed",
+                "1",
+                "--generation-deterministic",
+                "--suppress-health-check",
+                "all",
+                "--request-timeout",
+                "120",
             ],
             cwd=tmp_path,
-        )  # fmt: skip
+        )
         counted = server.client.get("/metrics").text
         played = re.search(r'route="/v1/chat/completions",status="200"} (\d+)', counted)
         assert played and int(played[1]) > 20, "not all of it was refused"

@@ -164,15 +164,18 @@ def test_search_looks_into_replies(open_page, address):
 @pytest.mark.parametrize(
     ("before", "after", "parts"),
     [
-        ("2+2=5\n####5", "2+2=4\n####4",
-         [["same", "2+2="], ["gone", "5"], ["new", "4"], ["same", "\n####"], ["gone", "5"], ["new", "4"]]),
+        (
+            "2+2=5\n####5",
+            "2+2=4\n####4",
+            [["same", "2+2="], ["gone", "5"], ["new", "4"], ["same", "\n####"], ["gone", "5"], ["new", "4"]],
+        ),
         ("a b c", "x y c", [["gone", "a b"], ["new", "x y"], ["same", " c"]]),  # a lone space does not chop a change up
         ("", "new", [["new", "new"]]),
         ("the same", "the same", [["same", "the same"]]),
         ("x 1 2 3 y", "x 1 3 y", [["same", "x 1 "], ["gone", "2 "], ["same", "3 y"]]),
         ("naïve 数学", "naïve 数", [["same", "naïve "], ["gone", "数学"], ["new", "数"]]),
     ],
-)  # fmt: skip
+)
 def test_differences_worked_out_by_hand(open_page, address, before, after, parts):
     page = open_page(address)
     page.wait_for_function("() => window.rise && rise.diff")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import toys
 
 sys.path.insert(0, str(Path(__file__).parent))  # ray_helpers.py
 
@@ -65,10 +66,9 @@ def two_nodes(nodes):
 @pytest.fixture(scope="session")
 def slow_dir(tmp_path_factory):
     """An untrained model that takes a while for a reply, so that there is a middle to be killed in."""
-    from ray_helpers import toys
 
-    from rise.config import NanoConfig
-    from rise.train.nano import make_nano
+    from rise.recipe.config import NanoConfig
+    from rise.training.nano import make_nano
 
     path = tmp_path_factory.mktemp("slow") / "model"
     shape = NanoConfig(hidden=128, layers=6, heads=4, kv_heads=4, intermediate=256, max_length=1024)

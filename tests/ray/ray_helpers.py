@@ -1,16 +1,10 @@
 """The recipes of all tests; waiting and killing."""
 
 import asyncio
-import importlib.util
 import os
 import signal
 import time
 from pathlib import Path
-
-# By its path: here, `conftest` is another one.
-_spec = importlib.util.spec_from_file_location("toys", Path(__file__).resolve().parents[1] / "conftest.py")
-toys = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toys)
 
 PATIENCE_S = 900
 """For whatever must happen in the end, on a machine that does other things too."""

@@ -6,13 +6,14 @@ import os
 import signal
 
 import pytest
-from ray_helpers import kill, running, toys, until
+import toys
+from ray_helpers import kill, running, until
 
 from rise.cluster.cluster import Cluster
-from rise.ledger import Ledger
-from rise.plan import make_prompt
-from rise.rollout import Player, rollout
-from rise.stage import make_player
+from rise.play.ledger import Ledger
+from rise.play.player import Player, rollout
+from rise.play.prompt import make_prompt
+from rise.runs.bench import make_player
 from rise.tasks import make_task
 
 N_PROBLEMS, N_TURNS = 16, 2
@@ -20,9 +21,12 @@ N_PROBLEMS, N_TURNS = 16, 2
 
 def recipe(**cluster):
     return toys.small(
-        deterministic=False, threads=1, batch_size=3, sampling={"max_new_tokens": 96},
+        deterministic=False,
+        threads=1,
+        batch_size=3,
+        sampling={"max_new_tokens": 96},
         cluster={"replicas": 2, "min_replicas": 2, **cluster},
-    )  # fmt: skip
+    )
 
 
 class Collecting:

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 import ray
+import toys
 from machines import ROOT
-from ray_helpers import kill, running, toys, wait_until
+from ray_helpers import kill, running, wait_until
 
 from rise.cluster.cluster import Cluster
 from rise.cluster.replica import N_PROBED
@@ -32,9 +33,11 @@ def fake(tmp_path):
         )
         python.chmod(0o755)
         return toys.small(
-            deterministic=False, threads=1, cluster={"replicas": 2, "min_replicas": 2},
+            deterministic=False,
+            threads=1,
+            cluster={"replicas": 2, "min_replicas": 2},
             engine={"kind": "vllm", "python": str(python), "probe": False, "start_timeout_s": 300.0, "args": ["--own-words"]},
-        )  # fmt: skip
+        )
 
     make.pids = lambda: [int(pid) for line in (out / "pids").read_text().splitlines() for pid in line.split()]
     make.words = lambda: json.loads((out / "words.json").read_text())

@@ -6,11 +6,12 @@ import signal
 import subprocess
 
 import pytest
+import toys
 from machines import ROOT, Machines, Rise, marked
-from ray_helpers import toys, wait_until
+from ray_helpers import wait_until
 
-from rise.iterate import run
-from rise.recipe import load_recipe, to_toml
+from rise.method.iterate import run
+from rise.recipe.toml import load_recipe, to_toml
 
 CLOCKS = ("metrics.jsonl", "provenance.json", "config.toml", "ledger.jsonl")
 

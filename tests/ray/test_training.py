@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from ray_helpers import kill, toys
+import toys
+from ray_helpers import kill
 from safetensors.torch import load_file
 
 from rise.cluster.cluster import Cluster
-from rise.config import TrainConfig
-from rise.dataset import Example
+from rise.dataset.build import Example
 from rise.errors import RiseError
-from rise.render import Renderer
-from rise.train import train
+from rise.play.render import Renderer
+from rise.recipe.config import TrainConfig
+from rise.training import train
 from rise.trajectory import Message
 
 N_STEPS, SAVED_EVERY = 24, 4
@@ -27,15 +28,20 @@ def recipe(**cluster):
 
 def training(**more):
     data = {
-        "epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "line_length": 96, "micro_batch_tokens": 512,
-        "save_steps": SAVED_EVERY, "arguments": {"logging_steps": 1},
-    }  # fmt: skip
+        "epochs": 6,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "line_length": 96,
+        "micro_batch_tokens": 512,
+        "save_steps": SAVED_EVERY,
+        "arguments": {"logging_steps": 1},
+    }
     return TrainConfig(**{**data, **more})
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    from rise.train.nano import make_nano
+    from rise.training.nano import make_nano
 
     path = tmp_path_factory.mktemp("model") / "model"
     make_nano(toys.TINY, toys.ALPHABET, seed=0, path=path)
@@ -51,10 +57,17 @@ def examples(model):
         reply = f"#{2 * i + 2}"
         out.append(
             Example(
-                f"p{i}", 0, messages, reply, "student", 1.0, 0.5 + i % 3, prompt_ids=renderer.prompt_ids(messages),
+                f"p{i}",
+                0,
+                messages,
+                reply,
+                "student",
+                1.0,
+                0.5 + i % 3,
+                prompt_ids=renderer.prompt_ids(messages),
                 reply_ids=renderer.reply_ids(messages, reply),
             )
-        )  # fmt: skip
+        )
     return out
 
 
@@ -92,9 +105,14 @@ class Training:
             answer(logs)
 
         return self.cluster.train(
-            self.examples, self.model, self.stage / "checkpoint", self.config, card=None, work=self.stage / "training",
+            self.examples,
+            self.model,
+            self.stage / "checkpoint",
+            self.config,
+            card=None,
+            work=self.stage / "training",
             on_log=on_log,
-        )  # fmt: skip
+        )
 
     def pids(self):
         """Of the workers, newest last, by what they have printed."""

@@ -1,0 +1,147 @@
+"""The judge of reasoning-gym's problems: that package's own scorers, in a worker that can be killed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from rise.errors import ConfigError, DataError
+from rise.judge import Judgement
+from rise.judges.answers import extract, read_number, same_number
+from rise.judges.worker_pool import Pool, python
+from rise.task import Problem
+from rise.trajectory import Verdict
+
+MEMORY_BYTES = 2 << 30
+MAX_ANSWER_CHARS = 10_000
+"""A longer answer is wrong without being scored: the largest grids of the package take some 2,000."""
+SCORE_LIMIT_S = 4.5
+MAKE_LIMIT_S = 120.0
+"""For 64 problems; some generators search for minutes at their hardest settings."""
+
+UNSAFE = {
+    "binary_matrix": "eval",
+    "countdown": "sympy's parse_expr",
+    "intermediate_integration": "sympy's parse_expr",
+    "n_queens": "eval",
+    "polynomial_multiplication": "sympy's parse_expr",
+    "puzzle24": "sympy's parse_expr",
+    "simple_integration": "sympy's parse_expr",
+    "spiral_matrix": "eval",
+    "string_insertion": "eval",
+}
+"""Generators whose scorer runs the answer's text as Python, and with what: of reasoning-gym 0.1.25, read in its sources.
+
+A test reads the sources of the installed version again. `bitwise_arithmetic` and `number_sorting` call eval on their own
+problem's text alone. Should one of another version be missing here, the worker's guard refuses it all the same.
+"""
+
+AnswerIn = Literal["tags", "box"]
+_TAG = re.compile(r"<answer>(.*?)(</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+
+
+class Gym:
+    """One generator of the package with its settings, in the worker."""
+
+    def __init__(self, name: str, config: Mapping[str, Any], seed: int, size: int) -> None:
+        self.name = name
+        self._about = {"name": name, "config": dict(config), "seed": seed, "size": size}
+
+    def ask(self, do: str, limit_s: float, **request: Any) -> dict[str, Any] | None:
+        """None where it took too long or too much memory."""
+        said = _pool.ask({"do": do, **self._about, **request}, limit_s)
+        return json.loads(said) if said is not None else None
+
+    def make(self, start: int, n: int) -> list[tuple[int, str, str | None]]:
+        """(index, question, answer) of so many problems; fewer at the end. Raises `DataError` where the package fails."""
+        said = self.ask("make", MAKE_LIMIT_S, start=start, n=n)
+        if said is None:
+            raise DataError(
+                f"task reasoning-gym:{self.name}: {n} problems took over {MAKE_LIMIT_S:.0f} s or {MEMORY_BYTES >> 30} GiB. "
+                "Choose easier settings in task.settings.config."
+            )
+        if "error" in said:
+            raise ConfigError(f"task reasoning-gym:{self.name}: the package says {said['error']}. See task.settings.config.")
+        return [(index, question, answer) for index, question, answer in said["problems"]]
+
+
+class GymJudge:
+    """Right where the scorer gives at least `right_from` of the 1.0 it gives for a right answer; the rest is wrong."""
+
+    def __init__(
+        self, gym: Gym, *, answer_in: AnswerIn = "tags", right_from: float = 1.0, allow_unsafe_scorer: bool = False
+    ) -> None:
+        if gym.name in UNSAFE and not allow_unsafe_scorer:
+            raise ConfigError(
+                f"task reasoning-gym:{gym.name}: its scorer runs the answer as Python ({UNSAFE[gym.name]}), so a model's reply "
+                "could do anything there. Choose another generator, or set allow_unsafe_scorer = true: it then runs in a process "
+                "without network that writes no file, and may still read yours."
+            )
+        if answer_in not in ("tags", "box"):
+            raise ConfigError(f'answer_in = {answer_in!r}, but only "tags" and "box" exist.')
+        if not 0 < right_from <= 1:
+            raise ConfigError(f"right_from = {right_from}; it is a score above 0 and at most 1.")
+        self.gym = gym
+        self.answer_in = answer_in
+        self.right_from = right_from
+        self.allow_unsafe_scorer = allow_unsafe_scorer
+
+    def answer(self, reply: str) -> str | None:
+        """What stands in the last <answer>…</answer>, or in the last box; None where that is empty or never closed."""
+        if self.answer_in == "box":
+            return extract(reply)
+        start = reply.lower().rfind("<answer>")
+        marked = _TAG.match(reply, start) if start >= 0 else None
+        return marked[1].strip() or None if marked and marked[2] else None
+
+    def judge(self, problem: Problem, reply: str) -> Judgement:
+        answer = self.answer(reply)
+        if answer is None:
+            return Judgement(Verdict.UNPARSABLE, None)
+        if len(answer) > MAX_ANSWER_CHARS:
+            return Judgement(Verdict.WRONG, answer)
+        score = self.score(problem, answer)
+        if score is None:
+            return Judgement(Verdict.TIMED_OUT, answer)
+        return Judgement(Verdict.RIGHT if score >= self.right_from else Verdict.WRONG, answer)
+
+    def score(self, problem: Problem, answer: str) -> float | None:
+        """What the package gives an answer, 0 … 1; None where it found no end. A scorer that raises gives 0."""
+        index = problem.fields.get("index")
+        if not isinstance(index, int):
+            raise DataError(
+                f"problem {problem.id} has no field index, by which reasoning-gym:{self.gym.name} knows its problems."
+            )
+        said = self.gym.ask(
+            "score", SCORE_LIMIT_S, index=index, question=problem.question, answer=answer, unsafe=self.allow_unsafe_scorer
+        )
+        if said is None:
+            return None
+        if "refused" in said:
+            raise ConfigError(
+                f"task reasoning-gym:{self.gym.name}: its scorer wanted to {said['refused']}, the text of an answer. "
+                "Choose another generator, or set allow_unsafe_scorer = true."
+            )
+        if "this version makes another problem" in str(said.get("error")):
+            raise DataError(f"problem {problem.id} of reasoning-gym:{self.gym.name}: {said['error']} ({index}).")
+        return float(said.get("score", 0.0))
+
+    def same(self, left: str, right: str) -> bool:
+        """The same number, or the same words whatever the case and the white space: scorers need gold, which votes do not see."""
+        a, b = read_number(left), read_number(right)
+        if a is not None and b is not None:
+            return same_number(a, b)
+        return left.casefold().split() == right.casefold().split()
+
+
+_pool = Pool(
+    # Not -I, which would take the one variable away: generators that walk sets must make the same problems in every process.
+    lambda: python("reasoning_gym_worker.py", str(MEMORY_BYTES), flags="-sP"),
+    name=f"reasoning-gym's worker ({sys.executable})",
+    size=2,
+    env={"PYTHONHASHSEED": "0"},
+    hint="Install it with: pip install 'rise-lm[tasks]'.",
+)

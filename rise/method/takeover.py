@@ -1,0 +1,137 @@
+"""What a run takes over from a finished one: the start, the data, the amount of training. How baselines are kept equal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rise.errors import ConfigError
+from rise.recipe.config import RunConfig, TrainConfig
+from rise.recipe.toml import differences, load_recipe
+from rise.runs.bench import Run
+from rise.runs.directory import RunDir, StageDir
+
+MADE_BY = ("seed", "task", "model", "state", "sampling", "reward", "boost")
+"""Parts of a recipe that decide what base and boost come out."""
+
+
+def reuse(it: Run, other: RunDir) -> None:
+    """Copy the base and the boost of a finished run. Raises `ConfigError` if they would have come out otherwise here.
+
+    Where this recipe evaluates otherwise, their measurements are left behind and made again.
+    """
+    config = it.config
+    theirs = _same(config, other, MADE_BY, "boost was made")
+    last = "base" if not config.boost.enabled else "boost" if config.boost.multi_turn_share else "boost-one-turn"
+    made = other.stage(last)
+    if not made.metrics.exists() or (config.boost.enabled and not made.checkpoint.exists()):
+        raise ConfigError(f'boost.reuse = "{other.path}", but that run has not finished its boost. Let it end first.')
+    left = ["training", "*.partial"]
+    if theirs.evaluate != config.evaluate:
+        left += [made.held_out.name, made.metrics.name]
+    for name in ("base", "boost-one-turn", "boost"):
+        source, target = other.stage(name).path, it.dir.stage(name).path
+        if source.exists() and not target.exists():
+            partial = target.with_name(name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(source, partial, ignore=shutil.ignore_patterns(*left))
+            os.replace(partial, target)
+
+
+def reuse_collection(it: Run, stage: StageDir) -> None:
+    """Copy a round's trajectories and improved replies: RISE's own data, for another training on them."""
+    other = _named(it.config)
+    _same(it.config, other, ("seed", "task", "model", "state", "sampling", "reward", "rollout", "relabel"), "data were collected")
+    for name in ("trajectories", "relabelled"):
+        source, target = getattr(other.stage(stage.name), name), getattr(stage, name)
+        if target.exists():
+            continue
+        if not source.exists():
+            raise ConfigError(
+                f"rollout.reuse = true, but {source} is not there. Let that run finish {stage.name}, or lower iterate.rounds."
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".partial")
+        shutil.copyfile(source, partial)
+        os.replace(partial, target)
+
+
+def matched(config: RunConfig, k: int) -> TrainConfig:
+    """The training of round k, on as many tokens as the same round of the run that `boost.reuse` names.
+
+    The last round trains on all that is left, so that two runs of unequal length end with equal training.
+    """
+    if not config.iterate.match_tokens:
+        return config.train
+    other = _named(config)
+    theirs = trained_tokens(other)
+    last = k == config.iterate.rounds
+    wanted = sum(n for j, n in theirs.items() if j == k or (last and j > k))
+    if not wanted:
+        raise ConfigError(
+            f"iterate.match_tokens = true, but {other.path} holds no finished training of round {k}. Let that run end, or lower "
+            "iterate.rounds."
+        )
+    return config.train.model_copy(update={"trained_tokens": wanted})
+
+
+def trained_tokens(run: RunDir) -> dict[int, int]:
+    """Round → target tokens its training went through, epochs counted."""
+    found = {}
+    train = load_recipe(run.config).train
+    for event in run.read_log():
+        name, _, number = str(event.get("stage", "")).partition("-")
+        if event.get("part") == "train" and name == "round" and number.isdigit():
+            # Runs of before this was logged had no way to train on anything but whole epochs' shares.
+            total = event.get("n_trained_tokens") or round(event.get("n_trained_tokens_per_epoch", 0) * train.epochs)
+            found[int(number)] = int(total)
+    return found
+
+
+def check_reuse(config: RunConfig) -> None:
+    """Raise `ConfigError` where a recipe takes over what no run is named for, before anything starts."""
+    wants = [
+        name
+        for name, wanted in (
+            ("rollout.reuse", config.rollout.reuse),
+            ("iterate.match_tokens", config.iterate.match_tokens),
+        )
+        if wanted
+    ]
+    if wants:
+        other = _named(config, wants[0])
+        if config.rollout.reuse:
+            parts: Sequence[str] = ("seed", "task", "rollout", "relabel")
+            _same(config, other, parts, "data were collected")
+        for k in range(1, config.iterate.rounds + 1):
+            matched(config, k)
+
+
+def _named(config: RunConfig, setting: str = "rollout.reuse") -> RunDir:
+    if not config.boost.reuse:
+        raise ConfigError(
+            f"{setting} = true takes over what another run did, but boost.reuse names none. "
+            "Give one: --set boost.reuse=runs/nano-full, a finished run of the recipe it is compared with."
+        )
+    other = RunDir(Path(config.boost.reuse))
+    if not other.config.exists():
+        raise ConfigError(f'boost.reuse = "{other.path}" is no run directory: it holds no config.toml.')
+    return other
+
+
+def _same(config: RunConfig, other: RunDir, parts: Sequence[str], what: str) -> RunConfig:
+    """The other run's recipe, which must not differ in `parts`."""
+    if not other.config.exists():
+        raise ConfigError(f'boost.reuse = "{other.path}" is no run directory: it holds no config.toml.')
+    recipe = load_recipe(other.config)
+    theirs, mine = recipe.model_dump(mode="json"), config.model_dump(mode="json")
+    for settings in (theirs, mine):
+        settings["boost"].pop("reuse")
+        settings["rollout"].pop("reuse")
+    changed = differences({key: theirs[key] for key in parts}, {key: mine[key] for key in parts})
+    if changed:
+        shown = "\n  ".join(changed)
+        raise ConfigError(f'boost.reuse = "{other.path}", but that run\'s {what} otherwise:\n  {shown}')
+    return recipe

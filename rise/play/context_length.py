@@ -1,0 +1,50 @@
+"""Whether the longest state a run can reach fits the model's context: said before anything is generated, not hours later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rise.errors import ConfigError
+from rise.play.prompt import Prompt
+from rise.task import Problem
+from rise.trajectory import Turn, Verdict
+
+N_LONGEST = 8
+"""Problems that are rendered: those with the longest questions. Rendering tens of thousands would take longer than it saves."""
+
+
+def check_context(
+    prompt: Prompt, renderer: Any, problems: Sequence[Problem], *, limit: int | None, attempts: int, max_new_tokens: int
+) -> None:
+    """Raise `ConfigError` if a reply after `attempts` full-length ones has no room of `max_new_tokens` below `limit`.
+
+    `limit` is the model's `max_position_embeddings`; None, and a renderer of None, where the endpoint knows and we do not.
+    """
+    if limit is None or renderer is None or not problems:
+        return
+    shown = attempts if prompt.window is None else min(prompt.window, attempts)
+    longest = sorted(problems, key=lambda problem: -len(problem.question))[:N_LONGEST]
+    first, state = (max(state_length(prompt, renderer, p, n, max_new_tokens) for p in longest) for n in (0, shown))
+    if state + max_new_tokens > limit:
+        raise ConfigError(
+            f"the context is too small: the longest first state has {first} tokens, {shown} attempts shown with their feedback "
+            f"have up to {state - first}, and the reply after them may have {max_new_tokens}, in all {state + max_new_tokens}; "
+            f"but the model was built for {limit} (max_position_embeddings). Lower sampling.max_new_tokens (now "
+            f"{max_new_tokens}), state.window (now {'all' if prompt.window is None else prompt.window}), or the turns of rollout "
+            "and evaluation."
+        )
+
+
+def state_length(prompt: Prompt, renderer: Any, problem: Problem, shown: int, max_new_tokens: int) -> int:
+    """Tokens of the state after `shown` replies that all ran to the limit."""
+    turns: list[Turn] = []
+    critique = Turn("0") if prompt.refines else None
+    for _ in range(shown):
+        turn = Turn("0", Verdict.WRONG)
+        # What a function of yours will say is not known before it has something to look at.
+        feedback = "" if ":" in prompt.feedback else prompt.feedback_for(problem, [*turns, turn])
+        turns.append(Turn("0", Verdict.WRONG, feedback=feedback, critique=critique))
+    # One token stands for each reply; the limit allows so many more.
+    n_replies = shown * (2 if prompt.refines else 1)
+    return len(renderer.prompt_ids(prompt.messages(problem, turns))) + n_replies * (max_new_tokens - 1)

@@ -1,0 +1,155 @@
+"""What the model is shown at each turn: instructions, the attempts so far, and the feedback between them.
+
+The state of the multi-turn decision process (RISE §3, §4.1): s' = concat(s, reply, feedback), cut to the last `window` attempts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rise.errors import ConfigError
+from rise.recipe.config import Demonstration, RunConfig, StateConfig
+from rise.recipe.own_code import load_named
+from rise.task import Problem, Task
+from rise.trajectory import Message, Trajectory, Turn, Verdict
+
+FEEDBACK_TEXTS = {
+    "always-wrong": "That answer is incorrect. Please try once more. The question was: {question}",
+    "neutral": "Check your answer above step by step. If it is right, give it again; if it is not, correct it.",
+    "truthful": "That answer is correct.",
+    "self-refine": "Now answer again, mending whatever you found wrong. The question was: {question}",
+}
+"""What is said after an attempt. `truthful` says this only after right replies, and the always-wrong text after others;
+`self-refine` says it after the model's own critique of the attempt."""
+
+CRITIQUE_TEXT = "Go through your answer above step by step and say what is wrong with it. Do not answer again yet."
+"""What asks for that critique. Self-Refine (Madaan et al. 2023) in our own words."""
+
+FeedbackFunction = Callable[[Problem, Trajectory, Verdict | None], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How a problem and its attempts become the messages a policy is shown."""
+
+    instructions: str | None = None
+    """System text; None for none."""
+    feedback: str = "always-wrong"
+    """`always-wrong` (as published), `neutral`, `truthful` (an oracle), `self-refine`, or `module:function`."""
+    feedback_text: str | None = None
+    """Own wording for the mode; `{question}` stands for the question."""
+    window: int | None = None
+    """How many of the most recent attempts are shown; None shows all, 0 none."""
+    demonstration: Demonstration | None = None
+    """A worked example before the problem, in every state; no window cuts it."""
+
+    critique_text: str | None = None
+    """Own wording of what asks for a critique under `self-refine`."""
+
+    @classmethod
+    def of(cls, state: StateConfig, instructions: str | None) -> Prompt:
+        """As a recipe's [state] says. `instructions` are the task's own, for where it says nothing of them."""
+        shown = None if state.window == "all" else state.window
+        system = (instructions if state.instructions is None else state.instructions) or None
+        demonstration = state.demonstration if isinstance(state.demonstration, Demonstration) else None
+        return cls(system, state.feedback, state.feedback_text, shown, demonstration, state.critique_text)
+
+    @property
+    def uses_oracle(self) -> bool:
+        """Whether the feedback may know the truth, which decides what an evaluation under it measures."""
+        return self.feedback not in ("always-wrong", "neutral", "self-refine")
+
+    @property
+    def refines(self) -> bool:
+        """Whether the model criticises each attempt before it tries again; with nothing shown there is nothing to criticise."""
+        return self.feedback == "self-refine" and self.window != 0
+
+    def feedback_for(self, problem: Problem, turns: Sequence[Turn]) -> str:
+        """The text that follows the last of `turns`."""
+        if ":" in self.feedback:
+            trajectory = Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields)
+            text = load_function(self.feedback)(problem, trajectory, turns[-1].verdict)
+            if not isinstance(text, str):
+                raise ConfigError(
+                    f'state.feedback = "{self.feedback}" returned {text!r} for problem {problem.id}; expected text.'
+                )
+            return text
+        if self.feedback == "truthful":
+            if turns[-1].right:
+                return FEEDBACK_TEXTS["truthful"]
+            text = self.feedback_text or FEEDBACK_TEXTS["always-wrong"]
+        else:
+            text = self.feedback_text or FEEDBACK_TEXTS[self.feedback]
+        return text.replace("{question}", problem.question)
+
+    def messages(self, problem: Problem, turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """The state after `turns`. Each of them needs its `feedback`.
+
+        >>> p = Problem("id", "2*3", "6")
+        >>> t = [Turn("5", feedback="?"), Turn("7", feedback="?")]
+        >>> [m.content for m in Prompt(window=1).messages(p, t)]
+        ['2*3', '7', '?']
+        >>> [m.content for m in Prompt(window=0).messages(p, t)]
+        ['2*3']
+        """
+        return self.continued(self.opened([Message("user", problem.question)]), turns)
+
+    def opened(self, sent: Sequence[Message]) -> tuple[Message, ...]:
+        """The first state of a conversation that ends in the question: system text, unless it brings its own, and worked
+        example before it."""
+        system = [message for message in sent if message.role == "system"]
+        if not system and self.instructions:
+            sent = [Message("system", self.instructions), *sent]
+        if not self.demonstration:
+            return tuple(sent)
+        n = next(i for i, message in enumerate(sent) if message.role != "system")
+        shown = [Message("user", self.demonstration.question), Message("assistant", self.demonstration.reply)]
+        question = self.demonstration.lead.replace("{question}", sent[-1].content)
+        return (*sent[:n], *shown, *sent[n:-1], Message("user", question))
+
+    def continued(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """The state after `turns` on whatever `first` says, which is always shown whole: the window is one of attempts."""
+        messages = list(first)
+        for turn in self._shown(turns):
+            assert turn.feedback is not None, "feedback is set when a turn is recorded"
+            messages.append(Message("assistant", turn.reply))
+            if turn.critique is not None:
+                messages += [Message("user", self._critique_text), Message("assistant", turn.critique.reply)]
+            messages.append(Message("user", turn.feedback))
+        return tuple(messages)
+
+    def critique_messages(self, problem: Problem, turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """What asks the model for a critique of the last of `turns`, the earlier ones shown as ever.
+
+        >>> p = Problem("id", "2*3", "6")
+        >>> [m.content for m in Prompt(feedback="self-refine", critique_text="Why?").critique_messages(p, [Turn("5")])]
+        ['2*3', '5', 'Why?']
+        """
+        return self.criticised(self.opened([Message("user", problem.question)]), turns)
+
+    def criticised(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """The same on whatever `first` says."""
+        *earlier, last = self._shown(turns)
+        before = replace(self, window=None).continued(first, earlier)
+        return (*before, Message("assistant", last.reply), Message("user", self._critique_text))
+
+    @property
+    def _critique_text(self) -> str:
+        return CRITIQUE_TEXT if self.critique_text is None else self.critique_text
+
+    def _shown(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        return turns if self.window is None else turns[max(0, len(turns) - self.window) :]
+
+
+def make_prompt(config: RunConfig, task: Task, *, evaluation: bool = False) -> Prompt:
+    """What is shown at each turn, as the recipe and the task say; `evaluate.state` where that differs in evaluation."""
+    return Prompt.of((config.evaluate.state or config.state) if evaluation else config.state, task.instructions)
+
+
+def load_function(path: str) -> FeedbackFunction:
+    """The feedback function behind `module:name`. Raises `ConfigError` where there is none."""
+    found = load_named(path, "state.feedback")
+    if not callable(found):
+        raise ConfigError(f'state.feedback = "{path}" is no function: it is called with (problem, trajectory, verdict).')
+    return found

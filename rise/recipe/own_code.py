@@ -1,0 +1,46 @@
+"""Code of your own, named in a recipe as `module:name`: a feedback function, a judge."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from rise.errors import ConfigError, did_you_mean
+
+MOVED = {"rise.judges.functions": "rise.judges.python_functions", "rise.judges.own": "rise.judges.named"}
+"""Modules of ours under the names that recipes and run directories of version 0.1.0 hold."""
+
+
+def load_named(path: str, setting: str) -> Any:
+    """The object behind `module:name`, modules in the current directory included.
+
+    Raises `ConfigError`, led by `setting`, where it cannot be had.
+    """
+    named = f'{setting} = "{path}"'
+    module_name, _, name = path.partition(":")
+    module_name = MOVED.get(module_name, module_name)
+    if not module_name or not name:
+        raise ConfigError(f'{named}. Write "module:name", for example "my_module:my_function".')
+    here = os.getcwd()
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()  # the file may be younger than this process
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f'{named}: {module_name!r} cannot be imported ({error}). Write "module:name"; the module is looked for in {here} '
+            "and wherever Python looks."
+        ) from error
+    except Exception as error:  # whatever somebody's module does while it is imported
+        raise ConfigError(f"{named}: importing {module_name!r} fails with {type(error).__name__}: {error}.") from error
+    finally:
+        if added:
+            sys.path.remove(here)
+    if not hasattr(module, name):
+        public = [known for known in dir(module) if not known.startswith("_")]
+        raise ConfigError(f"{named}: {module_name} has no {name!r}. {did_you_mean(name, public)}")
+    return getattr(module, name)

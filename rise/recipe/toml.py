@@ -1,0 +1,184 @@
+"""Recipes on disk: read from TOML, overridden by dotted names, written back in full; errors said so that they help."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rise.errors import ConfigError, did_you_mean
+from rise.recipe.config import RunConfig
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def load_recipe(path: Path, *, scale: str | None = None, overrides: Iterable[str] = ()) -> RunConfig:
+    """A recipe file, with the overrides of its `[scale.NAME]` tables and of `a.b=c` texts.
+
+    `scale` is one name, or several joined with commas that apply from left to right: `math,self,lora`.
+    Raises `ConfigError` for what is unknown (with the nearest valid name), of the wrong type or impossible.
+    """
+    wanted = [] if scale is None else [name.strip() for name in scale.split(",")]
+    data, scales = _read(path, wanted)
+    for name in wanted:
+        if name not in scales:
+            raise ConfigError(f'{path} has no scale "{name}". {did_you_mean(name, sorted(scales))}')
+    for override in overrides:
+        data = _replace(data, parse_override(override))
+    return build_config(data, str(path))
+
+
+def _read(path: Path, wanted: Sequence[str], seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], set[str]]:
+    """(a recipe at scales, the scales it knows). What it `extends`, at those scales, is under everything it says itself."""
+    if path.resolve() in seen:
+        raise ConfigError(f"{path} extends itself: {' → '.join(p.name for p in (*seen, path))}.")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such recipe. Recipes that come with rise are in recipes/.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}).") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}.") from error
+    parent, scales = data.pop("extends", None), data.pop("scale", {})
+    known = set(scales)
+    if parent is not None:
+        if not isinstance(parent, str):
+            raise ConfigError(f'{path}: extends = {parent!r}. Write the path of one recipe: extends = "../nano.toml".')
+        under, more = _read(path.parent / parent, wanted, (*seen, path.resolve()))
+        data, known = merged(under, data), known | more
+    for name in wanted:
+        data = merged(data, scales.get(name, {}))
+    return data, known
+
+
+def build_config(data: Mapping[str, Any], source: str = "settings") -> RunConfig:
+    """`RunConfig` from plain data, pydantic's errors said in one readable text."""
+    return validated(RunConfig, data, source)
+
+
+def validated(model: type[Record], data: Mapping[str, Any], source: str) -> Record:
+    """One settings record from plain data, with the same errors as a recipe's."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_explain(error.errors(), model)}") from None
+
+
+def to_toml(config: RunConfig) -> str:
+    """The resolved recipe; `rise run` on the text repeats the run."""
+    lines: list[str] = []
+    _write_table(config.model_dump(mode="json", exclude_none=True), (), lines)
+    return "\n".join(lines).strip() + "\n"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names whose values differ, as `name: old → new`."""
+    found = []
+    for key in sorted(set(old) | set(new)):
+        name = f"{prefix}{key}"
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differences(a, b, name + ".")
+        elif a != b:
+            found.append(f"{name}: {json.dumps(a)} → {json.dumps(b)}")
+    return found
+
+
+def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in top.items():
+        old = out.get(key)
+        out[key] = merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+    return out
+
+
+def _replace(base: Mapping[str, Any], top: Any) -> dict[str, Any]:
+    """Like `merged` down the named path, but what stands at its end replaces: kinds={sum=1} means sums only."""
+    [(key, value)] = top.items()
+    if isinstance(value, _Path):
+        old = base.get(key)
+        return {**base, key: _replace(old if isinstance(old, Mapping) else {}, value)}
+    return {**base, key: value}
+
+
+class _Path(dict[str, Any]):
+    """A step of a dotted name, as told from a table given as a value."""
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`a.b=c` as nested plain data; the value is read as TOML, a bare word as a string.
+
+    >>> parse_override("relabel.n_samples=16"), parse_override("name=my-run")
+    ({'relabel': {'n_samples': 16}}, {'name': 'my-run'})
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"--set {text}: write it as name=value, for example --set relabel.n_samples=16.")
+    try:
+        parsed = tomllib.loads(f"v = {value.strip()}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()  # a bare word is a string, so that nobody has to quote inside quotes
+    nested: Any = parsed
+    for part in reversed(name.strip().split(".")):
+        nested = _Path({part: nested})
+    return nested
+
+
+def _explain(errors: Iterable[Any], root: type[BaseModel]) -> str:
+    """One line a setting; what its alternatives object to (a number, or "all") is joined with `or`."""
+    messages: dict[str, list[str]] = {}
+    for item in errors:
+        where, model = _place(item["loc"], root)
+        name = ".".join(where)
+        if item["type"] == "extra_forbidden":
+            wrong = str(item["loc"][-1])
+            messages[f"unknown setting {'.'.join([*where, wrong])}. {did_you_mean(wrong, model.model_fields)}"] = []
+            continue
+        shown = "" if item["type"] == "value_error" or isinstance(item["input"], dict) else f" = {item['input']!r}"
+        messages.setdefault(f"{name}{shown}: " if name else "", []).append(item["msg"].removeprefix("Value error, "))
+    return "\n".join(head + ", or ".join(texts) + ("." if texts else "") for head, texts in messages.items())
+
+
+def _place(loc: Iterable[Any], root: type[BaseModel]) -> tuple[list[str], Any]:
+    """Field names of an error's place, and the record they lead into; pydantic's names for alternatives left out."""
+    where: list[str] = []
+    model: Any = root
+    for part in map(str, loc):
+        if model is None or part not in model.model_fields:
+            break
+        where.append(part)
+        annotation = model.model_fields[part].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return where, model
+
+
+def _write_table(data: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    plain = {k: v for k, v in data.items() if not isinstance(v, Mapping)}
+    tables = {k: v for k, v in data.items() if isinstance(v, Mapping)}
+    if path and (plain or not tables):
+        lines.append(f"\n[{'.'.join(map(_key, path))}]")
+    lines += [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
+    for key, table in tables.items():
+        _write_table(table, (*path, key), lines)
+
+
+def _key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else _value(key)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        raise ConfigError('a setting is None, but TOML has no null. Leave it out for the default, or say what you mean: "" or 0.')
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    # TOML's basic strings, numbers and booleans are JSON's, but for one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,216 @@
+"""The name of everything a run writes, and what proves that a stage is done."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rise.recipe.config import RunConfig
+from rise.errors import DataError, ResumeError
+from rise.jsonl import dumps, write_whole
+from rise.recipe.toml import differences, load_recipe, to_toml
+
+FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "cluster")
+"""Settings that decide nothing about what a run's files hold, so that they may be changed when it is continued."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageDir:
+    """Files of one stage: base, boost-one-turn, boost, round-1, …"""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def trajectories(self) -> Path:
+        return self.path / "trajectories.jsonl"
+
+    @property
+    def relabelled(self) -> Path:
+        return self.path / "relabelled.jsonl"
+
+    @property
+    def examples(self) -> Path:
+        return self.path / "examples.jsonl"
+
+    @property
+    def dataset(self) -> Path:
+        """Counts: what was kept, what was dropped and why, rewards, weights."""
+        return self.path / "dataset.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def training(self) -> Path:
+        """Unfinished training, to continue from; removed when the checkpoint is in place."""
+        return self.path / "training"
+
+    @property
+    def held_out(self) -> Path:
+        return self.path / "held-out.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    def read_metrics(self) -> dict[str, Any]:
+        return _read_json(self.metrics)
+
+    def read_dataset(self) -> dict[str, Any]:
+        return _read_json(self.dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """One run on disk."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def log(self) -> Path:
+        """metrics.jsonl: one line per event, with the clock that stage files must not hold."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.jsonl"
+
+    def stage(self, name: str) -> StageDir:
+        return StageDir(self.path / name)
+
+    def stages(self) -> list[StageDir]:
+        """Stages with metrics, in the order they ran."""
+        names = ["base", "boost-one-turn", "boost"]
+        rounds = {int(match[1]): path for path in self.path.glob("round-*") if (match := re.fullmatch(r"round-(\d+)", path.name))}
+        found = [self.path / name for name in names] + [rounds[number] for number in sorted(rounds)]
+        return [StageDir(path) for path in found if (path / "metrics.json").exists()]
+
+    def open(self, config: RunConfig, *, command: list[str] | None = None, contents: dict[str, str] | None = None) -> bool:
+        """Make the directory, or continue the one that is there. True if it continues.
+
+        `contents` are hashes of what the recipe only names: problems, base model. Raises `ResumeError` naming every
+        setting and content that differs from the one the directory was made with.
+        """
+        if self.config.exists():
+            old = load_recipe(self.config)
+            changed = differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
+            free = [line for line in changed if line.partition(":")[0] in FREE or line.startswith("cluster.")]
+            changed = [line for line in changed if line not in free]
+            made_with = _read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
+            changed += [
+                f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
+                for name, now in (contents or {}).items()
+                if made_with.get(name, now) != now
+            ]
+            if changed:
+                shown = "\n  ".join(changed)
+                raise ResumeError(
+                    f"{self.path} was made by another recipe:\n  {shown}\n"
+                    "Continue it with its own settings (rise run on its config.toml), or give another --out."
+                )
+            self._mend_log()
+            if free:
+                write_whole(self.config, to_toml(config))
+                self.write_log(changed=free)
+            return True
+        # What a kill before the writes below were done leaves is no stranger's directory.
+        own = {self.provenance.name, f"{self.provenance.name}.partial", f"{self.config.name}.partial", self.ledger.name}
+        if self.path.exists() and any(file.name not in own for file in self.path.iterdir()):
+            raise ResumeError(f"{self.path} is not empty and holds no config.toml of a run. Give another --out.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        facts = provenance(config, command) | {"contents": contents or {}}
+        write_whole(self.provenance, json.dumps(facts, indent=2) + "\n")
+        write_whole(self.config, to_toml(config))
+        return False
+
+    def _mend_log(self) -> None:
+        """End a line torn by a kill, so that the next event gets a line of its own."""
+        if self.log.exists() and not self.log.read_bytes().endswith(b"\n"):
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write("\n")
+
+    def write_log(self, **event: Any) -> None:
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(dumps({"time": round(time.time(), 3), **event}) + "\n")
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Events; a torn last line is left out."""
+        if not self.log.exists():
+            return []
+        events = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                events.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return events
+
+
+def provenance(config: RunConfig, command: list[str] | None = None) -> dict[str, Any]:
+    """What a reader needs to run it again: versions, machine, commit, command."""
+    import rise
+
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*args: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    versions: dict[str, str | None] = {}
+    for name in ("torch", "transformers", "accelerate", "peft", "numpy", "math-verify", *(("ray",) if config.cluster else ())):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    status = git("status", "--porcelain") if (root / ".git").exists() else None
+    return {
+        "rise": rise.__version__,
+        "commit": git("rev-parse", "HEAD") if status is not None else None,
+        "clean": None if status is None else status == "",
+        "command": command or sys.argv,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cpu_count": _cpu_count(),
+        "versions": versions,
+        "seed": config.seed,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _cpu_count() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; the stage has not finished.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not JSON ({error}).") from error

@@ -1,0 +1,54 @@
+"""Weighted fine-tuning: `train(...)` is the door; torch is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rise.dataset.build import Example
+from rise.recipe.config import ModelConfig, TrainConfig
+
+
+def train(
+    examples: Sequence[Example],
+    start: Path | str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    model: ModelConfig | None = None,
+    seed: int = 0,
+    card: dict[str, Any] | None = None,
+    work: Path | None = None,
+    on_log: Callable[[dict[str, Any]], None] | None = None,
+    on_save: Callable[[Path], None] | None = None,
+    elastic: bool = False,
+) -> dict[str, Any]:
+    """Fine-tune the model at `start` on weighted examples and write a plain transformers checkpoint to `out`.
+
+    Returns counts of the training (rows, steps, tokens). `card` becomes `rise.json` in the checkpoint. `work` holds
+    unfinished training where `config.save_steps` asks for it, and is removed at the end. Under a launcher every rank
+    calls this with the same arguments; with `config.launcher` it starts one.
+    Every rank is told by `on_save` of each checkpoint in `work`; `elastic` lets another number of ranks continue.
+    """
+    work = work or out.with_name(out.name + ".training")
+    if config.launcher and "RANK" not in os.environ:
+        from rise.training.launcher import launch
+
+        return launch(examples, start, out, config, model=model, seed=seed, card=card, work=work, on_log=on_log)
+    from rise.training.trainer import run_training
+
+    return run_training(
+        examples,
+        start,
+        out,
+        config,
+        model=model,
+        seed=seed,
+        card=card,
+        work=work,
+        on_log=on_log,
+        on_save=on_save,
+        elastic=elastic,
+    )

@@ -1,0 +1,28 @@
+"""Which replies train: each rule on trajectories written out by hand."""
+
+import pytest
+
+from rise.dataset.keep import keep
+
+
+@pytest.mark.parametrize(
+    ("rewards_K", "rule", "kept"),
+    [
+        ([0, 1, 0, 1], "all", [True, True, True, True]),
+        ([0, 0, 0], "better", [True, False, False]),  # turn 1 beats "nothing before it"
+        ([0, 0.5, 0.5, 1], "better", [True, True, False, True]),
+        ([1, 0, 1], "better", [True, False, False]),
+        ([0, 0, 0], "best", [True, False, False]),  # all alike: the first, as in the paper's data
+        ([0, 1, 1], "best", [False, True, False]),
+        ([0, 0], "success", [False, False]),  # turn 1 is subject to the rule like any other
+        ([1, 0, 1], "success", [True, False, True]),
+        ([-1, 0, 0.5], "success", [False, False, False]),
+        ([], "best", []),
+    ],
+)
+def test_rules(rewards_K, rule, kept):
+    assert keep(rewards_K, rule) == kept
+
+
+def test_success_follows_what_the_recipe_calls_right():
+    assert keep([2.0, 1.0, 0.5], "success", right_K=[True, False, True]) == [True, False, True]

@@ -1,0 +1,257 @@
+"""Nothing a model writes hangs, runs or leaks; and the workers that compare formulas die and are born again as they must."""
+
+import asyncio
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from verdicts import RIGHT, TIMED_OUT, WRONG, box, verdict
+
+from rise.judges import math as judging
+from rise.judges import worker_pool
+from rise.judges.math import MathJudge, close_workers
+
+
+def _limit_s():
+    """Five seconds on a machine that has a core for us; where ten wait for each, as many times more."""
+    return 5 * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+HOSTILE = {
+    "a million open braces": "{" * 10**6,
+    "a million closed braces": "}" * 10**6,
+    "boxes": "\\boxed{" * 150_000,
+    "power tower": "9^{9^{9^{9}}}",
+    "Math-Verify#65": "5^{5^{5^{5^5}}}",
+    "python power tower": "9**9**9**9",
+    "long number": "7" * 10**6,
+    "huge exponent": "1e999999999",
+    "huge power": "2^{99999999999}",
+    "factorial": "9999999!",
+    "deep fractions": "\\frac{1}{" * 300 + "2" + "}" * 300,
+    "deep parentheses": "(" * 900 + "1" + ")" * 900,
+    "a megabyte of words": "word " * 200_000,
+    "a megabyte of formula": "x+" * 500_000 + "1",
+    "null bytes": "5\x00" * 1000,
+    "control characters": "".join(map(chr, range(32))) + "5",
+    "right to left": "\u202e\u2067" * 500 + "5x",
+    "code": "__import__('os').system('touch {}')",
+    "code with a number": "1 if __import__('os').system('touch {}') else 2",
+    "code in a symbol": r"x_{__import__('os').system('touch {}')} + 1",
+    "lambda": "(lambda: [0 for _ in iter(int, 1)])() + 1",
+    "surrogate": "\ud800 + 1^2",
+    "latex file": r"\input{/etc/passwd} + 1",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_answers_get_a_verdict_within_five_seconds(name, tmp_path):
+    target = tmp_path / "executed"
+    answer = HOSTILE[name].replace("{}", str(target))
+    for gold in ("5", r"\frac{\sqrt{3}}{2}"):
+        for reply in (f"\\boxed{{{answer}}}", f"#### {answer}", answer):
+            began = time.perf_counter()
+            assert verdict(gold, reply) is not RIGHT
+            assert time.perf_counter() - began < _limit_s()
+    assert not target.exists()
+
+
+def _slowest(work):
+    """Seconds of the slowest verdict, and whether any was RIGHT."""
+    slowest, any_right = 0.0, False
+    for gold, reply in work:
+        began = time.perf_counter()
+        any_right |= verdict(gold, reply) is RIGHT
+        slowest = max(slowest, time.perf_counter() - began)
+    return slowest, any_right
+
+
+def _hostile_work(target):
+    return [
+        (gold, f"\\boxed{{{answer.replace('{}', str(target))}}}") for answer in HOSTILE.values() for gold in ("5", r"\sqrt{2}")
+    ]
+
+
+def test_hostile_answers_from_threads_and_in_bounded_memory(tmp_path):
+    work = _hostile_work(tmp_path / "executed")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda i: verdict("8", box(f"2^3+{i}-{i}+0")), range(8)))  # starting workers is not judging
+        found = list(threads.map(_slowest, [work[i::4] for i in range(4)]))
+    assert all(slowest < _limit_s() and not any_right for slowest, any_right in found), found
+    # A megabyte or ten of replies at a time, and copies of them; not what 9^{9^{9^9}} has digits.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+    assert not (tmp_path / "executed").exists()
+
+
+def _hostile_in_child(queue, target):
+    verdict("8", box("2^3+4-4+0"))  # a worker of its own
+    queue.put((_slowest(_hostile_work(target)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+
+
+def test_hostile_answers_after_fork(tmp_path):
+    verdict("8", box("2^3+4-4"))  # the parent has workers, which are not the child's
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_hostile_in_child, args=(queue, tmp_path / "executed"))
+    child.start()
+    (slowest, any_right), _ = queue.get(timeout=300)
+    child.join(10)
+    assert slowest < _limit_s() and not any_right and child.exitcode == 0
+    assert not (tmp_path / "executed").exists()
+
+
+def test_in_an_event_loop_and_in_its_threads():
+    """fw-ai/cookbook#438, trl#5281: SIGALRM in an event loop, or out of the main thread, wedges or raises. We set no signal."""
+
+    async def both():
+        return (
+            verdict("8", box("2^3+5-5")),
+            await asyncio.to_thread(verdict, "8", box("2^3+6-5")),
+            signal.getsignal(signal.SIGALRM),
+        )
+
+    assert asyncio.run(both()) == (RIGHT, WRONG, signal.SIG_DFL)
+
+
+def test_an_answer_that_hangs_is_timed_out_and_the_next_one_is_judged():
+    judge = MathJudge(time_limit_s=1.0)
+    verdict("8", box("2^3"), judge)
+    began = time.perf_counter()
+    assert verdict("5", box("9^{9^9}"), judge) is TIMED_OUT  # bignum arithmetic: no signal handler gets a turn
+    assert time.perf_counter() - began < 2 * _limit_s() / 5
+    assert verdict("8", box("3^2-1"), judge) is RIGHT
+    assert len(judging._pool._all) <= judging._pool.size
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_is_bounded():
+    pid = _worker_pid()
+    with open(f"/proc/{pid}/limits") as file:
+        limits = {line[:25].strip(): line[25:].split()[1] for line in file if line[25:].split()[0] != "Soft"}
+    assert int(limits["Max address space"]) == judging.MEMORY_BYTES
+    assert int(limits["Max file size"]) == 0
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        assert file.read() == b""
+
+
+def _worker_pid():
+    assert verdict("8", box("2^{3}+0")) is RIGHT
+    (worker, *_) = judging._pool._idle
+    return worker.process.pid
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "eval('1+1')",
+        "open('written', 'w')",
+        "__import__('os').system('true')",
+        "__import__('os').fork()",
+        "__import__('subprocess').Popen(['true'])",
+        "__import__('socket').create_connection(('127.0.0.1', 9))",
+    ],
+)
+def test_the_worker_refuses_to_run_write_fork_and_connect(code, tmp_path):
+    program = (
+        f"import sys\nfrom rise.judges.math_worker import refuse\nsys.addaudithook(refuse)\n"
+        f"try:\n    {code}\nexcept PermissionError:\n    print('refused')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert done.stdout.strip() == "refused", done.stderr
+    assert not (tmp_path / "written").exists()
+
+
+def test_threads_share_the_workers_and_agree():
+    work = [("8", box(f"2^3+{i}-{i}"), RIGHT) for i in range(12)] + [("8", box(f"2^3+{i}"), WRONG) for i in range(1, 13)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda item: verdict(item[0], item[1]), work))
+    assert found == [expected for *_, expected in work]
+    assert len(judging._pool._all) <= judging._pool.size
+
+
+def test_a_worker_that_gets_no_processor_is_waited_for_and_one_that_has_had_its_share_is_not(monkeypatch):
+    """On a machine with twenty processes a core, right answers used to be called timed out."""
+    slow = [sys.executable, "-c", "import time\nprint('ready', flush=True)\ninput()\ntime.sleep(0.6)\nprint('right', flush=True)"]
+    seconds = iter([0.0, 0.1, 0.1, 0.1, 0.1])
+    monkeypatch.setattr(worker_pool.Worker, "_processor", lambda self: (True, next(seconds)))
+    assert worker_pool.Pool(lambda: slow, name="slow").ask([], 0.3) == "right"  # 0.1 s of a processor: not 35 % of its 0.3
+    for used in ((True, 0.2), (False, 0.0)):  # has had its share; is asleep
+        seconds = iter([(True, 0.0), used])
+        monkeypatch.setattr(worker_pool.Worker, "_processor", lambda self, seconds=seconds: next(seconds))
+        assert worker_pool.Pool(lambda: slow, name="slow").ask([], 0.3) is None
+
+
+def test_a_thread_that_is_not_the_main_one_can_time_out():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(verdict("5", box("8^{8^{9}}"), MathJudge(time_limit_s=1.0))))
+    thread.start()
+    thread.join(2 * _limit_s())
+    assert found == [TIMED_OUT]
+
+
+def _judge_in_child(queue):
+    queue.put((verdict("8", box("2^3+1-1")), verdict("9", box("3^2+1")), next(iter(judging._pool._all)).process.pid))
+
+
+def test_a_forked_child_has_workers_of_its_own_and_leaves_ours_alone():
+    pid = _worker_pid()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_judge_in_child, args=(queue,))
+    child.start()
+    right, wrong, childs_pid = queue.get(timeout=30)
+    child.join(10)
+    assert (right, wrong) == (RIGHT, WRONG)
+    assert childs_pid != pid and child.exitcode == 0
+    assert _worker_pid() == pid  # ours still answers
+    assert _gone(childs_pid)
+
+
+def test_workers_end_with_their_parent_even_when_it_is_killed():
+    code = (
+        "import sys, time\nfrom rise.judges import MathJudge, math\nfrom rise.task import Problem\n"
+        "MathJudge().judge(Problem('', '', '8'), r'\\boxed{2^3}')\n"
+        "print(list(math._pool._all)[0].process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert _gone(pid)
+
+
+def _gone(pid):
+    for _ in range(100):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_worker_that_dies_is_replaced():
+    pid = _worker_pid()
+    os.kill(pid, 9)
+    assert _gone(pid)
+    assert verdict("8", box("2^3+2-2")) is RIGHT
+    close_workers()
+    assert verdict("8", box("2^3+3-3")) is RIGHT

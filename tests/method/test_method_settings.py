@@ -1,0 +1,269 @@
+"""What each setting of the method changes, on a model of 20,000 parameters; and what is refused before work starts."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import pytest
+from toys import TINY, files, small, toy_recipe, turn
+
+from rise.dataset.build import Example, read_examples
+from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, ResumeError
+from rise.jsonl import write_jsonl
+from rise.method.iterate import _build, run
+from rise.play.prompt import make_prompt
+from rise.play.render import Renderer
+from rise.recipe.problems import student_turns, training_problems
+from rise.recipe.toml import build_config, merged
+from rise.runs.bench import Run, Silent, base_renderer
+from rise.runs.directory import RunDir
+from rise.runs.preflight import check, contents
+from rise.trajectory import Relabelled, Trajectory, to_json
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+# --- settings of the method -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "starts"),
+    [
+        ("base", ["base", "base"]),
+        ("boost", ["boost", "boost"]),
+        ("previous", ["boost", "round-1"]),
+    ],
+)
+def test_what_each_rounds_training_starts_from(start, starts, tmp_path, untrained):
+    task = {"n_train": 2, "n_validation": 2, "n_test": 2}
+    boost = {"n_problems": 4, "multi_turn_share": 0.5, "also_one_turn": False}
+    run(toy_recipe(iterate={"start": start}, task=task, boost=boost), tmp_path / "run")
+    assert [(stage, begun) for stage, begun, _ in untrained] == [
+        ("boost-one-turn", "base"),
+        ("boost", "boost-one-turn"),
+        ("round-1", starts[0]),
+        ("round-2", starts[1]),
+    ]
+    # Whatever training starts from, the student that is unrolled is the current model.
+    ledger = [json.loads(line) for line in (tmp_path / "run" / "ledger.jsonl").read_text().splitlines()]
+    assert {"round-1/rollout", "round-2/rollout"} <= {line["purpose"] for line in ledger}
+
+
+def test_aggregated_data_holds_the_rounds_before_and_replay_the_boosts_solutions(tmp_path, untrained):
+    recipe = toy_recipe(
+        task={"n_train": 4, "n_validation": 2, "n_test": 2},
+        boost={"n_problems": 8, "multi_turn_share": 0, "also_one_turn": False},
+        dataset={"data": "aggregate", "replay_share": 0.5, "drop_truncated": False},
+        evaluate={"turns": 1, "samples": 1},
+    )
+    run_dir = run(recipe, tmp_path / "run")
+    counts = [run_dir.stage(f"round-{k}").read_dataset()["counts"] for k in (1, 2)]
+    first, second = (list(read_examples(run_dir.stage(f"round-{k}").examples)) for k in (1, 2))
+    own = [e for e in first if e.source != "solution"]
+    assert counts[1]["examples of earlier rounds"] == len(own)
+    assert [(e.prompt, e.reply, e.reply_ids) for e in second[: len(own)]] == [(e.prompt, e.reply, e.reply_ids) for e in own]
+    trained = [e for e in second if e.source != "solution"]
+    assert sum(e.weight for e in trained) / len(trained) == pytest.approx(1.0)
+    assert len({(e.prompt, e.reply.strip()) for e in trained}) == len(trained)
+    assert counts[0]["boost examples replayed"] == len(first) - len(own) == min(8, len(own))
+    assert all(e.weight == 1.0 for e in first if e.source == "solution")
+    assert [len(examples) for _, _, examples in untrained] == [8, len(first), len(second)]
+
+
+@pytest.fixture
+def two_rounds(tmp_path, nano_dir):
+    """Round 1: a wrong reply, then a right one. Round 2: the same wrong reply, another, then a right one. Raw weights 1 and 3."""
+
+    def build(**overrides):
+        recipe = small(boost={"enabled": True}, weigh={"temperature": 1 / math.log(3)}).model_dump()
+        recipe["model"] = {"path": str(nano_dir)}
+        config = build_config(merged(recipe, overrides))
+        task = check(config)
+        [p, *_] = training_problems(config, task)
+        it = Run(config, RunDir(tmp_path), task, task.judge(), make_prompt(config, task), None, Silent())
+        wrong, other, right = (replace(turn(r, w), prompt_ids=None) for r, w in (("5", 0), ("6", 0), ("so 4", 1)))
+        for k, turns in ((1, (wrong,)), (2, (wrong, other))):
+            stage = it.dir.stage(f"round-{k}")
+            trajectories = [Trajectory(p.id, p.question, p.gold, turns)]
+            relabelled = [Relabelled(p.id, len(turns), (replace(right, source="self"),), 0)]
+            write_jsonl(stage.trajectories, map(to_json, trajectories))
+            write_jsonl(stage.relabelled, map(to_json, relabelled))
+            solution = Example("s", 0, it.prompt.messages(p, []), "4", "solution", 1.0, 1.0, (5,), (4, 2))
+            write_jsonl(it.dir.stage("boost-one-turn").examples, [to_json(solution)])
+            _build(it, stage, k, training_problems(config, task), trajectories, relabelled)
+        return [(e.source, e.reply, round(e.weight, 9)) for e in read_examples(it.dir.stage("round-2").examples)]
+
+    return build
+
+
+def test_aggregated_weights_are_scaled_once_over_all_rounds_and_a_repeat_trains_once(two_rounds):
+    # Raw 1, 3 of round 1 and 1, 3 of round 2, whose first reply is round 1's: mean 2. Scaled round by round they were
+    # 0.5, 1.5 and 0.6, 0.6, 1.8: two scales in one data set, of mean 1 only by luck.
+    assert two_rounds(dataset={"data": "aggregate"}) == [
+        ("student", "5", 0.5),
+        ("self", "so 4", 1.5),
+        ("student", "6", 0.5),
+        ("self", "so 4", 1.5),
+    ]
+
+
+def test_what_is_too_long_to_train_does_not_count_in_the_mean(two_rounds):
+    # Of round 2's 1, 1, 3 the state of the last, with two attempts, is too long: 1 and 1 are left.
+    found = two_rounds(state={"window": "all"}, train={"max_length": 16})
+    assert found == [("student", "5", 1.0), ("student", "6", 1.0)]
+
+
+@pytest.mark.parametrize(("scale", "weight"), [("raw", 3.0), ("mean-one", 1.0)])
+def test_a_replayed_solution_weighs_what_a_right_reply_does_or_the_mean(two_rounds, scale, weight):
+    found = two_rounds(dataset={"replay_share": 0.3}, weigh={"scale": scale})
+    assert [w for source, _, w in found if source == "solution"] == [weight]
+    assert [w for source, _, w in found if source == "self"] == [3.0 if scale == "raw" else 1.8]
+
+
+def test_nothing_left_after_the_keep_rule_says_what_dropped_it_and_what_to_do(tmp_path):
+    with pytest.raises(EmptyStageError, match=r"no example is left to train on \(.* by keep rule.*Loosen keep\.rule"):
+        run(small(keep={"rule": "success"}, relabel={"relabel_right": "skip"}), tmp_path / "run")
+
+
+def test_lora_in_a_whole_run(tmp_path, nano_dir):
+    recipe = small(dataset={"drop_truncated": False}).model_dump()
+    recipe["model"] = {"path": str(nano_dir), "lora": {"rank": 2}}
+    run_dir = run(build_config(recipe), tmp_path / "run")
+    assert not any("adapter" in name for name in files(run_dir.stage("round-1").checkpoint))
+    assert files(run_dir.stage("round-1").checkpoint)["model.safetensors"] != (nano_dir / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def own(tmp_path, nano_dir):
+    """Your own problems.jsonl and your own model directory."""
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text("".join(json.dumps({"question": f"{i}+1", "gold": str(i + 1)}) + "\n" for i in range(60)))
+    recipe = small().model_dump()
+    recipe |= {"model": {"path": str(nano_dir)}, "dataset": {"drop_truncated": False}}
+    recipe["task"] = {"name": "jsonl", "n_train": 3, "n_validation": 2, "n_test": 2}
+    recipe["task"]["settings"] = {"path": str(problems)}
+    recipe["state"]["instructions"] = ""
+    recipe["sampling"]["max_new_tokens"] = 8
+
+    def build():
+        return build_config(recipe)
+
+    return problems, recipe, build
+
+
+def test_own_problems_and_own_model(own, tmp_path):
+    run_dir = run(own[2](), tmp_path / "run")
+    assert [s.name for s in run_dir.stages()] == ["base", "round-1"]
+    assert not run_dir.stage("base").checkpoint.exists()  # the model stays where it was
+
+
+def test_changed_problems_or_a_changed_model_are_refused_by_name(own, tmp_path, nano_dir, untrained):
+    problems, recipe, build = own
+    model = shutil.copytree(nano_dir, tmp_path / "model")
+    recipe["model"]["path"] = str(model)
+    run(build(), tmp_path / "run")
+    problems.write_text(problems.read_text().replace('"gold": "', '"gold": "1'))
+    with pytest.raises(ResumeError, match="training problems: its content is not what it was"):
+        run(build(), tmp_path / "run")
+    problems.write_text(problems.read_text().replace('"gold": "1', '"gold": "'))
+    run(build(), tmp_path / "run")
+    with (model / "model.safetensors").open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(ResumeError, match=r"model\.path: its content is not what it was"):
+        run(build(), tmp_path / "run")
+
+
+def test_a_changed_teacher_or_code_of_ones_own_is_refused_by_name(own, tmp_path, nano_dir, monkeypatch):
+    _, recipe, build = own
+    teacher = shutil.copytree(nano_dir, tmp_path / "teacher")
+    code = tmp_path / "own_words.py"
+    code.write_text("def say(problem, trajectory, verdict):\n    return '?'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe["state"]["feedback"] = "own_words:say"
+    recipe["relabel"] |= {"improver": "teacher", "teacher": f"local:{teacher}"}
+    before = contents(build(), check(build()))
+    with (teacher / "model.safetensors").open("ab") as file:
+        file.write(b"0")
+    code.write_text(code.read_text().replace("?", "!"))
+    after = contents(build(), check(build()))
+    assert {name for name in before if before[name] != after[name]} == {"relabel.teacher", "state.feedback"}
+
+
+def test_a_converted_base_says_how_it_is_to_be_used(own, tmp_path, monkeypatch):
+    def convert(directory, gguf_file, out, card, chat_format):
+        shutil.copytree(directory, out)
+        (out / "rise.json").write_text(json.dumps(card))
+
+    monkeypatch.setattr("rise.training.model.convert_gguf", convert)
+    own[1]["model"]["gguf_file"] = "model.safetensors"
+    own[1]["iterate"]["rounds"] = 0
+    run_dir = run(own[2](), tmp_path / "run")
+    assert json.loads((run_dir.stage("base").checkpoint / "rise.json").read_text())["feedback"] == "neutral"
+
+
+def test_the_students_renderer_is_known_without_a_run(toy_run):
+    """`rise relabel --examples` with a teacher renders for the student that the recipe names."""
+    config = toy_recipe()
+    task = check(config)
+    made = base_renderer(config, task, make_prompt(config, task))
+    assert made.fingerprint == Renderer.load(toy_run.stage("round-1").checkpoint).fingerprint
+
+
+def test_boost_without_worked_solutions_says_so(own, tmp_path):
+    own[1]["boost"] = {"enabled": True, "n_problems": 2, "disjoint": False}
+    with pytest.raises(DataError, match=r"trains on worked solutions.*boost\.enabled = false"):
+        run(own[2](), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("turns", "offset", "expected"), [("round", 0, [1, 2, 3]), ("round", -1, [1, 1, 2]), (2, 0, [2, 2, 2])])
+def test_student_turns_by_round(turns, offset, expected):
+    config = small(rollout={"turns": turns, "turns_offset": offset})
+    assert [student_turns(config, k) for k in (1, 2, 3)] == expected
+
+
+def test_fresh_problems_each_round_or_the_same_and_never_the_boosts():
+    boost = {"enabled": True, "n_problems": 10, "disjoint": True}
+    task = {"n_train": 4, "settings": {"sum_digits": 2}}
+    ids = {}
+    for kind in ("same", "fresh"):
+        config = small(rollout={"problems": kind}, boost=boost, task=task)
+        made = check(config)
+        ids[kind] = [[p.id for p in training_problems(config, made, k)] for k in (1, 2)]
+        boosted = {p.id for p in made.problems("train", 10)}
+        assert not boosted & {name for names in ids[kind] for name in names}
+    assert ids["same"][0] == ids["same"][1] == ids["fresh"][0]
+    assert not set(ids["fresh"][0]) & set(ids["fresh"][1])
+
+
+# --- trouble found early ----------------------------------------------------------------------------------------------
+
+
+def test_a_context_too_small_for_the_next_turn_names_the_way_out(tmp_path):
+    recipe = small(
+        model={"nano": {**TINY.model_dump(), "max_length": 32}},
+        state={"window": "all"},
+        sampling={"max_new_tokens": 30},
+        evaluate={"turns": 3},
+    )
+    with pytest.raises(ConfigError, match=r"built for 32.*Lower sampling\.max_new_tokens"):
+        run(recipe, tmp_path / "run")
+    assert (tmp_path / "run" / "ledger.jsonl").read_text() == ""  # before anything is generated
+
+
+def test_nano_needs_a_task_with_an_alphabet():
+    recipe = small().model_dump() | {"task": {"name": "gsm8k"}}
+    with pytest.raises(ConfigError, match="fixed alphabet"):
+        check(build_config(recipe))
+
+
+def test_a_feedback_function_is_looked_for_before_hours_are_spent(tmp_path):
+    with pytest.raises(ConfigError, match="'nowhere' cannot be imported"):
+        run(small(state={"feedback": "nowhere:f"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_none(own, tmp_path):
+    own[1]["model"]["path"] = str(tmp_path)
+    with pytest.raises(ModelError, match=r"holds no config\.json"):
+        run(own[2](), tmp_path / "run")
