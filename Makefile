@@ -4,7 +4,7 @@
 # make test-oldest   the tests of training on the oldest transformers it supports
 # make test-clients   the server through clients others wrote, the pages in Chromium: installs them, minutes
 # make test-ray   the same method on real Ray clusters of this machine, killed as bad luck would: installs Ray, some 15 minutes
-# make docs   write docs/cli.md again from the command line's own --help
+# make docs   write docs/cli.md, docs/settings.md and docs/architecture.md from the program, then build the site into build/site (open index.html)
 # make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
 # make test-engines  the real vLLM and `transformers serve`; needs venv-vllm and models/smollm2, takes minutes
 #
@@ -50,8 +50,12 @@ test-oldest: .venv-oldest/.done
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-oldest/constraints.txt $(OLDEST) -e ".[train,dev]"
 	@touch $@
 
-docs: venv
+docs: .venv/.docs
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_architecture.py
+	$(BIN)/python docs/make_settings.py
+	NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict
+	@echo "The site is build/site/index.html."
 
 venv-vllm:
 	$(PYTHON) recipes/vllm_env.py .venv-vllm
@@ -69,6 +73,10 @@ test-engines: .venv/.test models/smollm2
 	@echo "Installing into .venv; minutes the first time, since torch is large."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,serve,tasks,dev]"
 	@touch $@ .venv/.train
+
+.venv/.docs: pyproject.toml constraints.txt | .venv/.train
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@touch $@
 
 .venv/.ray: .venv/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray]"

@@ -21,9 +21,10 @@ from collections.abc import Callable
 
 from rise.errors import DataError
 from rise.judge import Judge
-from rise.judges.answers import extract, number
+from rise.judges.answers import extract
 from rise.judges.math import MathJudge, close_workers
 from rise.judges.math_worker import load_math_verify
+from rise.judges.numbers import number
 from rise.judges.python_functions import FunctionJudge
 from rise.task import Problem
 from rise.tasks import make_task
@@ -64,16 +65,16 @@ def plain_rate(judge: Judge, n: int = 40_000) -> tuple[int, float]:
         shown = value if i % 2 else value + 1
         text = f"{shown:,}" if i % 3 == 0 else f"{shown}.00" if i % 7 == 0 else str(shown)
         reply = FILLER * 3 + f"Step {i}: we get {rng.randrange(10**4)}. " + ends[i % 4] % text
-        work.append((Problem(str(i), "?", f"Some steps.\n#### {value}"), reply))
+        work.append((Problem("?", f"Some steps.\n#### {value}"), reply))
     began = time.perf_counter()
     n_right = sum(judge.judge(problem, reply).verdict is Verdict.RIGHT for problem, reply in work)
     return round(n / (time.perf_counter() - began)), n_right / n
 
 
 def latex_rate(judge: Judge, n: int = 400) -> int:
-    judge.judge(Problem("", "", "2"), "\\boxed{1+1}")  # starts the worker
+    judge.judge(Problem("", "2"), "\\boxed{1+1}")  # starts the worker
     work = [
-        (Problem("", "", rf"\frac{{{i}\sqrt{{3}}}}{{{i + 1}}}"), rf"\boxed{{\sqrt{{3}} \cdot \frac{{{i}}}{{{i + 1}}}}}")
+        (Problem("", rf"\frac{{{i}\sqrt{{3}}}}{{{i + 1}}}"), rf"\boxed{{\sqrt{{3}} \cdot \frac{{{i}}}{{{i + 1}}}}}")
         for i in range(2, n + 2)
     ]
     began = time.perf_counter()
@@ -97,7 +98,7 @@ def hostile(judge: Judge) -> float:
     for answer in ("{" * 10**6, "9^{9^{9^{9}}}", "9^{9^9}", "1e999999999", "x" * 10**6, "(" * 500, "\\frac" * 180, "9999!!"):
         for reply in (f"\\boxed{{{answer}}}", "\\boxed{" + answer, answer):
             began = time.perf_counter()
-            judge.judge(Problem("", "", "5"), reply)
+            judge.judge(Problem("", "5"), reply)
             slowest = max(slowest, time.perf_counter() - began)
     return round(slowest, 2)
 
@@ -131,7 +132,7 @@ def agreement(judge: Judge, n_golds: int | None = None) -> dict[str, dict[str, o
             pairs = [(gold, answer) for gold in golds if (answer := rewrite(gold)) != gold or how == "itself"]
             if not pairs:
                 continue
-            ours = [judge.judge(Problem("", "", gold), f"\\boxed{{{answer}}}").verdict is Verdict.RIGHT for gold, answer in pairs]
+            ours = [judge.judge(Problem("", gold), f"\\boxed{{{answer}}}").verdict is Verdict.RIGHT for gold, answer in pairs]
             theirs = [_alone(alone, gold, answer) for gold, answer in pairs]
             found[f"{name}: {how}"] = {
                 "n": len(pairs),

@@ -20,10 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rise.judges.math import MathJudge
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import Player, rollout
+from rise.play.player import Player
 from rise.play.prompt import Prompt
-from rise.policy import Reply, Request, Sampling
+from rise.policy import Policy, Reply, Request, Sampling
 from rise.task import Problem
 from rise.trajectory import Trajectory
 
@@ -32,7 +33,7 @@ SETTLED = 10_000
 """Turns after which memory is first looked at."""
 
 
-class Scripted:
+class Scripted(Policy):
     """64 replies of 200 words and 200 token ids, drawn by the seed; a quarter of them right."""
 
     name, takes_ids, max_in_flight = "scripted-benchmark", False, 64
@@ -46,8 +47,6 @@ class Scripted:
     async def reply(self, request: Request) -> list[Reply]:
         return [self.replies[seed % N_REPLIES] for seed in request.seeds]
 
-    async def close(self) -> None: ...
-
 
 class Problems(Sequence[Problem]):
     """As many as wanted, made when asked for."""
@@ -59,7 +58,7 @@ class Problems(Sequence[Problem]):
         return self.n
 
     def __getitem__(self, index: int) -> Problem:  # type: ignore[override]
-        return Problem(f"p{index}", f"Question {index}: how many apples does everybody together have in the end?", "1")
+        return Problem(f"Question {index}: how many apples does everybody together have in the end?", "1", id=f"p{index}")
 
 
 def rss_mb() -> float:
@@ -82,7 +81,7 @@ def main() -> None:
         player = Player(Scripted(), Prompt(window=1), MathJudge(), Sampling(), ledger, "benchmark")
         wall, cpu = time.perf_counter(), time.process_time()
         problems = Problems(given.turns // N_TURNS)
-        asyncio.run(rollout(player, problems, n_turns=N_TURNS, stop_when_right=False, each=each))
+        asyncio.run(rollout(player, problems, n_turns=N_TURNS, stop_when_right=False, on_record=each))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         grown = rss_mb() - settled[0]
         ledger.close()

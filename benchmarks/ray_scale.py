@@ -27,14 +27,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import rollout
-from rise.play.prompt import make_prompt
 from rise.policies.local import LocalPolicy
 from rise.policy import Policy
-from rise.recipe.config import NanoConfig, RunConfig
+from rise.recipe.config import RunConfig
+from rise.recipe.machines import NanoConfig
 from rise.recipe.toml import build_config
-from rise.runs.bench import make_player
+from rise.runs.bench import Bench, Silent
+from rise.runs.preflight import preflight
 from rise.tasks import make_task
 
 ALPHABET = "0123456789+*=\n#? "
@@ -58,7 +59,7 @@ def play(config: RunConfig, policy: Policy, n_problems: int, directory: str, pur
     """One rollout of two turns."""
     task = make_task(config.task.name, **config.task.settings)
     with Ledger(Path(directory) / f"{purpose}.jsonl") as ledger:
-        player = make_player(config, policy, make_prompt(config, task), task.judge(), ledger, purpose=purpose)
+        player = Bench(preflight(config, "collect"), task.judge(), ledger, Silent()).player(policy, purpose)
 
         async def closing() -> None:
             try:

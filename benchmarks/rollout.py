@@ -34,16 +34,17 @@ from typing import Any
 
 import httpx
 
-from rise.cli.evaluate import build_state, read_card
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import Player, play_out, rollout
-from rise.play.prompt import Prompt
+from rise.play.player import Player, play_out
+from rise.play.prompt import Prompt, make_prompt
 from rise.policies import stop_engines
 from rise.policies.local import LocalPolicy
 from rise.policies.reaper import descendants
 from rise.policies.vllm import VllmPolicy
 from rise.policy import Policy, Request, Sampling
-from rise.recipe.config import EngineConfig
+from rise.recipe.machines import EngineConfig
+from rise.runs.card import config_for, read_card
 from rise.task import Problem
 from rise.tasks import make_task
 from rise.trajectory import Trajectory, Turn
@@ -105,8 +106,9 @@ class Bench:
         split = "test" if task.name == "svamp" else "train"
         self.problems = list(task.problems(split, given.problems))  # type: ignore[arg-type]
         if card:
-            self.prompt, drawn = build_state({}, {}, card, task)
-            self.sampling = replace(drawn, max_new_tokens=given.new_tokens)
+            config = config_for(str(given.model))
+            self.prompt = make_prompt(config, task)
+            self.sampling = replace(Sampling(**config.sampling.model_dump()), max_new_tokens=given.new_tokens)
         else:
             self.prompt = Prompt(task.instructions, feedback="neutral", feedback_text=FEEDBACK)
             self.sampling = Sampling(0.7, 1.0, given.new_tokens)

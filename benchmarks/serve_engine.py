@@ -55,10 +55,12 @@ class Recorder:
 
 def serve(given: argparse.Namespace) -> None:
     """What `rise serve vllm:MODEL` does, with a policy that writes turns down. Says first where the engine is."""
-    from rise.cli.evaluate import build_state, read_card
+    from rise.play.prompt import make_prompt
     from rise.policies import stop_engines
     from rise.policies.vllm import VllmPolicy
-    from rise.recipe.config import EngineConfig
+    from rise.policy import Sampling
+    from rise.recipe.machines import EngineConfig
+    from rise.runs.card import config_for
     from rise.serve.app import make_app
     from rise.serve.requests import Limits, Served
     from rise.serve.revise import Reviser
@@ -66,7 +68,9 @@ def serve(given: argparse.Namespace) -> None:
     from rise.tasks import make_task
 
     task = make_task("word-problems")
-    prompt, sampling = build_state({"feedback": "neutral"}, {"temperature": 0.7}, read_card(str(given.model)), task)
+    overrides = ["state.feedback=neutral", "sampling.temperature=0.7"]
+    config = config_for(str(given.model), task=task.name, overrides=overrides)
+    prompt, sampling = make_prompt(config, task), Sampling(**config.sampling.model_dump())
     settings = EngineConfig(python=given.python, args=given.arg, start_timeout_s=1500.0)
     try:
         policy = VllmPolicy.load(given.model, settings, dtype=given.dtype)

@@ -35,7 +35,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rise.dataset.build import Example, read_examples
+from rise.dataset.example import Example, read_examples
 
 SIDES = ("ours", "ours, merged", "trl", "reference")
 PRECISIONS = ("float32", "autocast", "bfloat16")
@@ -157,16 +157,16 @@ def with_ours(
     examples: list[Example], start: Path, precision: str, scratch: Path, *, merge: bool, found: dict[str, float]
 ) -> None:
     from rise.recipe.config import TrainConfig
-    from rise.training import train, trainer
+    from rise.training import finetune, train
 
-    real = trainer.check_exact
+    real = finetune.check_exact
 
     def check(*args: Any, **kwargs: Any) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         real(*args, **kwargs)
         found.update(check_s=time.perf_counter() - wall, check_cpu_s=time.process_time() - cpu)
 
-    trainer.check_exact = check
+    finetune.check_exact = check
     settings = TrainConfig(
         max_steps=1,
         batch_size=len(examples),

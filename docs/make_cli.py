@@ -17,7 +17,7 @@ Written by `make docs` from the program's own help; edit `rise/cli/`, not this p
 
 Exit codes: 0 done; 1 something you can put right, in one message; 2 a command written wrongly; 130 interrupted, and the same
 command continues. Settings named with `--set` are those of a recipe, by dotted name: `--set relabel.n_samples=16`. What they mean
-stands beside each in [rise/recipe/config.py](../rise/recipe/config.py).
+is in [settings.md](settings.md).
 """
 
 

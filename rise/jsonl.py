@@ -40,6 +40,19 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(f"{path}, after line {number}: not UTF-8 text ({error.reason}).") from error
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that holds one JSON object. Raises `DataError` where there is none or it cannot be read."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}).") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: expected a JSON object.")
+    return data
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write beside the target, flush to disk, then rename, so a crash leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

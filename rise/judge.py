@@ -1,9 +1,10 @@
-"""A judge decides whether a reply is right. Kinds live in `judges/`."""
+"""A judge decides whether a reply is right. The kinds we have are in `judges/`."""
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 from rise.task import Problem
 from rise.trajectory import Verdict
@@ -16,27 +17,35 @@ class Judgement:
     verdict: Verdict
     answer: str | None
     """The final answer as written in the reply; None where nothing is marked as one."""
+    score: float | None = None
+    """Partial credit in [0, 1]; None: the verdict says it all."""
+    message: str | None = None
+    """What the judge found, in words, such as the first test that failed: feedback functions read it."""
+    brief: str | None = None
+    """The message in a few characters, for models that read letter by letter."""
 
 
-class Judge(Protocol):
-    """Decides; never raises on what a model wrote, never hangs, never executes it.
+class Judge(ABC):
+    """Decides; never raises on what a model wrote, never hangs, never executes it."""
 
-    Some also have `async aside(problem, reply)`: the same verdict from elsewhere, while other problems go on.
-    """
+    elsewhere: bool = False
+    """Whether `aside` has its verdicts from elsewhere (other processes, other machines), and is always to be used."""
 
+    @abstractmethod
     def judge(self, problem: Problem, reply: str) -> Judgement:
         """Verdict on one reply. Safe to call from any thread."""
-        ...
 
+    @abstractmethod
     def same(self, left: str, right: str) -> bool:
         """Whether two answers are equal, without seeing gold: how votes are grouped."""
-        ...
 
+    def answer(self, reply: str, question: str = "") -> str | None:
+        """The final answer in a reply to a question whose right answer is not known; None where the reply holds none.
 
-def answer_of(judge: Judge, question: str, reply: str) -> str | None:
-    """The final answer in a reply to a question whose right answer nobody knows; None where the reply holds none.
+        By default that of `judge`, for a problem whose gold is empty.
+        """
+        return self.judge(Problem(question, gold=""), reply).answer
 
-    Asked of the judge's own `answer(reply)` if it has one, else of `judge.judge`, with a problem whose gold is empty.
-    """
-    read = getattr(judge, "answer", None)
-    return read(reply) if read is not None else judge.judge(Problem("", question, ""), reply).answer
+    async def aside(self, problem: Problem, reply: str) -> Judgement:
+        """`judge`, while other problems go on: by default in a thread."""
+        return await asyncio.to_thread(self.judge, problem, reply)

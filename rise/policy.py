@@ -1,14 +1,13 @@
-"""A policy is anything that replies: conversations in, replies out, asynchronously."""
+"""A policy is anything that replies: conversations in, replies out, asynchronously. The kinds we have are in `policies/`."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Awaitable, Sequence
-from contextvars import ContextVar
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
+from rise.errors import PolicyError
 from rise.trajectory import Message
 
 
@@ -49,64 +48,43 @@ class Reply:
     n_reply_tokens: int | None
 
 
-GROUP: ContextVar[int] = ContextVar("GROUP", default=0)
-"""The fixed group of problems that the running task belongs to: where batches are fixed, replies are batched within it."""
-
-
-class Policy(Protocol):
-    """Anything that replies. Some also have
-
-    - `splits = True`: N replies are better asked for by N requests, since each is then filed the moment it arrives;
-    - `enter()`, `leave()`: told when a problem is begun and ended;
-    - `lanes`: how many fixed groups of problems may be under way at once, each in batches of its own; `GROUP` names the group;
-    - `facts()`: what happened on the way, for the run's log, such as requests sent again, by reason;
-    - `async score(prompts, replies) -> list[tuple[float, ...]]`: token ids in, log-probabilities of the replies' tokens out.
-    """
+class Policy(ABC):
+    """Anything that replies. `name` and `reply` are required; everything else has a default."""
 
     name: str
     """Content hash or served name: part of every ledger key, so a new model never reuses an old reply."""
-    takes_ids: bool
-    """Whether `Request.prompt_ids` must be given."""
-    max_in_flight: int
+    takes_ids: bool = False
+    """Whether `Request.prompt_ids` must be given; then there is a `renderer`."""
+    renderer: Any = None
+    """The `rise.play.render.Renderer` that turns messages into this policy's token ids; None where an endpoint renders."""
+    max_in_flight: int = 32
     """How many problems may be under way at once."""
+    max_length: int | None = None
+    """Tokens of prompt and reply together that the model was built for; None where unknown."""
+    splits: bool = False
+    """Whether N replies are better asked for by N requests: each is then filed as soon as it arrives."""
+    lanes: int = 1
+    """How many fixed groups of problems may be under way at once (`rise.play.schedule.GROUP` names the group)."""
+    scores: bool = False
+    """Whether `score` works."""
 
+    @abstractmethod
     async def reply(self, request: Request) -> list[Reply]:
         """`len(request.seeds)` replies, in the order of the seeds. Raises `PolicyError` when it cannot."""
-        ...
 
-    async def close(self) -> None: ...
+    async def score(self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
+        """Natural log-probability of each token of each reply after its prompt, at temperature 1: one tuple a pair."""
+        raise PolicyError(f"{self.name} gives no log-probabilities of a given reply.")
 
+    def enter(self) -> None:  # noqa: B027
+        """Called when a problem is begun."""
 
-Waiting = tuple[Request, asyncio.Future[list[Reply]]]
-"""A request that is answered together with others, and what whoever asked it waits for."""
+    def leave(self) -> None:  # noqa: B027
+        """Called when a problem is ended."""
 
+    def facts(self) -> dict[str, Any]:
+        """What happened on the way, for the run's log, such as requests sent again, by reason."""
+        return {}
 
-async def answer(batch: Sequence[Waiting], replies: Awaitable[Sequence[list[Reply]]]) -> None:
-    """Give everybody in the batch their replies when they are there, or the error that came instead; pass over who went away."""
-    try:
-        found = await replies
-    except BaseException as error:
-        for _, future in batch:
-            if not future.done():
-                future.set_exception(error)
-    else:
-        for (_, future), result in zip(batch, found, strict=True):
-            if not future.done():
-                future.set_result(result)
-
-
-def stream_seed(*parts: object) -> int:
-    """A 63-bit seed for one random stream, from what the stream is for.
-
-    >>> stream_seed(0, "p1", 2, 0) == stream_seed(0, "p1", 2, 0) != stream_seed(0, "p1", 2, 1)
-    True
-    """
-    text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def request_key(policy_name: str, request: Request, seed: int) -> str:
-    """Content hash of (model, prompt, sampling, seed): what the ledger files a reply under."""
-    prompt: Sequence[object] = request.prompt_ids or [f"{m.role}\x1e{m.content}" for m in request.messages]
-    parts = [policy_name, *prompt, request.sampling, seed]
-    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:24]
+    async def close(self) -> None:  # noqa: B027
+        """Free connections and memory."""

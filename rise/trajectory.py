@@ -42,7 +42,8 @@ class Turn:
     verdict: Verdict | None = None
     """None until a judge has looked. Unjudged is not the same as wrong."""
     reward: float | None = None
-    """The verdict as a number (1 right, 0 otherwise, unless the recipe says so); None until judged."""
+    """Score or verdict as a number (`rise.play.reward.reward_of`: 1 right, 0 otherwise, unless the recipe says so); None until
+    judged."""
     answer: str | None = None
     """The final answer the judge read in the reply; None where it found none."""
     feedback: str | None = None
@@ -59,6 +60,12 @@ class Turn:
     n_reply_tokens: int | None = None
     critique: Turn | None = None
     """What the model wrote about this attempt before revising it (`state.feedback = "self-refine"`); never judged."""
+    score: float | None = None
+    """Partial credit in [0, 1]; None where the judge gives only verdicts."""
+    message: str | None = None
+    """What the judge found in it, such as the first test that failed; None where it says nothing."""
+    brief: str | None = None
+    """The message in a few characters."""
 
     @property
     def right(self) -> bool:
@@ -99,7 +106,7 @@ class Relabelled:
     sample: int = 0
     """`Trajectory.sample` of the trajectory it improves."""
     choice: str | None = None
-    """What the model asked to choose wrote (`relabel.select = "judge"`); None where nobody was asked."""
+    """What the model asked to choose wrote (`relabel.select = "judge"`); None where no model was asked."""
 
     @property
     def reply(self) -> Turn:

@@ -34,7 +34,7 @@ def check(
     from rise.cluster.check import look_over
     from rise.cluster.nodes import check_nodes, connected
     from rise.errors import ConfigError
-    from rise.recipe.config import ClusterConfig
+    from rise.recipe.machines import ClusterConfig
     from rise.recipe.toml import load_recipe
 
     where = [f'cluster.address="{address}"'] if address else []

@@ -33,9 +33,9 @@ def compare(
     from rise.report.compare import find_stage, paired_table, read_entries, results_table, to_json, votes_table
     from rise.report.console import rich_table
     from rise.report.markdown import table_markdown
-    from rise.runs.preflight import check
+    from rise.runs.preflight import preflight
 
-    judge = check(load_recipe(find_stage(runs[0])[0].config)).judge()
+    judge = preflight(load_recipe(find_stage(runs[0])[0].config), "judge").task.judge()
     entries = read_entries(runs, judge.same)
     tables = [table for table in (results_table(entries), paired_table(entries), votes_table(entries)) if table.rows]
     if out is not None:

@@ -20,7 +20,7 @@ def export(
 
     None of the three reads weights; each example carries its own in a column, and --resample turns weights into repeats.
     """
-    from rise.dataset.build import read_examples
+    from rise.dataset.example import read_examples
     from rise.dataset.export import ABOUT
     from rise.dataset.export import export as write
     from rise.errors import ConfigError, did_you_mean

@@ -11,21 +11,21 @@ import typer
 def judge(
     file: Annotated[Path, typer.Argument(help="JSON lines with `gold`, as the task stores it, and `reply`.")],
     task: Annotated[str, typer.Option(help="Task whose judge decides.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Task setting: --set judge_path=my_judge:Judge.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Task setting: --set judge=my_judge:Judge.")] = None,
 ) -> None:
     """Print each line with its verdict: right, wrong, unparsable or timed_out. Other fields are kept."""
     import sys
 
-    from rise.cli.evaluate import divide
     from rise.errors import ConfigError, DataError
     from rise.jsonl import dumps, read_jsonl
+    from rise.runs.card import divide
     from rise.task import Problem
     from rise.tasks import make_task
     from rise.tasks.sources import text_of
 
-    settings, state, sampling = divide(set_ or [])
-    if state or sampling:
-        raise ConfigError("rise judge: --set takes settings of the task only, such as mode=lenient or judge_path=my_judge:Judge.")
+    settings, tables = divide(set_ or [])
+    if tables:
+        raise ConfigError("rise judge: --set takes settings of the task only, such as mode=lenient or judge=my_judge:Judge.")
     decide = make_task(task, **settings).judge()
     known = {"id", "question", "gold", "reply"}
     for number, line in read_jsonl(file):
@@ -34,5 +34,5 @@ def judge(
             raise DataError(f'{place}: "reply" is missing or no text. Each line needs "gold" and "reply".')
         gold = text_of(line, ["gold"], place)
         fields = {name: value for name, value in line.items() if name not in known}
-        problem = Problem(str(line.get("id", number)), str(line.get("question", "")), gold, fields=fields)
+        problem = Problem(str(line.get("question", "")), gold, fields=fields, id=str(line.get("id", number)))
         sys.stdout.write(dumps({**line, "verdict": decide.judge(problem, line["reply"]).verdict.value}) + "\n")

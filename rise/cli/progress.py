@@ -15,7 +15,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rise.evaluation.headline import HEADLINE, named, sizes
 from rise.play.player import Usage
+from rise.report.collect import estimate_at
+from rise.report.numbers import DASH, percent
 from rise.runs.directory import StageDir
 
 
@@ -84,15 +87,16 @@ class Bars:
 
 
 def stage_line(name: str, metrics: dict[str, Any]) -> str:
-    """The five numbers of a stage and its accuracy by turn, on two lines."""
+    """The headline metrics of a stage and its accuracy by turn, on two lines."""
 
-    def share(estimate: Any) -> str:
-        if not estimate or estimate.get("value") is None:
-            return "–"
-        return f"{100 * estimate['value']:.1f} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+    def share(plain: Any) -> str:
+        estimate = estimate_at(plain)
+        return (
+            DASH if estimate.value is None else f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
+        )
 
-    turns, samples = len(metrics["accuracy_by_turn"]), len(metrics["parallel_vote"])
-    names = ["m1@t1", f"m{samples}@t1", f"m1@t{turns}", f"p1@t{turns}", f"p{samples}@t1"]
-    head = "  ".join(f"{key} {share(metrics.get(key))}" for key in dict.fromkeys(names))
-    by_turn = "  ".join(share(estimate) for estimate in metrics["accuracy_by_turn"])
+    # What a curve ends with is not said twice.
+    names = [entry for entry in named(HEADLINE, *sizes(metrics)) if entry.of.curve is None]
+    head = "  ".join(f"{entry.label} {share(entry.find(metrics))}" for entry in names)
+    by_turn = "  ".join(map(share, metrics["accuracy_by_turn"]))
     return f"{name} (n = {metrics['m1@t1']['n']}, %): {head}\n  last reply by turn: {by_turn}"

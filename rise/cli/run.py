@@ -41,10 +41,8 @@ def run(
         own = recipe.name == "config.toml" and (recipe.parent / "provenance.json").exists()
         out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale.replace(',', '-')}" if scale else config.name)
     if dry_run:
-        from rise.method.takeover import check_reuse
         from rise.runs.dry_run import dry_run as describe
 
-        check_reuse(config)
         does, needs = describe(config)
         print(to_toml(config), end="")
         lines = [*does, *(f"needed first: {need}" for need in needs), f"would run in {out}"]

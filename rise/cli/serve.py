@@ -11,40 +11,57 @@ if TYPE_CHECKING:
     from rise.serve.requests import Limits
 
 
+PolicyArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A run (its last checkpoint is served), a checkpoint, vllm:DIRECTORY of either, a hub name, an "
+        "OpenAI-compatible server http://host/v1#model, or scripted:FILE."
+    ),
+]
+NameOption = Annotated[str | None, typer.Option(help="Name of the model to clients; by default after the policy.")]
+TurnsOption = Annotated[int | None, typer.Option(min=1, help="Turns per conversation; by default the checkpoint's, else 5.")]
+VoteOption = Annotated[
+    str, typer.Option(help="majority, last, agree (stop when two turns in a row agree), or module:function of yours.")
+]
+TaskOption = Annotated[
+    str | None, typer.Option(help="Whose judge reads answers; by default the checkpoint's task, else marked mathematics.")
+]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Task setting, or state.…/sampling.…: --set state.window=1.")]
+HostOption = Annotated[str, typer.Option(help="Address to listen on. Others than loopback need $RISE_API_KEY.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+ActiveOption = Annotated[
+    int | None, typer.Option(min=1, help="Conversations played at once; by default as many as suit the policy.")
+]
+QueueOption = Annotated[int, typer.Option(min=0, help="Conversations that may wait; further ones hear 429.")]
+MaxTurnsOption = Annotated[int, typer.Option(min=1, help="Most turns a request may ask for.")]
+MaxTokensOption = Annotated[int, typer.Option(min=1, help="Most tokens a request may ask for in one reply.")]
+MaxBodyOption = Annotated[int, typer.Option(min=1, help="Most kilobytes of a request.")]
+BatchSizeOption = Annotated[int, typer.Option(min=1, help="Replies generated together by a local policy.")]
+DtypeOption = Annotated[str, typer.Option(help="Of a local policy's weights: float32, bfloat16 or float16.")]
+ChatFormatOption = Annotated[
+    str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
+]
+LogTextOption = Annotated[bool, typer.Option("--log-text", help="Write what is asked and replied into the log.")]
+
+
 def serve(
-    policy: Annotated[
-        str,
-        typer.Argument(
-            help="A run (its last checkpoint is served), a checkpoint, vllm:DIRECTORY of either, a hub name, an "
-            "OpenAI-compatible server http://host/v1#model, or scripted:FILE."
-        ),
-    ],
-    name: Annotated[str | None, typer.Option(help="Name of the model to clients; by default after the policy.")] = None,
-    turns: Annotated[int | None, typer.Option(min=1, help="Turns per conversation; by default the checkpoint's, else 5.")] = None,
-    vote: Annotated[
-        str, typer.Option(help="majority, last, agree (stop when two turns in a row agree), or module:function of yours.")
-    ] = "majority",
-    task: Annotated[
-        str | None, typer.Option(help="Whose judge reads answers; by default the checkpoint's task, else marked mathematics.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Task setting, or state.…/sampling.…: --set state.window=1.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on. Others than loopback need $RISE_API_KEY.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8400,
-    active: Annotated[
-        int | None, typer.Option(min=1, help="Conversations played at once; by default as many as suit the policy.")
-    ] = None,
-    queue: Annotated[int, typer.Option(min=0, help="Conversations that may wait; further ones hear 429.")] = 256,
-    max_turns: Annotated[int, typer.Option(min=1, help="Most turns a request may ask for.")] = 16,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens a request may ask for in one reply.")] = 4096,
-    max_body: Annotated[int, typer.Option(min=1, help="Most kilobytes of a request.")] = 1024,
-    batch_size: Annotated[int, typer.Option(min=1, help="Replies generated together by a local policy.")] = 32,
-    dtype: Annotated[str, typer.Option(help="Of a local policy's weights: float32, bfloat16 or float16.")] = "float32",
-    chat_format: Annotated[
-        str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
-    ] = None,
-    log_text: Annotated[bool, typer.Option("--log-text", help="Write what is asked and replied into the log.")] = False,
+    policy: PolicyArgument,
+    name: NameOption = None,
+    turns: TurnsOption = None,
+    vote: VoteOption = "majority",
+    task: TaskOption = None,
+    set_: SetOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8400,
+    active: ActiveOption = None,
+    queue: QueueOption = 256,
+    max_turns: MaxTurnsOption = 16,
+    max_tokens: MaxTokensOption = 4096,
+    max_body: MaxBodyOption = 1024,
+    batch_size: BatchSizeOption = 32,
+    dtype: DtypeOption = "float32",
+    chat_format: ChatFormatOption = None,
+    log_text: LogTextOption = False,
 ) -> None:
     """Serve a model that corrects its own answers to any client of the chat completions API, with a page to try it.
 
@@ -70,7 +87,7 @@ def serve(
     from rise.policies import stop_engines
 
     reviser, served = assemble(policy, name, turns, vote, task, set_ or [], batch_size, dtype, chat_format)
-    most = getattr(reviser.policy, "max_in_flight", 32)
+    most = reviser.policy.max_in_flight
     limits = Limits(
         n_active=active or most,
         n_waiting=queue,
@@ -97,41 +114,37 @@ def assemble(
     chat_format: str | None = None,
 ) -> tuple[Any, Any]:
     """(Reviser, Served) for a policy spec or a run. Raises `RiseError` for what cannot be served."""
-    from rise.cli.evaluate import build_state, divide, read_card
     from rise.errors import ConfigError
-    from rise.play.prompt import load_function
-    from rise.policies import make_policy
-    from rise.runs.preflight import check_spec
+    from rise.policy import Sampling
+    from rise.runs.bench import open_policy
+    from rise.runs.card import config_for, read_card
+    from rise.runs.checks import check_choice
+    from rise.runs.preflight import preflight
     from rise.serve.requests import Served
     from rise.serve.revise import Reviser
     from rise.serve.vote import RULES, load_choose
-    from rise.tasks import make_task
-    from rise.training.model import DTYPES
+    from rise.training.weights import DTYPES
 
-    if dtype not in DTYPES:
-        raise ConfigError(f"--dtype {dtype}: use {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
+    check_choice("--dtype", dtype, DTYPES)
     if vote not in RULES and ":" not in vote:
         raise ConfigError(f"--vote {vote}: use {', '.join(RULES)}, or module:function.")
     spec = checkpoint_of(spec)
-    check_spec(spec)
     card = read_card(spec)
-    settings, state, sampling = divide(overrides)
     known = card.get("task")
-    if task is None or task == known:
-        settings = {**card.get("task_settings", {}), **settings}
+    settings: dict[str, Any] = {"batch_size": batch_size, "model": {"dtype": dtype, "chat_format": chat_format}}
+    if not (task or known):
+        settings["task"] = {"settings": {"instructions": None}}
     # A judge needs no problems, and the files they came from may be elsewhere by now.
-    settings = {key: value for key, value in settings.items() if key not in _FILES}
-    the_task = make_task(task or known or "jsonl", **(settings if task or known else {"instructions": None, **settings}))
-    prompt, draw = build_state(state, sampling, card, the_task)
-    if prompt.feedback == "truthful":
+    config = config_for(spec, task=task or known or "jsonl", overrides=overrides, settings=settings, without=_FILES)
+    ready = preflight(config, "serve", policy=spec)
+    prompt, draw = ready.prompt, Sampling(**config.sampling.model_dump())
+    if prompt.stops_when_right:
         raise ConfigError(
-            'state.feedback = "truthful" tells whether an answer is right, which nobody knows while serving. Choose another: '
-            "--set state.feedback=neutral."
+            f'state.feedback = "{prompt.feedback}" tells whether an answer is right, which nobody knows while serving. Choose '
+            "another: --set state.feedback=neutral."
         )
-    if ":" in prompt.feedback:
-        load_function(prompt.feedback)
     choose = load_choose(vote) if ":" in vote else None
-    policy = make_policy(spec, batch_size=batch_size, dtype=dtype, chat_format=chat_format)
+    policy = open_policy(config, spec)
     about = {"task": task or known, "feedback": prompt.feedback, "window": prompt.window, "round": card.get("round")}
     served = Served(
         name or name_of(spec),
@@ -141,7 +154,7 @@ def assemble(
         judged_by_function=choose is not None,
         about={key: value for key, value in about.items() if value is not None},
     )
-    return Reviser(policy, prompt, the_task.judge(), choose), served
+    return Reviser(policy, prompt, ready.task.judge(), choose), served
 
 
 _FILES = ("path", "train_path", "validation_path", "test_path", "shares")
@@ -150,17 +163,17 @@ _FILES = ("path", "train_path", "validation_path", "test_path", "shares")
 def checkpoint_of(spec: str) -> str:
     """A run's last checkpoint; anything else as it is. Raises `DataError` for a run without one."""
     from rise.errors import DataError
+    from rise.policies import parse_spec
+    from rise.runs.stages import on_disk
 
-    kind = next((kind for kind in ("local:", "vllm:") if spec.startswith(kind)), "")
-    path = Path(spec.removeprefix(kind))
-    if not (path / "config.toml").exists():
+    parsed = parse_spec(spec)
+    path = parsed.directory
+    if path is None or not (path / "config.toml").exists():
         return spec
-    stages = [path / "base", path / "boost-one-turn", path / "boost"]
-    stages += sorted(path.glob("round-[0-9]*"), key=lambda stage: int(stage.name.removeprefix("round-")))
-    found = [stage / "checkpoint" for stage in stages if (stage / "checkpoint").is_dir()]
+    found = [path / name / "checkpoint" for name in on_disk(path) if (path / name / "checkpoint").is_dir()]
     if not found:
         raise DataError(f"{path} is a run without a checkpoint yet: rise run {path / 'config.toml'} --out {path} continues it.")
-    return f"{kind}{found[-1]}"
+    return parsed.at(found[-1])
 
 
 def name_of(spec: str) -> str:

@@ -49,21 +49,14 @@ def _directory(console: Console, path: Path) -> None:
 
 def _json_file(console: Console, path: Path) -> None:
     """metrics.json as a table of numbers with intervals, anything else as it is."""
-    import json
+    from rise.jsonl import read_json
 
-    from rise.errors import DataError
-
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error}).") from error
-    if not (isinstance(data, dict) and "accuracy_by_turn" in data):
+    data = read_json(path)
+    if "accuracy_by_turn" not in data:
         console.print_json(data=data)
         return
     from rise.report.console import rich_table
-    from rise.report.tables import estimates_table
+    from rise.report.table import estimates_table
 
     console.print(rich_table(estimates_table(data)))
 
@@ -92,7 +85,7 @@ def _lines(
             if n_matching < index:
                 continue
             _heading(console, path, number, kind)
-            PRINTERS[kind](console, data, path, tokens)
+            KINDS[kind][1](console, data, path, tokens)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DataError(f"{path}, line {number}: not a {kind} line ({error!r}). Was the file written by `rise`?") from error
         n_printed += 1
@@ -134,15 +127,7 @@ def _kind(path: Path, number: int, data: dict[str, Any]) -> str:
     """What a line is, told by its fields: file names may change, fields say what they mean."""
     from rise.errors import DataError
 
-    signs = {
-        "held-out": {"problem_id", "run"},
-        "trajectory": {"problem_id", "turns"},
-        "relabelled": {"candidates", "chosen"},
-        "example": {"prompt", "reply", "weight"},
-        "ledger": {"key"},
-        "log": {"time", "stage"},
-    }
-    for kind, fields in signs.items():
+    for kind, (fields, _) in KINDS.items():
         if fields <= data.keys():
             return kind
     fields_found = ", ".join(sorted(data)[:8]) or "no field"
@@ -248,14 +233,15 @@ def _show_log(console: Console, data: dict[str, Any], path: Path, tokens: Tokens
 
 
 Printer = Callable[["Console", dict[str, Any], Path, "Tokens"], None]
-PRINTERS: dict[str, Printer] = {
-    "trajectory": _show_trajectory,
-    "held-out": _show_held_out,
-    "relabelled": _show_relabelled,
-    "example": _show_example,
-    "ledger": _show_ledger,
-    "log": _show_log,
+KINDS: dict[str, tuple[set[str], Printer]] = {
+    "held-out": ({"problem_id", "run"}, _show_held_out),
+    "trajectory": ({"problem_id", "turns"}, _show_trajectory),
+    "relabelled": ({"candidates", "chosen"}, _show_relabelled),
+    "example": ({"prompt", "reply", "weight"}, _show_example),
+    "ledger": ({"key"}, _show_ledger),
+    "log": ({"time", "stage"}, _show_log),
 }
+"""Kind of line → the fields that tell it, and how it is printed. The first whose fields are all there."""
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------------

@@ -21,16 +21,13 @@ def temperature(
     from rise.errors import ConfigError
     from rise.evaluation.temperature import TemperatureDir, best_temperature
     from rise.evaluation.uncertainty import Estimate
-    from rise.play.ledger import Ledger
     from rise.play.player import play_out
-    from rise.play.prompt import make_prompt
-    from rise.policies import make_policy
-    from rise.recipe.problems import held_out_problems, number_of
+    from rise.recipe.problems import counted
     from rise.recipe.toml import load_recipe
     from rise.report.compare import find_stage
-    from rise.runs.bench import make_player, with_engine
-    from rise.runs.preflight import check
-    from rise.training.threads import fix_threads
+    from rise.report.numbers import percent, percent_interval
+    from rise.runs.bench import at_work
+    from rise.runs.preflight import preflight
 
     try:
         temperatures = [float(part) for part in grid.split(",")]
@@ -43,48 +40,30 @@ def temperature(
             f"{run_dir.path} was measured on {config.evaluate.split} problems, so none are left to choose a temperature on. "
             'Use a run with evaluate.split = "test".'
         )
-    task = check(config)
-    fix_threads(config)
-    validation = task.problems("validation", n or number_of(config.task.n_validation))
+    ready = preflight(config, "measure")
+    validation = ready.task.problems("validation", n) if n else counted(ready.task, "validation", config.task)
     checkpoint = stage.checkpoint if stage.checkpoint.exists() else Path(config.model.path or "")
-    policy = make_policy(
-        with_engine(str(checkpoint), config),
-        batch_size=config.batch_size,
-        dtype=config.model.dtype,
-        chat_format=config.model.chat_format,
-        deterministic=config.deterministic,
-        engine=config.engine,
-    )
     out = TemperatureDir(stage.path / "temperature")
-    with Ledger(out.ledger) as ledger, Bars() as bars:
-        bars.begin(stage.name, "temperature", len(validation))
+    with Bars() as bars, at_work(ready, out.ledger, directory=run_dir.path, progress=bars) as bench:
 
         def tell(value: float, estimate: Estimate) -> None:
-            share = f"{100 * (estimate.value or 0):.1f}"
-            bars.console.print(f"temperature {value:g}: vote {share} % of {estimate.n} validation problems", highlight=False)
+            bars.console.print(
+                f"temperature {value:g}: vote {percent(estimate.value)} % of {estimate.n} validation problems", highlight=False
+            )
 
-        player = make_player(
-            config,
-            policy,
-            make_prompt(config, task, evaluation=True),
-            task.judge(),
-            ledger,
-            purpose=f"{stage.name}/temperature/validation",
-            on_done=bars.advance,
-        )
-        found = play_out(
+        bars.begin(stage.name, "temperature", len(validation))
+        player = bench.player(bench.policy(checkpoint), f"{stage.name}/temperature/validation", measured=True)
+        work = best_temperature(
             player,
-            best_temperature(
-                player,
-                validation,
-                held_out_problems(config, task),
-                out,
-                grid=temperatures,
-                n_samples=config.evaluate.samples,
-                tell=tell,
-            ),
+            validation,
+            ready.held_out,
+            out,
+            grid=temperatures,
+            n_samples=config.evaluate.samples,
+            tell=tell,
         )
+        found = play_out(player, work)
     [(name, estimate)] = found["test"].items()
-    interval = f"[{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+    there = Estimate(**estimate)
     print(f"{out.found}: best at {found['best']:g}")
-    print(f"{name} there: {100 * estimate['value']:.1f} {interval} % of {estimate['n']} test problems")
+    print(f"{name} there: {percent(there.value)} [{percent_interval(there)}] % of {there.n} test problems")

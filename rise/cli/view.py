@@ -16,7 +16,8 @@ def view(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Of a copy: the most records of each file, its first; 0 for all.")] = 5000,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Anything but this machine's own shows the runs to whoever can reach it.")
+        str,
+        typer.Option(help="Address to listen on. Any other than this machine's own shows the runs to everyone who can reach it."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 7474,
     tokenizer: Annotated[str | None, typer.Option(help="Tokenizer for examples; by default the run's own checkpoint.")] = None,

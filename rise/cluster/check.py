@@ -1,4 +1,4 @@
-"""A cluster and a recipe's demands on it, in lines."""
+"""`rise cluster check`: what a cluster has and what a recipe needs, as lines of text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rise.cluster.needs import fits, needs
 from rise.cluster.nodes import Node, look
-from rise.recipe.config import ClusterConfig, EngineConfig
+from rise.recipe.machines import ClusterConfig, EngineConfig
 
 
 def look_over(settings: ClusterConfig, engine: EngineConfig, directory: Path) -> tuple[list[Node], list[str], bool]:
-    """(the nodes, what there is and what will be asked, whether all of it fits)."""
+    """(the nodes, lines on what there is and what the recipe needs, whether all of it fits)."""
     made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     try:
@@ -34,7 +34,7 @@ def look_over(settings: ClusterConfig, engine: EngineConfig, directory: Path) ->
 
 
 def notes(settings: ClusterConfig, engine: EngineConfig, nodes: list[Node]) -> list[str]:
-    """What fits and yet is hardly meant."""
+    """Settings that fit and are probably not meant."""
     out = []
     gpus = sum(node.gpus for node in nodes)
     if gpus and not settings.gpus_per_replica:

@@ -1,4 +1,4 @@
-"""The cluster as a run uses it: a policy on replicas, a judge, training, and everything given back in between."""
+"""The cluster as a run uses it: a policy on replicas, a judge, training; resources are released in between."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rise.cluster.needs import check_fits, fits, needs
 from rise.cluster.node_process import Place
 from rise.cluster.nodes import alive, check_nodes, connected, look
 from rise.cluster.storage import publish
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.judge import Judge
 from rise.play.render import Renderer
-from rise.policies import split_spec
+from rise.policies import parse_spec
 from rise.policy import Policy
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.training.threads import threads_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Cluster:
-    """What is under way on the cluster for one run."""
+    """The replicas, judges and trainings of one run."""
 
     def __init__(self, config: RunConfig, directory: Path) -> None:
         assert config.cluster is not None
@@ -38,13 +38,14 @@ class Cluster:
         self.place = Place(os.getcwd(), logs, threads_of(config), config.deterministic)
 
     def policy(self, spec: str, *, chat_format: str | None) -> Policy:
-        """The policy behind a `local:` or `vllm:` spec, on replicas; kept from part to part where they are the same."""
+        """The policy of a `local:` or `vllm:` spec on replicas, which stay while the spec is the same."""
         from rise.cluster.policy import ClusterPolicy
         from rise.cluster.replica import Order
         from rise.cluster.replicas import Replicas
 
         config, settings = self.config, self.settings
-        kind, path = split_spec(spec)
+        parsed = parse_spec(spec)
+        kind, path = parsed.name, parsed.rest
         engine = config.engine
         if settings.tensor_parallel > 1:
             words = [*engine.args, "--tensor-parallel-size", str(settings.tensor_parallel)]
@@ -110,19 +111,19 @@ class Cluster:
         return fit(asked, settings, on_log)
 
     def _run_id(self) -> str:
-        """The same whenever this run is continued, and no other run's: Ray Train finds unfinished training by it."""
+        """Unique to this run, and the same when it is continued: Ray Train finds unfinished training by it."""
         made = self.directory / "provenance.json"
         own = made.read_bytes() if made.exists() else str(self.directory).encode()
         return f"{self.directory.name}-{hashlib.sha256(own).hexdigest()[:8]}"
 
     def release(self) -> None:
-        """Give back accelerators and places: training wants them, or the weights are others."""
+        """Stop the replicas and release their resources: for training, or because the weights have changed."""
         if self._replicas is not None:
             self._replicas.stop()
             self._replicas = None
 
     def close(self) -> None:
-        """Nothing of this run is on the cluster any more; what is asked for next takes its place again."""
+        """Stop everything of this run on the cluster; what is asked for next is started again."""
         self.release()
         if self._judge is not None:
             self._judge.stop()
@@ -136,7 +137,10 @@ class Cluster:
 
 @contextmanager
 def joined(config: RunConfig, directory: Path) -> Iterator[Cluster | None]:
-    """The recipe's cluster, looked at and found sufficient; None where it has none. Leaves nothing behind there."""
+    """The recipe's cluster after its checks; None where the recipe has none. Leaves nothing behind on the cluster.
+
+    Raises `ConfigError` for a cluster that cannot be joined, is too small, or has a node on which nothing could work.
+    """
     settings = config.cluster
     if settings is None:
         yield None
@@ -153,7 +157,7 @@ def joined(config: RunConfig, directory: Path) -> Iterator[Cluster | None]:
 
 
 def tokenizer_of(path: str) -> str:
-    """Where a model's tokenizer lies: with a LoRA adapter only where it carries one, else with its base."""
+    """Where a model's tokenizer lies: for a LoRA adapter without one, at its base."""
     where = Path(path)
     if not (where / "adapter_config.json").exists() or (where / "tokenizer_config.json").exists():
         return path

@@ -1,4 +1,4 @@
-"""What a recipe asks of a cluster, set against what there is: before anything starts."""
+"""What a recipe asks of a cluster, compared with what the cluster has, before anything starts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from rise.cluster.nodes import Node
 from rise.errors import ConfigError
-from rise.recipe.config import ClusterConfig
+from rise.recipe.machines import ClusterConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """So many processes of one sort."""
+    """A number of processes of one kind."""
 
     what: str
     n: int | None
@@ -21,7 +21,7 @@ class Need:
     cpus: float
     gpus: float
     setting: str
-    """Which settings decide it."""
+    """The settings it follows from."""
 
     def sentence(self) -> str:
         each = f"{self.cpus:g} CPU" + (f", {self.gpus:g} GPU" if self.gpus else "")
@@ -30,14 +30,14 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A need, and how many of it the cluster has room for."""
+    """A need, and how many of its processes the cluster has room for."""
 
     need: Need
     n_fit: int
 
     @property
     def n(self) -> int:
-        """How many will be declared."""
+        """How many are asked of Ray."""
         return self.n_fit if self.need.n is None else self.need.n
 
     @property
@@ -80,7 +80,7 @@ def needs(settings: ClusterConfig) -> tuple[list[Need], list[Need]]:
 
 
 def fits(wanted: Iterable[Need], nodes: Sequence[Node]) -> list[Fit]:
-    """How many of each fit, those before it in place: each process on one node, node by node.
+    """How many processes of each need fit, placed in this order: each process on one node, node by node.
 
     >>> node = Node("a", "a", cpus=4, gpus=0)
     >>> [fit.n_fit for fit in fits([Need("j", 1, 1, 1, 0, ""), Need("r", None, 1, 2, 0, "")], [node, node])]
@@ -100,7 +100,7 @@ def fits(wanted: Iterable[Need], nodes: Sequence[Node]) -> list[Fit]:
 
 
 def check_fits(settings: ClusterConfig, nodes: Sequence[Node]) -> None:
-    """Raise `ConfigError` naming what will not fit."""
+    """Raises `ConfigError` that names what does not fit."""
     small = [fit for part in needs(settings) for fit in fits(part, nodes) if not fit.enough]
     if small:
         has = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''} with " + ", ".join(_of(node) for node in nodes[:8])

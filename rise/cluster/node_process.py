@@ -1,4 +1,4 @@
-"""What every process of ours on the cluster does first: go where the run was started, open its log, set its threads."""
+"""What each of our processes on the cluster does first: change to the run's directory, open its log, set its threads."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Place:
     """How a process on the cluster is set up."""
 
     directory: str
-    """Where the run was started: relative paths of the recipe begin there."""
+    """Where the run was started: paths in the recipe are relative to it."""
     logs: str | None
     """Folder for a log of each process; None where nodes do not see the run directory."""
     threads: int | None
     deterministic: bool
 
     def settle(self, name: str) -> None:
-        """Make this process the one of that name."""
+        """Set this process up; `name` is that of its log."""
         with contextlib.suppress(OSError):
             os.chdir(self.directory)
         if self.logs:
@@ -32,7 +32,7 @@ class Place:
 
 
 def _log_to(file: Path) -> None:
-    """Everything that this process and its libraries print, behind what an earlier process of that name has said."""
+    """Append everything that this process and its libraries print to `file`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     sys.stdout.flush()

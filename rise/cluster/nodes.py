@@ -1,4 +1,4 @@
-"""Joining a cluster, and looking at every node of it before work starts."""
+"""Joining a cluster, and checking each of its nodes before work starts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import ConfigError
-from rise.recipe.config import ClusterConfig
+from rise.recipe.machines import ClusterConfig
 
 CONNECT_TIMEOUT_S = 5.0
 LOOK_TIMEOUT_S = 300.0
-"""For a first worker to start on every node; a busy one takes its time."""
+"""For a first worker to start on every node; a busy node is slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One machine of the cluster, as it says itself."""
+    """One machine of the cluster."""
 
     id: str
     host: str
@@ -35,7 +35,7 @@ class Node:
     """Version; None where the package is not installed."""
     torch: str | None = None
     sees: bool = True
-    """Whether it reads what the run has written to its directory or to cluster.storage."""
+    """Whether it can read what the run writes to its directory or to cluster.storage."""
     trouble: str = ""
 
 
@@ -48,7 +48,7 @@ def connected(settings: ClusterConfig) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    if ray.is_initialized():  # whoever called us has joined one, and decides when to leave it
+    if ray.is_initialized():  # the caller has joined one, and decides when to leave it
         yield
         return
     _join(settings.address)
@@ -74,7 +74,7 @@ def _join(address: str) -> None:
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Without what Ray writes to standard error at every attempt: what it comes to is said once, by us."""
+    """Hide what Ray writes to standard error at every attempt; we report the failure once."""
     sys.stderr.flush()
     heard, nobody = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nobody, 2)
@@ -132,7 +132,7 @@ def _reach(address: str, named: str) -> None:
 
 
 def alive() -> list[Node]:
-    """Every node that is alive, by what Ray knows of it."""
+    """Every node that is alive, with the resources Ray lists for it."""
     import ray
 
     found = []
@@ -144,7 +144,7 @@ def alive() -> list[Node]:
 
 
 def look(directory: Path | None, storage: str | None) -> list[Node]:
-    """Every node that is alive, asked where it is: what it has, which rise it runs, whether it sees what the run writes."""
+    """Every node that is alive, asked by a task on it: its versions, and whether it can read what the run writes."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -167,7 +167,7 @@ def look(directory: Path | None, storage: str | None) -> list[Node]:
 
 @contextmanager
 def _token(directory: Path | None, storage: str | None) -> Iterator[tuple[str, str] | None]:
-    """(where, what) of something written for the nodes to find."""
+    """(URL, text) of a file written for the nodes to find."""
     from rise.cluster.storage import filesystem
 
     if directory is None and storage is None:
@@ -202,13 +202,13 @@ def _about(token: tuple[str, str] | None) -> dict[str, Any]:
         try:
             files, path = filesystem(token[0])
             sees = files.cat_file(path).decode() == token[1]
-        except Exception:  # whatever it is, the node does not see it
+        except Exception:  # whatever the error, the node cannot read it
             sees = False
     return {**versions, "sees": sees}
 
 
 def check_nodes(nodes: list[Node], directory: Path | None, storage: str | None) -> None:
-    """Raise `ConfigError` for the first node on which nothing could work."""
+    """Raises `ConfigError` for the first node on which nothing could work."""
     import rise
 
     if not nodes:

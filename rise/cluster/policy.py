@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from rise.cluster.replicas import Replicas, Slot, as_ours, reason_of
 from rise.errors import PolicyError
 from rise.play.render import Renderer
-from rise.policy import GROUP, Reply, Request, Waiting, answer
+from rise.play.schedule import GROUP
+from rise.policies.batching import Gathering, answer
+from rise.policy import Policy, Reply, Request
 
 
-@dataclass(slots=True)
-class _Batch:
-    """A fixed group of problems under `deterministic`: generated for when every one of them waits, as in one process."""
-
-    n_in_flight: int = 0
-    waiting: list[Waiting] = field(default_factory=list)
-
-
-class ClusterPolicy:
+class ClusterPolicy(Policy):
     """Requests go to replicas, `n_each` at once to each; where batches are fixed, one batch at once."""
 
     takes_ids = True
+    scores = True
 
     def __init__(self, replicas: Replicas, renderer: Renderer) -> None:
         first = replicas.reference
@@ -44,7 +38,7 @@ class ClusterPolicy:
         self.n_spilled = 0
         replicas.begin_part()
         self._home: dict[str, Slot] = {}
-        self._batches: dict[int, _Batch] = {}
+        self._batches: dict[int, Gathering] = {}
         self._freed = asyncio.Condition()
         self._watching: dict[int, asyncio.Task[None]] = {}
         self._trouble: BaseException | None = None
@@ -52,7 +46,7 @@ class ClusterPolicy:
 
     def enter(self) -> None:
         if self.fixed_batches:
-            self._batches.setdefault(GROUP.get(), _Batch()).n_in_flight += 1
+            self._batches.setdefault(GROUP.get(), Gathering()).n_in_flight += 1
 
     def leave(self) -> None:
         if self.fixed_batches:
@@ -64,9 +58,8 @@ class ClusterPolicy:
         if not self.fixed_batches:
             [replies] = await self._ask([request], request.problem)
             return replies
-        batch = self._batches.setdefault(GROUP.get(), _Batch())
-        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        batch.waiting.append((request, future))
+        batch = self._batches.setdefault(GROUP.get(), Gathering())
+        future = batch.wait(request)
         self._serve_if_ready(batch)
         return await future
 
@@ -78,18 +71,16 @@ class ClusterPolicy:
         return self.replicas.facts() | ({"n_spilled": self.n_spilled} if self.n_spilled else {})
 
     async def close(self) -> None:
-        """Let go; the replicas stay for whoever asks the same weights next."""
+        """Stop waiting for replies; the replicas stay for the next part that uses the same weights."""
         tasks = [*self._watching.values(), *self._serving]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._watching = {}
 
-    def _serve_if_ready(self, batch: _Batch) -> None:
-        batch.waiting = [(request, future) for request, future in batch.waiting if not future.done()]
-        if not batch.waiting or len(batch.waiting) < batch.n_in_flight:
+    def _serve_if_ready(self, batch: Gathering) -> None:
+        if not (served := batch.take()):
             return
-        served, batch.waiting = batch.waiting, []
         asked = self._ask([request for request, _ in served], f"group {GROUP.get()}")
         task = asyncio.get_running_loop().create_task(answer(served, asked))
         self._serving.add(task)
@@ -151,9 +142,9 @@ class ClusterPolicy:
                         self._home[home] = chosen
                     chosen.n_under_way += 1
                     return chosen
-                nobody = not any(slot.up for slot in slots)
+                all_down = not any(slot.up for slot in slots)
                 try:
-                    async with asyncio.timeout(waited if nobody else None):
+                    async with asyncio.timeout(waited if all_down else None):
                         await self._freed.wait()
                 except TimeoutError:
                     raise PolicyError(
@@ -162,7 +153,7 @@ class ClusterPolicy:
                     ) from None
 
     def _watch(self) -> None:
-        """See to it that whoever is not up is heard of when it is."""
+        """Watch the replicas that are not up, to use them when they are."""
         for slot in self.replicas.slots:
             if not slot.up and not slot.dead and slot.number not in self._watching:
                 self._watching[slot.number] = asyncio.get_running_loop().create_task(self._comes_back(slot))

@@ -16,7 +16,7 @@ from rise.cluster.node_process import Place
 from rise.cluster.storage import Model
 from rise.errors import PolicyError, RiseError
 from rise.policy import Policy, Reply, Request
-from rise.recipe.config import EngineConfig
+from rise.recipe.machines import EngineConfig
 
 N_PROBED = 24
 """Tokens of the text whose log-probabilities all replicas must agree on."""
@@ -68,14 +68,14 @@ class Replica:
         import ray
 
         if self._scores is None:
-            n_words = len(self.policy.renderer.tokenizer)  # type: ignore[attr-defined]
+            n_words = len(self.policy.renderer.tokenizer)
             ids = [(7 * i + 1) % n_words for i in range(N_PROBED)]  # ids, since not every tokenizer can write every text
-            [self._scores] = await self.policy.score([ids[:1]], [ids[1:]])  # type: ignore[attr-defined]
+            [self._scores] = await self.policy.score([ids[:1]], [ids[1:]])
         return Hello(
             self.number,
             self.policy.name,
             self._scores,
-            getattr(self.policy, "max_length", None),
+            self.policy.max_length,
             self.policy.max_in_flight,
             socket.gethostname(),
             ray.get_runtime_context().get_node_id(),
@@ -102,29 +102,30 @@ class Replica:
 
     async def score(self, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         with _plainly():
-            return await self.policy.score(prompts, replies)  # type: ignore[attr-defined]
+            return await self.policy.score(prompts, replies)
 
     async def facts(self) -> dict[str, Any]:
-        return getattr(self.policy, "facts", dict)()
+        return self.policy.facts()
 
     async def stop(self) -> None:
         """Give the accelerator back; returns when it is free."""
         from rise.policies import stop_engines
+        from rise.policies.vllm import VllmPolicy
 
-        engine = getattr(getattr(self.policy, "served", None), "engine", None)
-        if engine is not None and self.order.place.logs:
+        if isinstance(self.policy, VllmPolicy) and self.order.place.logs:
             with contextlib.suppress(OSError):
-                shutil.copyfile(engine.log, Path(self.order.place.logs) / f"replica-{self.number}-engine.log")
+                log = self.policy.served.engine.log
+                shutil.copyfile(log, Path(self.order.place.logs) / f"replica-{self.number}-engine.log")
         await self.policy.close()
         await asyncio.to_thread(stop_engines)
 
     def _enter(self, n: int) -> None:
         for _ in range(n):
-            getattr(self.policy, "enter", lambda: None)()
+            self.policy.enter()
 
     def _leave(self, n: int) -> None:
         for _ in range(n):
-            getattr(self.policy, "leave", lambda: None)()
+            self.policy.leave()
 
 
 def _load(order: Order) -> Policy:

@@ -1,4 +1,4 @@
-"""The replicas as the run sees them: started in placement groups, proved to hold the weights, watched, counted."""
+"""The replicas of one policy: started in placement groups, checked to hold the right weights, watched, counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rise.cluster.replica import Hello, Order, Replica
 from rise.errors import PolicyError, RiseError
 from rise.policies.vllm import TOLERANCE
-from rise.recipe.config import ClusterConfig
+from rise.recipe.machines import ClusterConfig
 
 if TYPE_CHECKING:
     from ray.exceptions import ActorDiedError, RayError, RayTaskError
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 1.0
 STOP_TIMEOUT_S = 60.0
 KEEP = {"RAY_kill_child_processes_on_worker_exit": "0"}
-"""An actor that Ray ends takes its children along with SIGKILL, the engine's keeper too. Left alone, the keeper sees that its
-actor is gone and ends the engine with all that it has started (`rise/policies/reaper.py`)."""
+"""When Ray ends an actor it kills its children too, the engine's reaper among them. With this, the reaper survives, sees that
+its actor is gone, and ends the engine with every process it started (`rise/policies/reaper.py`)."""
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A replica's place: its actor may die and be started again by Ray, here or on another node."""
+    """One replica: its actor may die, and Ray may start it again, here or on another node."""
 
     number: int
     actor: Any
@@ -60,7 +60,7 @@ class Replicas:
     """The first that was ready."""
 
     def start(self) -> None:
-        """Declare all and wait for the first `min_replicas`. Raises `PolicyError` where they do not come."""
+        """Ask Ray for all and wait for the first `min_replicas`. Raises `PolicyError` where they do not start."""
         import ray
         from ray.util.placement_group import placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -76,7 +76,7 @@ class Replicas:
                     num_gpus=settings.gpus_per_replica,
                     max_restarts=settings.restarts,
                     max_task_retries=0,
-                    max_concurrency=10_000,  # how many at once is decided where they are asked
+                    max_concurrency=10_000,  # ClusterPolicy limits how many requests run at once
                     runtime_env={"env_vars": KEEP} if self.order.kind == "vllm" else None,
                     scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
                 )
@@ -90,7 +90,7 @@ class Replicas:
             raise
 
     def begin_part(self) -> None:
-        """Count from nothing. Whoever asked before may have been stopped with requests under way."""
+        """Start counting from 0. The policy before this one may have been stopped with requests in flight."""
         self.asked_again.clear()
         for slot in self.slots:
             slot.n_under_way = slot.n_replies = slot.n_reply_tokens = 0
@@ -122,7 +122,7 @@ class Replicas:
                 )
 
     def greet(self, slot: Slot, hello: Hello) -> None:
-        """A replica is ready. Raises `PolicyError` unless it holds the weights that the run handed out."""
+        """Accept a replica that is ready. Raises `PolicyError` unless it holds the weights that the run sent."""
         slot.hello = hello
         if self.order.model.hash not in hello.name:
             raise PolicyError(
@@ -142,7 +142,7 @@ class Replicas:
         slot.n_starts += 1
 
     async def comes_back(self, slot: Slot) -> None:
-        """Return when a replica that is not up is: started for the first time, or again by Ray. Sets `dead` if never."""
+        """Wait until a replica is ready, for the first time or after Ray restarted it. Sets `dead` where Ray gives up on it."""
         from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
         slot.up = False
@@ -162,15 +162,15 @@ class Replicas:
                 await asyncio.sleep(LOOK_EVERY_S)
 
     def facts(self) -> dict[str, Any]:
-        """One line of each replica: where it is, what it did, what its engine says of itself."""
+        """For the run's log, for each replica: where it is, what it did, what its engine reports."""
         import ray
         from ray.exceptions import GetTimeoutError, RayError
 
         asked = {slot.number: slot.actor.facts.remote() for slot in self.slots if slot.up}
-        told: dict[int, dict[str, Any]] = {}
+        reported: dict[int, dict[str, Any]] = {}
         for number, ref in asked.items():
             with contextlib.suppress(RayError, GetTimeoutError):
-                told[number] = ray.get(ref, timeout=10.0)
+                reported[number] = ray.get(ref, timeout=10.0)
         lines = [
             {
                 "replica": slot.number,
@@ -181,7 +181,7 @@ class Replicas:
                 "n_reply_tokens": slot.n_reply_tokens,
                 "restarts": max(0, slot.n_starts - 1),
                 "difference": round(slot.difference, 6),
-                **told.get(slot.number, {}),
+                **reported.get(slot.number, {}),
             }
             for slot in self.slots
             if slot.hello is not None
@@ -189,7 +189,7 @@ class Replicas:
         return {"weights": self.order.model.hash, "replicas": lines, "sent_again": dict(self.asked_again)}
 
     def stop(self) -> None:
-        """Engines stop, accelerators are given back, placement groups go."""
+        """Stop the engines, release accelerators, remove placement groups."""
         import ray
         from ray.exceptions import RayError
         from ray.util.placement_group import remove_placement_group
@@ -207,14 +207,14 @@ class Replicas:
 
 
 def reason_of(error: RayError) -> str:
-    """What happened to a request, as it is counted."""
+    """The name under which a lost request is counted."""
     return {"ActorDiedError": "replica died", "ActorUnavailableError": "replica unavailable"}.get(
         type(error).__name__, type(error).__name__
     )
 
 
 def as_ours(error: RayTaskError) -> BaseException:
-    """What the replica raised; an error of ours without Ray's trace around it."""
+    """The error that the replica raised; an error of ours without Ray's trace around it."""
     from ray.exceptions import TaskCancelledError
 
     cause = error.cause

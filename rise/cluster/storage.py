@@ -1,4 +1,4 @@
-"""How models reach the nodes: in the run directory where every node sees it, else through a storage that every node reaches."""
+"""How models reach the nodes: in the run directory where every node sees it, else through shared storage."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import ConfigError, DataError
+from rise.training.weights import weights_hash
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model directory or hub name as one node may hand it to another."""
+    """A model directory or hub name that any node can load."""
 
     path: str
     """Where the run has it; a hub name where that is no directory."""
     hash: str
-    """Content hash of its weights (`rise.training.model.weights_hash`)."""
+    """Content hash of its weights (`rise.training.weights.weights_hash`)."""
     url: str | None = None
-    """Where it lies in the storage; None where nodes read `path` itself."""
+    """Its place in the storage; None where nodes read `path` itself."""
 
     def fetch(self) -> str:
-        """A path on this machine, copied from the storage the first time. Raises `DataError` where it is another model."""
+        """A path on this machine, copied from the storage the first time. Raises `DataError` where the weights are others."""
         if self.url is None:
             return self.path
-        from rise.training.model import weights_hash
-
         place = Path(tempfile.gettempdir()) / f"rise-models-{os.getuid()}" / self.hash
         if not place.exists():
             get_folder(self.url, place)
@@ -38,9 +37,7 @@ class Model:
 
 
 def publish(path: str | Path, storage: str | None) -> Model:
-    """A model for every node: as it is where the run directory is shared or `path` a hub name, else copied to the storage."""
-    from rise.training.model import weights_hash
-
+    """Make a model available to every node: copied to the storage, unless the run directory is shared or `path` a hub name."""
     own = weights_hash(path)
     if storage is None or not Path(path).is_dir():
         return Model(str(Path(path).absolute()) if Path(path).exists() else str(path), own)
@@ -64,7 +61,7 @@ DONE = ".complete"
 
 
 def put_folder(path: Path, url: str) -> None:
-    """Copy a folder there, unless it is there whole."""
+    """Copy a folder to the storage, unless it is there complete."""
     files, there = filesystem(url)
     if files.exists(f"{there}/{DONE}"):
         return
@@ -77,7 +74,10 @@ def put_folder(path: Path, url: str) -> None:
 
 
 def get_folder(url: str, path: Path) -> None:
-    """Copy a folder from there beside its name, then rename: several processes of a node may do it at once."""
+    """Copy a folder from the storage beside `path`, then rename: several processes of a node may do so at once.
+
+    Raises `DataError` where the storage does not hold it completely.
+    """
     files, there = filesystem(url)
     if not files.exists(f"{there}/{DONE}"):
         raise DataError(f"{url} is not there or not whole. Do all nodes reach the storage, with the same rights?")

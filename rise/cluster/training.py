@@ -1,7 +1,7 @@
 """Training on the cluster: Ray Train's `TorchTrainer` starts `rise.training.train` on every worker, and again after a loss.
 
-Unfinished training lies where `train.save_steps` puts it, in the run directory; whoever is started again continues from
-there, on as many workers as there are then. Where nodes do not see the run directory, Ray Train carries it to
+Unfinished training lies in the run directory (`train.save_steps`); workers that are started again continue from there, on as
+many workers as there are then. Where nodes do not see the run directory, Ray Train carries it to
 `cluster.storage` and back.
 """
 
@@ -22,22 +22,23 @@ from rise.cluster.needs import fits, needs
 from rise.cluster.node_process import Place
 from rise.cluster.nodes import alive
 from rise.cluster.storage import Model, get_folder, publish
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.errors import RiseError
-from rise.recipe.config import ClusterConfig, ModelConfig, TrainConfig
+from rise.recipe.config import TrainConfig
+from rise.recipe.machines import ClusterConfig, ModelConfig
 from rise.training import checkpoints
 
 LOOK_EVERY_S = 0.2
 QUIET_S = 30.0
-"""Without a word for so long, a look whether there is room for the workers at all."""
+"""After this long without an event, check whether the cluster has room for the workers at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What every worker is to do."""
+    """One training, as sent to every worker."""
 
     name: str
-    """The same whenever this training is continued, and no other's."""
+    """Unique to this training, and the same when it is continued."""
     examples: Sequence[Example]
     start: Model
     out: Path
@@ -52,7 +53,7 @@ class Asked:
 
 
 def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
-    """Train, tell every log line, return the counts of `rise.training.train`. Raises what it raised."""
+    """Train on the cluster: same log lines, counts and errors as `rise.training.train`."""
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -83,7 +84,7 @@ def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]]
         except BaseException as error:
             failed.append(error)
 
-    # In a thread, or Ray Train would take Ctrl-C for itself and keep it: leaving the cluster ends everything at once.
+    # In a thread, since Ray Train catches Ctrl-C: leaving the cluster ends everything at once.
     thread = threading.Thread(target=run, name="ray-train", daemon=True)
     thread.start()
     try:
@@ -97,21 +98,21 @@ def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]]
         )
     if asked.storage:
         get_folder(done.pop("model"), asked.out)
-    shutil.rmtree(asked.work, ignore_errors=True)  # what Ray Train has noted there
+    shutil.rmtree(asked.work, ignore_errors=True)  # Ray Train keeps files there
     return done
 
 
 def _listen(
     queue: Any, thread: threading.Thread, settings: ClusterConfig, on_log: Callable[[dict[str, Any]], None] | None
 ) -> dict[str, Any]:
-    """Hand on what the first rank says until the end. Raises an error that a worker has sent, or when there is no room."""
+    """Pass on the events of the first rank until the end. Raises an error that a worker sent, or if there is no room for long."""
     from ray.util.queue import Empty
 
     facts: dict[str, Any] = {}
     heard = looked = time.monotonic()
     small_since: float | None = None
     while True:
-        ended = not thread.is_alive()  # before the queue is looked at, or the last words would be missed
+        ended = not thread.is_alive()  # before the queue is read, or the last event would be missed
         try:
             event = queue.get(timeout=LOOK_EVERY_S)
         except Empty:
@@ -146,7 +147,7 @@ def _told(error: BaseException) -> str:
 
 
 def _worker(given: dict[str, Any]) -> None:
-    """One rank."""
+    """Entry point of a training rank on the cluster."""
     import ray
 
     from rise.training import train
@@ -154,9 +155,9 @@ def _worker(given: dict[str, Any]) -> None:
     asked: Asked = ray.get(given["asked"])
     context = ray.train.get_context()
     rank = context.get_world_rank()
-    asked.place.settle(f"worker-{rank}")  # Ray Train has gone to a folder of its own
+    asked.place.settle(f"worker-{rank}")  # Ray Train has changed the working directory
     sys.stdout.write(f"worker {rank} of {context.get_world_size()}: {asked.name}, process {os.getpid()}\n")
-    sys.stdout.flush()  # Ray Train has a `print` of its own, which says it twice
+    sys.stdout.flush()  # Ray Train replaces `print`, which would print it twice
 
     def tell(event: dict[str, Any]) -> None:
         if rank == 0:
@@ -184,7 +185,7 @@ def _worker(given: dict[str, Any]) -> None:
         if asked.storage and rank == 0:
             facts["model"] = publish(out, asked.storage).url
     except RiseError as error:
-        # Trying again would not help: whoever started us ends the training on hearing of it.
+        # Trying again would not help: the driver ends the training when it gets this event.
         given["queue"].put({"error": type(error)(str(error))})
         raise
     finally:
@@ -195,7 +196,7 @@ def _worker(given: dict[str, Any]) -> None:
 
 
 def _hand_over(checkpoint: Path) -> None:
-    """Every rank reports a checkpoint, the first one carries it: with what it was made with, or nobody may continue it."""
+    """Every rank reports a checkpoint; the first one sends it, with the settings that continuing it needs."""
     import ray
 
     kept = None
@@ -206,7 +207,7 @@ def _hand_over(checkpoint: Path) -> None:
 
 
 def _take_up(work: Path) -> None:
-    """The last checkpoint that was reported, by this run or by one of its name that was killed."""
+    """Put the last reported checkpoint of this training into `work`, if there is one."""
     import ray
 
     last = ray.train.get_checkpoint()

@@ -3,71 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
-from rise.dataset.keep import KeepRule, keep
-from rise.dataset.weigh import effective_sample_size, mean_one, reward_weight
-from rise.errors import ConfigError, DataError, EmptyStageError
-from rise.jsonl import read_jsonl
-from rise.trajectory import Message, Relabelled, Trajectory, Turn, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """What we train on: a state, a reply, and how strongly to imitate it."""
-
-    problem_id: str
-    turn: int
-    """Number of attempts in the state."""
-    prompt: tuple[Message, ...]
-    reply: str
-    source: str
-    """Who wrote the reply: student, self, teacher, gold, pair, restate, solution."""
-    reward: float
-    weight: float
-    prompt_ids: tuple[int, ...]
-    reply_ids: tuple[int, ...]
-    """Token ids as sampled, or rendered where somebody else wrote the reply."""
-    finish: str = "stop"
-    """`length`: cut at the token limit, so no end is trained."""
-    verdict: Verdict | None = None
-    """What the judge said of the reply; None in files of before this was recorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetReport:
-    """What a data set holds and what it does not; written as dataset.json."""
-
-    n_examples: int
-    dropped: dict[str, int]
-    by_source: dict[str, int]
-    rewards: list[tuple[float, int]]
-    weights: list[tuple[float, int]]
-    effective_sample_size: float
-    n_trained_tokens: int
-    counts: dict[str, int]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "n_examples": self.n_examples,
-            "n_trained_tokens": self.n_trained_tokens,
-            "dropped": self.dropped,
-            "by_source": self.by_source,
-            "rewards": [list(pair) for pair in self.rewards],
-            "weights": {
-                "n": self.n_examples,
-                "effective_sample_size": self.effective_sample_size,
-                "values": [list(pair) for pair in self.weights],
-            },
-            "counts": self.counts,
-        }
-
-
-WeighRule = Literal["exp", "equal"]
-"""exp(reward / τ), or one weight for all: plain supervised fine-tuning."""
+from rise.dataset.example import Example
+from rise.dataset.keep import keep
+from rise.dataset.weigh import mean_one, raw_weight
+from rise.errors import DataError
+from rise.trajectory import Message, Relabelled, Trajectory, Turn
 
 State = Callable[[Trajectory, int], tuple[Message, ...]]
 """(trajectory, number of attempts) → the messages of that state."""
@@ -78,9 +22,9 @@ def build_examples(
     relabelled: Sequence[Relabelled],
     state: State,
     *,
-    rule: KeepRule = "all",
+    rule: str = "all",
     trained_turns: str = "all",
-    weigh: WeighRule = "exp",
+    weigh: str = "exp",
     temperature: float = 0.4,
     centre: bool = False,
     clip: float | None = None,
@@ -90,9 +34,12 @@ def build_examples(
 ) -> tuple[list[Example], Counter[str], Counter[str]]:
     """(examples with raw weights, what was dropped by reason, other counts).
 
-    Each improved reply closes a branch: the student's turns up to its state, then the reply. The keep rule looks at
+    Each improved reply ends a branch: the student's turns up to its state, then the reply. The keep rule looks at
     one branch at a time; a turn shared by several branches becomes one example if any of them keeps it. Centring,
     repeats and `per_problem` look at all trajectories of a problem together.
+
+    The settings are those of [keep], [weigh] and [dataset] in a recipe, with the same defaults. RISE §4.2, eq. 4.6.
+    Raises `DataError` for an unjudged reply and `ConfigError` for a weight that overflows or a rule that does not exist.
     """
     dropped: Counter[str] = Counter()
     counts: Counter[str] = Counter()
@@ -104,63 +51,69 @@ def build_examples(
         by_problem[trajectory.problem_id].append(trajectory)
 
     examples: list[Example] = []
-    for problem_id, own_trajectories in by_problem.items():
-        baseline = 0.0
-        if centre:
-            baseline, n_judged = _baseline(own_trajectories, [improved_by[problem_id, t.sample] for t in own_trajectories])
-            counts["problems with one judged reply"] += n_judged == 1
-        own: list[Example] = []
-        for trajectory in own_trajectories:
-            kept = _kept(trajectory, improved_by[problem_id, trajectory.sample], rule, trained_turns, dropped, counts)
-            for k, turn in kept:
+    for problem_id, tried in by_problem.items():
+        branches = [(trajectory, improved_by[problem_id, trajectory.sample]) for trajectory in tried]
+        baseline = _baseline(branches, counts) if centre else 0.0
+        found: list[Example] = []
+        for trajectory, improved in branches:
+            for k, turn in _kept(trajectory, improved, rule, trained_turns, dropped, counts):
                 if reason := _unfit(turn, drop_truncated):
                     dropped[reason] += 1
                     continue
-                weight = 1.0 if weigh == "equal" else _weight(turn, temperature, baseline, clip)
-                own.append(
-                    Example(
-                        problem_id,
-                        k,
-                        state(trajectory, k),
-                        turn.reply,
-                        turn.source,
-                        reward_of(turn),
-                        weight,
-                        turn.prompt_ids or (),
-                        turn.reply_ids or (),
-                        turn.finish,
-                        turn.verdict,
-                    )
-                )
+                weight = raw_weight(judged_reward(turn), weigh, temperature=temperature, baseline=baseline, clip=clip)
+                found.append(_example(trajectory, k, turn, state, weight))
         if deduplicate:
-            own = without_repeats(own, dropped)
-        if per_problem is not None and len(own) > per_problem:
-            dropped["more than per_problem"] += len(own) - per_problem
-            own = sorted(sorted(own, key=lambda e: -e.weight)[:per_problem], key=lambda e: e.turn)
-        examples += own
+            found = without_repeats(found, dropped)
+        examples += _heaviest(found, per_problem, dropped)
     dropped["weight 0"] += sum(example.weight == 0 for example in examples)
-    examples = [example for example in examples if example.weight > 0]
-    return examples, dropped, counts
+    return [example for example in examples if example.weight > 0], dropped, counts
 
 
-def _baseline(trajectories: Sequence[Trajectory], improved: Sequence[Sequence[Relabelled]]) -> tuple[float, int]:
-    """(mean reward of all judged replies to one problem, how many they are); what was not chosen counts too."""
-    # An attempt restated, or a reply set behind another attempt, is one reply, not two; a refusal is none.
-    candidates = [c for items in improved for item in items for c in item.candidates]
+def _example(trajectory: Trajectory, k: int, turn: Turn, state: State, weight: float) -> Example:
+    """`turn` as an example, behind the trajectory's first k attempts."""
+    return Example(
+        problem_id=trajectory.problem_id,
+        turn=k,
+        prompt=state(trajectory, k),
+        reply=turn.reply,
+        source=turn.source,
+        reward=judged_reward(turn),
+        weight=weight,
+        prompt_ids=turn.prompt_ids or (),
+        reply_ids=turn.reply_ids or (),
+        finish=turn.finish,
+        verdict=turn.verdict,
+    )
+
+
+def _heaviest(examples: list[Example], n: int | None, dropped: Counter[str]) -> list[Example]:
+    """At most `n` examples of one problem, those with the highest weights, in order of turns; the rest is counted."""
+    if n is None or len(examples) <= n:
+        return examples
+    dropped["more than per_problem"] += len(examples) - n
+    return sorted(sorted(examples, key=lambda e: -e.weight)[:n], key=lambda e: e.turn)
+
+
+def _baseline(branches: Sequence[tuple[Trajectory, Sequence[Relabelled]]], counts: Counter[str]) -> float:
+    """Mean reward of all judged replies to one problem, replies that were sampled and not chosen included. RISE §4.2."""
+    # An attempt restated, or a reply paired with another attempt, is one reply, not two; a refusal is none.
+    candidates = [c for _, improved in branches for item in improved for c in item.candidates]
     new = [c for c in candidates if c.source not in ("restate", "pair") and c.finish != "refused"]
-    judged = [reward for t in trajectories for reward in t.rewards] + [c.reward for c in new if c.reward is not None]
-    return sum(judged) / len(judged), len(judged)
+    judged = [reward for t, _ in branches for reward in t.rewards] + [c.reward for c in new if c.reward is not None]
+    if len(judged) == 1:
+        counts["problems with one judged reply"] += 1
+    return sum(judged) / len(judged)
 
 
 def _kept(
     trajectory: Trajectory,
     improved: Sequence[Relabelled],
-    rule: KeepRule,
+    rule: str,
     trained_turns: str,
     dropped: Counter[str],
     counts: Counter[str],
 ) -> list[tuple[int, Turn]]:
-    """(attempts before it, turn) of every reply of one trajectory and its branches that trains."""
+    """(number of attempts before it, turn) for every reply that trains, of one trajectory and its improved replies."""
     branches = [(*trajectory.turns[: item.turn], item.reply) for item in improved] or [trajectory.turns]
     if improved and max(item.turn for item in improved) < len(trajectory.turns):
         branches.append(trajectory.turns)  # the student's last turns, where no improved state holds them
@@ -168,7 +121,7 @@ def _kept(
     passed: set[tuple[int, int]] = set()
     seen: dict[tuple[int, int], Turn] = {}
     for number, branch in enumerate(branches):
-        flags = keep([reward_of(turn) for turn in branch], rule, right_K=[turn.right for turn in branch])
+        flags = keep([judged_reward(turn) for turn in branch], rule, right_K=[turn.right for turn in branch])
         for k, (turn, flag) in enumerate(zip(branch, flags, strict=True)):
             improver = number < len(improved) and k == len(branch) - 1
             place = (k, number if improver else -1)
@@ -184,7 +137,7 @@ def _kept(
 
 
 def _unfit(turn: Turn, drop_truncated: bool) -> str:
-    """Why a reply that the keep rule took cannot train; empty if it can."""
+    """Why a reply that the keep rule kept cannot train; "" if it can."""
     if turn.finish == "refused":
         return "refused by the endpoint"
     if turn.finish != "stop" and drop_truncated:
@@ -194,17 +147,8 @@ def _unfit(turn: Turn, drop_truncated: bool) -> str:
     return ""
 
 
-def _weight(turn: Turn, temperature: float, baseline: float, clip: float | None) -> float:
-    try:
-        return reward_weight(reward_of(turn), temperature, baseline=baseline, clip=clip)
-    except OverflowError:
-        raise ConfigError(
-            f"exp(reward / temperature) is too large for reward {turn.reward} and weigh.temperature = {temperature}. "
-            "Raise weigh.temperature; the paper's is 0.4."
-        ) from None
-
-
-def reward_of(turn: Turn) -> float:
+def judged_reward(turn: Turn) -> float:
+    """The reward of a judged reply. Raises `DataError` for one that no judge has seen."""
     if turn.reward is None:
         raise DataError("an unjudged reply cannot become an example; run the judge on it first.")
     return turn.reward
@@ -231,8 +175,8 @@ def with_ids(examples: Iterable[Example], renderer: Any, *, max_length: int, dro
         prompt_ids = example.prompt_ids or renderer.prompt_ids(example.prompt)
         reply_ids = example.reply_ids or renderer.reply_ids(example.prompt, example.reply)
         if not example.reply_ids and example.finish != "stop":
-            reply_ids = reply_ids[:-1]  # it did not end by itself, so the end is no target
-        if not reply_ids:  # cut at the limit before anything was said
+            reply_ids = reply_ids[:-1]  # it was cut, so its end is not a target
+        if not reply_ids:  # cut at the limit before its first token
             dropped["no token to train on"] += 1
             continue
         if len(prompt_ids) + len(reply_ids) > max_length:
@@ -248,49 +192,3 @@ def scaled(examples: Sequence[Example], scale: str) -> list[Example]:
         return list(examples)
     weights = mean_one([example.weight for example in examples])
     return [replace(example, weight=weight) for example, weight in zip(examples, weights, strict=True)]
-
-
-def report(examples: Sequence[Example], dropped: Counter[str], counts: Counter[str]) -> DatasetReport:
-    """Counts for dataset.json. Raises `EmptyStageError` if nothing is left to train on."""
-    if not examples:
-        reasons = ", ".join(f"{n} by {name}" for name, n in dropped.items() if n) or "none was offered"
-        raise EmptyStageError(
-            f"no example is left to train on ({reasons}). Loosen keep.rule, raise rollout.n_problems or relabel.n_samples, "
-            "or raise sampling.max_new_tokens if replies were cut."
-        )
-    weights = [example.weight for example in examples]
-    return DatasetReport(
-        n_examples=len(examples),
-        dropped={name: n for name, n in sorted(dropped.items()) if n},
-        by_source=dict(sorted(Counter(f"{e.source}, {'right' if _right(e) else 'not right'}" for e in examples).items())),
-        rewards=sorted(Counter(example.reward for example in examples).items()),
-        weights=sorted(Counter(round(weight, 6) for weight in weights).items()),
-        effective_sample_size=round(effective_sample_size(weights), 2),
-        n_trained_tokens=sum(len(example.reply_ids) for example in examples),
-        counts={name: n for name, n in sorted(counts.items()) if n},
-    )
-
-
-def _right(example: Example) -> bool:
-    return example.verdict is Verdict.RIGHT if example.verdict is not None else example.reward >= 1
-
-
-def example_from_json(data: dict[str, Any]) -> Example:
-    return Example(
-        **{
-            **data,
-            "prompt": tuple(Message(**m) for m in data["prompt"]),
-            "prompt_ids": tuple(data["prompt_ids"]),
-            "reply_ids": tuple(data["reply_ids"]),
-            "verdict": Verdict(data["verdict"]) if data.get("verdict") else None,
-        }
-    )
-
-
-def read_examples(path: Path) -> Iterator[Example]:
-    """Examples of a file; a line that is not one raises `DataError` with file and line number."""
-    for number, data in read_jsonl(path):
-        try:
-            yield example_from_json(data)
-        except (TypeError, KeyError, ValueError) as error:
-            raise DataError(f"{path}, line {number}: not an example ({error}). Was the file written by `rise`?") from error

@@ -1,4 +1,4 @@
-"""A training set in the formats that TRL, LLaMA-Factory and verl read. What a format has no place for is said, not lost."""
+"""A training set in the formats of TRL, LLaMA-Factory and verl. `ABOUT` says what each format cannot hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.errors import ConfigError, EmptyStageError
 from rise.jsonl import write_jsonl, write_whole
 
@@ -26,7 +26,7 @@ ABOUT: dict[str, str] = {
         "them too. It reads no weights."
     ),
 }
-"""What the reader of each format must know."""
+"""What a user of each format must know."""
 
 
 def trl(example: Example) -> dict[str, Any]:
@@ -56,8 +56,8 @@ def export(examples: Sequence[Example], format: Format, out: Path, *, name: str 
     """Write the examples into the directory `out`; returns the file.
 
     Prompts and replies travel as text: the other program renders them with its own template. `resample` is a seed: as
-    many examples are drawn with replacement, each with a chance in proportion to its weight, so that a trainer without
-    weights has the weighted loss on average. Raises `EmptyStageError` where there is nothing to write.
+    many examples are drawn with replacement, with probability in proportion to weight, so that a trainer without weights
+    minimises the weighted loss on average. Raises `EmptyStageError` where there is nothing to write.
     """
     if not examples:
         raise EmptyStageError("no example to export: the file is empty.")
@@ -83,7 +83,7 @@ def resampled(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def _facts(example: Example) -> dict[str, Any]:
-    """What of an example no other format has a word for, one column each."""
+    """Columns for what the other formats have no place for."""
     return {
         "weight": float(example.weight),
         "reward": float(example.reward),

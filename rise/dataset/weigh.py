@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rise.errors import ConfigError, did_you_mean
 
 
 def reward_weight(reward: float, temperature: float, *, baseline: float = 0.0, clip: float | None = None) -> float:
@@ -20,6 +23,53 @@ def reward_weight(reward: float, temperature: float, *, baseline: float = 0.0, c
     if clip is not None and exponent >= math.log(clip):
         return clip  # before exp, which overflows from 710 on
     return math.exp(exponent)
+
+
+def equal_weight(reward: float, temperature: float, *, baseline: float = 0.0, clip: float | None = None) -> float:
+    """1 for every reply, whatever its reward."""
+    return 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WeighRule:
+    """One way from a reward to a training weight."""
+
+    about: str
+    """What it does, in one sentence."""
+    weight: Callable[..., float]
+    """Called like `reward_weight`: (reward, temperature, baseline=, clip=) → the raw weight, 0 or more."""
+
+
+WEIGH_RULES: dict[str, WeighRule] = {
+    "exp": WeighRule("exp(reward / temperature), the paper's eq. 4.6.", reward_weight),
+    "equal": WeighRule("The same weight for every example: plain supervised fine-tuning.", equal_weight),
+}
+"""The values of `weigh.rule`. A rule added here is accepted by every recipe."""
+
+
+def check_weigh_rule(rule: str) -> str:
+    """The name itself. Raises `ConfigError` where `WEIGH_RULES` does not have it."""
+    if rule not in WEIGH_RULES:
+        raise ConfigError(f'there is no weigh rule "{rule}". {did_you_mean(rule, WEIGH_RULES)}')
+    return rule
+
+
+def raw_weight(
+    reward: float, rule: str = "exp", *, temperature: float = 0.4, baseline: float = 0.0, clip: float | None = None
+) -> float:
+    """The raw weight of a reply by a rule of `WEIGH_RULES`. Raises `ConfigError` where the weight overflows.
+
+    >>> round(raw_weight(1.0, "exp", temperature=0.4), 2), raw_weight(1.0, "equal")
+    (12.18, 1.0)
+    """
+    check_weigh_rule(rule)
+    try:
+        return WEIGH_RULES[rule].weight(reward, temperature, baseline=baseline, clip=clip)
+    except OverflowError:
+        raise ConfigError(
+            f"exp(reward / temperature) is too large for reward {reward} and weigh.temperature = {temperature}. "
+            "Raise weigh.temperature; the paper's is 0.4."
+        ) from None
 
 
 def mean_one(weights: Sequence[float]) -> list[float]:

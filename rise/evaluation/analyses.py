@@ -25,13 +25,12 @@ async def with_gold_scores(player: Player, problems: Sequence[Problem], records:
     A problem whose solution does not fit behind its longest state stays without. Raises `ConfigError` where the policy
     gives no log-probabilities.
     """
-    score = getattr(player.policy, "score", None)
-    if score is None or player.renderer is None:
+    if not player.policy.scores or player.renderer is None:
         raise ConfigError(
             f"evaluate.gold_probability needs the log-probabilities of a given reply, which {player.policy.name} does not "
             "give. Evaluate a local: policy, or leave it off."
         )
-    limit = getattr(player.policy, "max_length", None) or math.inf
+    limit = player.policy.max_length or math.inf
     prompts, replies, sizes = [], [], []
     for problem, record in zip(problems, records, strict=True):
         states = [player.prompt.messages(problem, record.run[:k]) for k in range(len(record.run))]
@@ -41,7 +40,7 @@ async def with_gold_scores(player: Player, problems: Sequence[Problem], records:
         sizes.append(len(pairs) if fits else 0)
         prompts += [prompt for prompt, _ in pairs] if fits else []
         replies += [reply for _, reply in pairs] if fits else []
-    found = iter(await score(prompts, replies))
+    found = iter(await player.policy.score(prompts, replies))
     out = []
     for record, size in zip(records, sizes, strict=True):
         by_turn = [next(found) for _ in range(size)]
@@ -70,10 +69,10 @@ def hard_problems(records: Sequence[HeldOut], turns: int) -> list[dict[str, Any]
         out.append(
             {
                 "samples": b,
-                "missed": _json(mean(missed)),
-                "solved": _json(ratio(missed * solved, missed)),
-                "last": _json(ratio(missed * last, missed)),
-                "resampled": _json(ratio(missed * again.max(axis=1), missed) if enough else NOTHING),
+                "missed": mean(missed).to_json(),
+                "solved": ratio(missed * solved, missed).to_json(),
+                "last": ratio(missed * last, missed).to_json(),
+                "resampled": (ratio(missed * again.max(axis=1), missed) if enough else NOTHING).to_json(),
             }
         )
     return out
@@ -96,8 +95,4 @@ def gold_probability(records: Sequence[HeldOut], turns: int) -> dict[str, Any] |
         wrong = [record for record in there if not any(turn.right for turn in record.run[:k])]
         now, first = ([math.exp(record.gold_score[at]) for record in wrong] for at in (k, 0))
         unsolved.append(paired_difference(now, first))
-    return {"by_turn": [_json(e) for e in by_turn], "not_solved_yet": [_json(e) for e in unsolved[1:]]}
-
-
-def _json(estimate: Estimate) -> dict[str, Any]:
-    return dataclasses.asdict(estimate)
+    return {"by_turn": [e.to_json() for e in by_turn], "not_solved_yet": [e.to_json() for e in unsolved[1:]]}

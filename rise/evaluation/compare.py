@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rise.errors import DataError
+from rise.evaluation.headline import HEADLINE, named, played
 from rise.evaluation.held_out import HeldOut
-from rise.evaluation.metrics import Same, vote
 from rise.evaluation.uncertainty import Estimate, paired_difference
+from rise.evaluation.vote import Same
 
 
 def read_outs(record: HeldOut, same: Same, *, turns: int, truthful: bool = False) -> dict[str, float]:
-    """Every number of the paper's table on one problem, by name; each 0 … 1, a tied vote in between.
+    """Every headline metric on one problem, by name; each 0 … 1, a tied vote in between.
 
     `turns` is K, which a run that an oracle stopped does not show.
     """
-    run = record.run
-    if truthful:
-        run = next((run[:k] for k, turn in enumerate(run, 1) if turn.right), run)
-    parallel, S = record.parallel, len(record.parallel)
-    return {
-        "m1@t1": float(run[0].right),
-        f"m{S}@t1": vote(parallel, same)[-1],
-        f"m1@t{turns}": vote(run, same)[-1],
-        f"p1@t{turns}": float(any(turn.right for turn in run)),
-        f"p{S}@t1": float(any(turn.right for turn in parallel)),
-        f"t{turns}": float(run[-1].right),
-    }
+    problem = played(record, same, turns=turns, truthful=truthful)
+    return {name.key: name.of.score(problem) for name in named(HEADLINE, turns, len(record.parallel))}
 
 
 Scores = Mapping[str, Mapping[str, float]]

@@ -14,38 +14,39 @@ from rise.trajectory import Turn
 async def evaluate(
     player: Player, problems: Sequence[Problem], *, n_turns: int = 5, n_samples: int = 5, control: bool = True
 ) -> list[HeldOut]:
-    """One record per problem. Without oracle feedback nothing stops a run: all read-outs come from the same replies.
+    """One record per problem. Unless the feedback stops a run when right, all read-outs come from the same replies.
 
     The control shows, from turn 2 on, the attempts that the next problem in the list got in its own run.
     """
-
-    truthful = player.prompt.feedback == "truthful"
+    stops = player.prompt.stops_when_right
     player.check_context(problems, n_turns - 1)
 
-    async def one(problem: Problem, trust: bool) -> HeldOut:
-        first = await player.turns(problem, [], n=n_samples, trust_ledger=trust)
-        run = [await player.answered(problem, [], first[0], trust_ledger=trust)] if n_turns > 1 else [first[0]]
+    async def one(problem: Problem) -> HeldOut:
+        first = await player.turns(problem, [], n=n_samples)
+        run = [await player.answered(problem, [], first[0])] if n_turns > 1 else [first[0]]
         for k in range(1, n_turns):
-            if truthful and run[-1].right:
-                break  # an oracle stops at the first right reply
-            [turn] = await player.turns(problem, run, trust_ledger=trust)
-            run.append(await player.answered(problem, run, turn, trust_ledger=trust) if k + 1 < n_turns else turn)
+            if stops and run[-1].right:
+                break
+            [turn] = await player.turns(problem, run)
+            run.append(await player.answered(problem, run, turn) if k + 1 < n_turns else turn)
         return HeldOut(problem.id, problem.question, problem.gold, tuple(run), tuple(first[1:]), fields=problem.fields)
 
     records = await player.play(problems, one)
-    if not control or len(problems) < 2 or n_turns < 2 or player.prompt.window == 0 or truthful:
+    if not control or len(problems) < 2 or n_turns < 2 or player.prompt.window == 0 or stops:
         return records  # an oracle's words about another problem's attempts would tell what they are
     donors = {problems[i].id: records[(i + 1) % len(records)] for i in range(len(problems))}
     # Its own random streams, or the control would be the run itself with other words in front.
     control_player = replace(player, purpose=f"{player.purpose}/other")
 
-    async def swapped(problem: Problem, trust: bool) -> tuple[Turn, ...]:
+    async def swapped(problem: Problem) -> tuple[Turn, ...]:
         shown: list[Turn] = []
         out = []
         for attempt in donors[problem.id].run[: n_turns - 1]:
             other = replace(attempt, feedback=None, critique=None)
-            shown.append(await control_player.answered(problem, shown, other, trust_ledger=trust))
-            out += await control_player.turns(problem, shown, trust_ledger=trust)
+            if player.prompt.uses_oracle:  # what a judge finds in that attempt as one at this problem
+                other = await control_player.judged_aside(problem, other)
+            shown.append(await control_player.answered(problem, shown, other))
+            out += await control_player.turns(problem, shown)
         return tuple(out)
 
     others = await control_player.play(problems, swapped)

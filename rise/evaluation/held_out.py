@@ -20,7 +20,7 @@ class HeldOut:
     question: str
     gold: str
     run: tuple[Turn, ...]
-    """One run of K turns, asked again whatever the verdict (with truthful feedback: until right)."""
+    """One run of K turns, which continues after right replies too (with truthful feedback: until right)."""
     samples: tuple[Turn, ...] = ()
     """S−1 further replies to the bare problem. With `run[0]` first they are the S parallel samples."""
     other: tuple[Turn, ...] = ()

@@ -1,11 +1,10 @@
 """The temperature at which a vote over first replies is best, found on validation problems: parallel voting at its own best.
 
-A comparison at one shared temperature may be unkind to voting, which likes more variety than revising does.
+A comparison at one shared temperature may be unfair to voting, which gains from more variety than revising does.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +14,8 @@ from typing import Any
 from rise.errors import ConfigError
 from rise.evaluation.evaluate import evaluate
 from rise.evaluation.held_out import HeldOut, write_held_out
-from rise.evaluation.metrics import vote
 from rise.evaluation.uncertainty import Estimate, mean
+from rise.evaluation.vote import vote
 from rise.jsonl import write_whole
 from rise.play.player import Player
 from rise.task import Problem
@@ -48,7 +47,7 @@ class TemperatureDir:
 async def vote_at(
     player: Player, problems: Sequence[Problem], temperature: float, n_samples: int
 ) -> tuple[Estimate, list[HeldOut]]:
-    """The vote over `n_samples` first replies at that temperature, each temperature with random streams of its own."""
+    """The vote over `n_samples` first replies at that temperature, each temperature with its own random streams."""
     at = replace(player, sampling=replace(player.sampling, temperature=temperature), purpose=f"{player.purpose}/{temperature:g}")
     records = await evaluate(at, problems, n_turns=1, n_samples=n_samples, control=False)
     return mean([vote(record.parallel, player.judge.same)[-1] for record in records]), records
@@ -66,7 +65,7 @@ async def best_temperature(
 ) -> dict[str, Any]:
     """Try the grid on `validation`, take the best (the lowest of equals), measure the vote there on `test`, write both.
 
-    Nothing of `test` is looked at before the choice is made. Raises `ConfigError` for a grid that is none.
+    The test problems are not asked before the choice is made. Raises `ConfigError` for an empty grid or a negative temperature.
     """
     if not grid or any(t < 0 for t in grid):
         raise ConfigError(f"--grid {','.join(f'{t:g}' for t in grid)}: give temperatures of 0 or more, such as 0.2,0.5,1.")
@@ -81,10 +80,10 @@ async def best_temperature(
     test_player = replace(player, purpose=player.purpose.replace("validation", "test"))
     estimate, records = await vote_at(test_player, test, best, n_samples)
     found = {
-        "validation": [{"temperature": t, name: dataclasses.asdict(e)} for t, e in tried],
+        "validation": [{"temperature": t, name: e.to_json()} for t, e in tried],
         "best": best,
         "samples": n_samples,
-        "test": {name: dataclasses.asdict(estimate)},
+        "test": {name: estimate.to_json()},
     }
     write_held_out(out.held_out, records)
     write_whole(out.found, json.dumps(found, indent=1) + "\n")

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,10 @@ class Estimate:
     high: float | None
     n: int
     """What the value is a share of: problems for a mean over problems, replies for a share of replies."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in metrics.json."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
 
 NOTHING = Estimate(None, None, None, 0)

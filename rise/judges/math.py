@@ -14,8 +14,9 @@ from fractions import Fraction
 from functools import lru_cache
 
 from rise.errors import ConfigError, DataError
-from rise.judge import Judgement
-from rise.judges.answers import Mode, extract, read_number, same_number
+from rise.judge import Judge, Judgement
+from rise.judges.answers import Mode, extract
+from rise.judges.numbers import read_number, same_number
 from rise.judges.worker_pool import Pool, close_workers, python
 from rise.task import Problem
 from rise.trajectory import Verdict
@@ -36,11 +37,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 __all__ = ["MathJudge", "close_workers", "too_big"]
 
 
-class MathJudge:
+class MathJudge(Judge):
     """Right where the final answer equals gold; unparsable where none is marked, or where gold is a number and it holds none.
 
     >>> judge = MathJudge()
-    >>> judge.judge(Problem("id", "Half of 2,400?", gold="so #### 1,200"), "It is 1200.0, hence \\\\boxed{$1,200}.").verdict
+    >>> judge.judge(Problem("Half of 2,400?", gold="so #### 1,200"), "It is 1200.0, hence \\\\boxed{$1,200}.").verdict
     <Verdict.RIGHT: 'right'>
     """
 
@@ -70,7 +71,7 @@ class MathJudge:
                 return Judgement(Verdict.UNPARSABLE, answer)
         return Judgement(self._compare(gold, answer), answer)
 
-    def answer(self, reply: str) -> str | None:
+    def answer(self, reply: str, question: str = "") -> str | None:
         """The final answer as the reply marks it; None where it marks none."""
         return extract(reply, self.mode)
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rise.errors import ConfigError
-from rise.judge import Judgement
+from rise.judge import Judge, Judgement
 from rise.judges.python_tests import Finding, read_outcome, read_tests
 from rise.judges.worker_pool import Pool, python
 from rise.task import Problem
@@ -37,7 +37,7 @@ _ENV = {"PYTHONHASHSEED": "0"}
 """So that a set of strings is walked in the same order in every worker, and a verdict does not depend on which one gave it."""
 
 
-class FunctionJudge:
+class FunctionJudge(Judge):
     """Gold is tests, one `assert f(2) == 5` a line. The answer is the last code block with a `def`, or a `def` without block.
 
     >>> FunctionJudge().answer("So:\\n```python\\ndef f(n):\\n    return n\\n```\\nDone.")
@@ -56,9 +56,10 @@ class FunctionJudge:
         code = self.answer(reply)
         if code is None:
             return Judgement(Verdict.UNPARSABLE, None)
-        return Judgement(self.examine(problem.gold, code).verdict, code)
+        found = self.examine(problem.gold, code)
+        return Judgement(found.verdict, code, message=found.message or None, brief=found.short or None)
 
-    def answer(self, reply: str) -> str | None:
+    def answer(self, reply: str, question: str = "") -> str | None:
         """The code in a reply; None where there is none, or its last block was never closed."""
         parts = reply.split(_FENCE)
         if len(parts) == 1:
@@ -78,7 +79,7 @@ class FunctionJudge:
         return program is not None and program == self._normal(right)
 
     def examine(self, gold: str, code: str) -> Finding:
-        """Verdict and message for code against the tests in `gold`; remembered, since feedback asks again."""
+        """Verdict and message for code against the tests in `gold`; remembered, since the same code is often written again."""
         with _lock:
             if (gold, code) in _found:
                 return _found[gold, code]
@@ -123,24 +124,28 @@ def _without_language(block: str) -> str:
 # ---- feedback ------------------------------------------------------------------------------------------------------------
 
 
+NO_CODE = "There is no code in that reply. Write the function, in one ```python block."
+PASSED = "All tests pass. Give the same function again."
+UNTESTED = "Check your function above step by step. If it is right, give it again; if it is not, correct it."
+"""Said where there are no tests to run, as in `rise serve`."""
+
+
 def first_failure(problem: Problem, trajectory: Trajectory, verdict: Verdict | None) -> str:
     """`state.feedback = "rise.judges.python_functions:first_failure"`: the first failing test, in words."""
-    finding = _finding(problem, trajectory)
-    if finding is None:
-        return "There is no code in that reply. Write the function, in one ```python block."
-    return f"{finding.message} Correct the function." if finding.message else "All tests pass. Give the same function again."
+    turn = trajectory.turns[-1]
+    if turn.answer is None:
+        return NO_CODE
+    if verdict is None:
+        return UNTESTED
+    return PASSED if turn.message is None else f"{turn.message} Correct the function."
 
 
 def first_failure_short(problem: Problem, trajectory: Trajectory, verdict: Verdict | None) -> str:
     """The same in a few characters, `f(3)=7 not 5` or `ok`, for a model that reads letter by letter."""
-    finding = _finding(problem, trajectory)
-    return "no code" if finding is None else finding.short or "ok"
-
-
-def _finding(problem: Problem, trajectory: Trajectory) -> Finding | None:
-    judge = FunctionJudge()
-    code = judge.answer(trajectory.turns[-1].reply)
-    return judge.examine(problem.gold, code) if code is not None else None
+    turn = trajectory.turns[-1]
+    if turn.answer is None:
+        return "no code"
+    return "check" if verdict is None else turn.brief or "ok"
 
 
 # ---- workers -------------------------------------------------------------------------------------------------------------
@@ -161,7 +166,7 @@ def bubblewrap() -> str | None:
 
 _WRAP = ["--unshare-all", "--clearenv"]
 # Not --die-with-parent: to the kernel the parent is the thread that started it, and threads of a pool end. A worker ends with its
-# input, as all do. Not --new-session: each worker has a session of its own already, and is killed with all that is in it.
+# input, as all do. Not --new-session: each worker has its own session already, and is killed with all that is in it.
 
 
 def command(allow_unsandboxed: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,7 +35,7 @@ class Finding:
     message: str
     """The first test that failed, or why none could be run; "" where all pass."""
     short: str
-    """The same for a model of a million parameters: `f(3)=7 not 5`."""
+    """The same in a few characters, for a model that reads letter by letter: `f(3)=7 not 5`."""
 
 
 @lru_cache(maxsize=4096)
@@ -140,11 +141,15 @@ def _shown(value: Any) -> str:
     if isinstance(value, _Other):
         return value.description
     try:
-        text = ascii(value)
+        text = _ADDRESS.sub(" at 0x...", ascii(value))
     except (ValueError, RecursionError):  # an integer of more digits than Python writes
         text = f"a very long {type(value).__name__}"
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "..."
 
 
 def _ascii(text: str) -> str:
-    return ascii(text[:MAX_SHOWN])[1:-1]
+    """ASCII without addresses, which differ from process to process: what is said of equal code is equal, to the byte."""
+    return ascii(_ADDRESS.sub(" at 0x...", text[:MAX_SHOWN]))[1:-1]
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{4,}")

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from rise.errors import ConfigError, DataError
-from rise.judge import Judgement
-from rise.judges.answers import extract, read_number, same_number
+from rise.judge import Judge, Judgement
+from rise.judges.answers import extract
+from rise.judges.numbers import read_number, same_number
 from rise.judges.worker_pool import Pool, python
 from rise.task import Problem
 from rise.trajectory import Verdict
@@ -68,7 +69,7 @@ class Gym:
         return [(index, question, answer) for index, question, answer in said["problems"]]
 
 
-class GymJudge:
+class GymJudge(Judge):
     """Right where the scorer gives at least `right_from` of the 1.0 it gives for a right answer; the rest is wrong."""
 
     def __init__(
@@ -89,7 +90,7 @@ class GymJudge:
         self.right_from = right_from
         self.allow_unsafe_scorer = allow_unsafe_scorer
 
-    def answer(self, reply: str) -> str | None:
+    def answer(self, reply: str, question: str = "") -> str | None:
         """What stands in the last <answer>…</answer>, or in the last box; None where that is empty or never closed."""
         if self.answer_in == "box":
             return extract(reply)

@@ -227,7 +227,7 @@ def _install(libc: Any, code: bytes) -> bool:
 
 
 def _probe(memory_bytes: int) -> bool:
-    """Whether a confined child computes, and can open no file, make no socket, start no process and signal nobody."""
+    """Whether a confined child computes, and can open no file, make no socket, start no process and send no signal."""
 
     def work(out: int) -> None:
         forbidden = [lambda: os.open("/", os.O_RDONLY), socket.socket, os.fork, lambda: os.kill(os.getppid(), 0)]

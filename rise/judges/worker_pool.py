@@ -1,6 +1,6 @@
 """Processes that may be killed at any moment, for whatever must not run in ours: computer algebra, scorers, a model's code.
 
-A *worker* is a fresh Python (never a fork of ours), without environment, in a session of its own, that reads one request a
+A *worker* is a fresh Python (never a fork of ours), without environment, in its own session, that reads one request a
 line and answers each with one line. The parent holds the clock: what is late is killed with SIGKILL, since C code runs no
 signal handler and hostile code need not heed one. Works from any thread, in an event loop and after fork.
 """
@@ -36,7 +36,7 @@ STARVED = 0.35
 MAX_LINE = 1 << 20
 """Bytes of one answer; a worker that says more is killed."""
 GAVE_UP = "gave-up"
-"""What a worker says when it ran out of memory or of stack: it is replaced, since nobody knows what state it is in."""
+"""What a worker says when it ran out of memory or of stack: it is replaced, since its state is unknown."""
 
 
 class Worker:
@@ -101,7 +101,7 @@ class Worker:
         return said
 
     def _processor(self) -> tuple[bool, float]:
-        """(whether the process is running or ready to, seconds of a processor it has had); (False, 0) where nobody says."""
+        """(whether the process is running or ready to, seconds of a processor it has had); (False, 0) where that is unknown."""
         try:
             with open(f"/proc/{self.process.pid}/stat") as file:
                 state, *fields = file.read().rpartition(")")[2].split()

@@ -8,75 +8,82 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rise.dataset.build import Example, build_examples
-from rise.errors import DataError
+from rise.dataset.build import build_examples
+from rise.dataset.example import Example
+from rise.method.examples import write_examples
+from rise.method.fit import train_stage
+from rise.method.measure import measure_stage
 from rise.method.relabel import relabel
-from rise.play.player import play_out, rollout
-from rise.recipe.problems import boost_problems
-from rise.runs.bench import Run, Timed, evaluate_stage, policy_for, train_stage, write_examples
+from rise.method.rollout import rollout
+from rise.play.player import play_out
+from rise.runs.bench import Bench
+from rise.runs.directory import StageDir
 from rise.task import Problem
-from rise.trajectory import Verdict
+from rise.trajectory import Trajectory, Verdict
 
 
-def boost(it: Run, base: Path) -> Path:
+def boost(bench: Bench, base: Path) -> Path:
     """Supervised training on worked solutions; then again with turns in which an attempt is shown and improved."""
-    config = it.config.boost
-    problems = boost_problems(it.config, it.task)
-    one_turn = it.dir.stage("boost-one-turn")
+    config = bench.config.boost
+    one_turn = bench.dir.stage("boost-one-turn")
     if not one_turn.examples.exists():
-        write_examples(it, one_turn, _solutions(it, problems), Counter(), Counter(), config.train)
-    train_stage(it, one_turn, base, config.train)
+        write_examples(bench, one_turn, _solutions(bench), Counter(), Counter(), config.train)
+    train_stage(bench, one_turn, base, config.train)
     if config.also_one_turn or config.multi_turn_share == 0:
-        evaluate_stage(it, one_turn, one_turn.checkpoint)
+        measure_stage(bench, one_turn.name, one_turn.checkpoint)
     if config.multi_turn_share == 0:
         return one_turn.checkpoint
 
-    stage = it.dir.stage("boost")
+    stage = bench.dir.stage("boost")
+    training = config.train_multi_turn or config.train
     if not stage.examples.exists():
-        # As many multi-turn examples as the share asks for, at most one per problem.
-        n_multi = round(len(problems) * config.multi_turn_share)
-        chosen = list(problems)[:n_multi]
-        policy = policy_for(it, one_turn.checkpoint)
-        with Timed(it, stage, "rollout", len(chosen)) as timer:
-            player = it.player(policy, "boost", "rollout")
-            trajectories = play_out(player, rollout(player, chosen, n_turns=1, stop_when_right=False))
-            timer.usage = player.usage
-        right = [t for t in trajectories if t.turns[0].right]
-        n_wrong = len(trajectories) - len(right)
-        most = round(n_wrong * config.right_share / max(1e-9, 1 - config.right_share))
-        shown = {t.problem_id for t in right[:most]} | {t.problem_id for t in trajectories if not t.turns[0].right}
-        kept = [t for t in trajectories if t.problem_id in shown]
-        relabelled = play_out(
-            player, relabel(player, [p for p in chosen if p.id in shown], kept, improver="gold", relabel_right="keep")
-        )
-        by_id = {p.id: p for p in chosen}
-        multi, dropped, counts = build_examples(
-            kept,
-            relabelled,
-            lambda t, k: it.prompt.messages(by_id[t.problem_id], t.turns[:k]),
-            trained_turns="last",
-        )
-        multi = [replace(e, weight=1.0) for e in multi]  # worked solutions all: nothing to weigh
-        counts["multi-turn examples"] = len(multi)
+        multi, dropped, counts = _multi_turn(bench, stage, one_turn.checkpoint)
         n_one = round(len(multi) * (1 - config.multi_turn_share) / config.multi_turn_share)
-        singles = _solutions(it, problems)
-        singles = random.Random(it.config.seed).sample(singles, min(len(singles), n_one))
-        write_examples(it, stage, [*singles, *multi], dropped, counts, config.train_multi_turn or config.train)
-    train_stage(it, stage, one_turn.checkpoint if config.start == "one-turn" else base, config.train_multi_turn or config.train)
-    evaluate_stage(it, stage, stage.checkpoint)
+        singles = _solutions(bench)
+        singles = random.Random(bench.config.seed).sample(singles, min(len(singles), n_one))
+        write_examples(bench, stage, [*singles, *multi], dropped, counts, training)
+    train_stage(bench, stage, one_turn.checkpoint if config.start == "one-turn" else base, training)
+    measure_stage(bench, stage.name, stage.checkpoint)
     return stage.checkpoint
 
 
-def _solutions(it: Run, problems: Sequence[Problem]) -> list[Example]:
+def _multi_turn(bench: Bench, stage: StageDir, model: Path) -> tuple[list[Example], Counter[str], Counter[str]]:
+    """Worked solutions behind the model's own attempts, at most one a problem: (examples, dropped by reason, counts)."""
+    problems = bench.ready.boost
+    chosen = list(problems)[: round(len(problems) * bench.config.boost.multi_turn_share)]
+    with bench.timed(stage.name, "rollout", len(chosen)) as timer:
+        player = bench.player(bench.policy(model), f"{stage.name}/rollout")
+        trajectories = play_out(player, rollout(player, chosen, n_turns=1, stop_when_right=False))
+        timer.of(player)
+    kept = _balanced(trajectories, bench.config.boost.right_share)
+    shown = {t.problem_id for t in kept}
+    work = relabel(player, [p for p in chosen if p.id in shown], kept, improver="gold", relabel_right="keep")
+    by_id = {p.id: p for p in chosen}
+    multi, dropped, counts = build_examples(
+        kept,
+        play_out(player, work),
+        lambda t, k: bench.ready.prompt.messages(by_id[t.problem_id], t.turns[:k]),
+        trained_turns="last",
+    )
+    counts["multi-turn examples"] = len(multi)
+    return [replace(e, weight=1.0) for e in multi], dropped, counts  # worked solutions all: nothing to weigh
+
+
+def _balanced(trajectories: Sequence[Trajectory], right_share: float) -> list[Trajectory]:
+    """All whose attempt is wrong, and the first right ones as far as `right_share` of the whole allows."""
+    n_wrong = sum(not t.turns[0].right for t in trajectories)
+    n_right = round(n_wrong * right_share / max(1e-9, 1 - right_share))
+    right = {t.problem_id for t in [t for t in trajectories if t.turns[0].right][:n_right]}
+    return [t for t in trajectories if not t.turns[0].right or t.problem_id in right]
+
+
+def _solutions(bench: Bench) -> list[Example]:
     """One-turn examples: the task's worked solutions."""
-    out = []
-    for problem in problems:
-        if problem.solution is None:
-            raise DataError(
-                f"boost trains on worked solutions, but problem {problem.id} of {it.config.task.name} has none. "
-                "Set boost.enabled = false, or give problems a solution field."
-            )
-        messages = it.prompt.messages(problem, [])
-        reward = it.config.reward.right
-        out.append(Example(problem.id, 0, messages, problem.solution, "solution", reward, 1.0, (), (), verdict=Verdict.RIGHT))
-    return out
+    reward = bench.config.reward.right
+    return [_solution(bench, problem, reward) for problem in bench.ready.boost]
+
+
+def _solution(bench: Bench, problem: Problem, reward: float) -> Example:
+    messages = bench.ready.prompt.messages(problem, [])
+    assert problem.solution is not None, "preflight has looked"
+    return Example(problem.id, 0, messages, problem.solution, "solution", reward, 1.0, (), (), verdict=Verdict.RIGHT)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from rise.evaluation.vote import Same, group
 from rise.play.player import Player
 from rise.task import Problem
 from rise.trajectory import Message, Relabelled, Turn
@@ -26,7 +27,7 @@ def best(candidates: Sequence[Turn]) -> int:
     return rewards.index(max(rewards))
 
 
-def majority(candidates: Sequence[Turn], same: Callable[[str, str], bool]) -> int:
+def majority(candidates: Sequence[Turn], same: Same) -> int:
     """The first reply with the answer that most of them give, gold unseen; a tie goes to the answer that was given first.
 
     Replies without an answer do not vote; where none has one, the first reply is taken.
@@ -34,17 +35,8 @@ def majority(candidates: Sequence[Turn], same: Callable[[str, str], bool]) -> in
     >>> [majority([Turn("", answer=a) for a in answers], lambda x, y: x == y) for answers in ("7557", "123", [None, "4"])]
     [0, 0, 1]
     """
-    groups: list[list[int]] = []
-    for i, candidate in enumerate(candidates):
-        if candidate.answer is None:
-            continue
-        for group in groups:
-            if same(candidates[group[0]].answer or "", candidate.answer):
-                group.append(i)
-                break
-        else:
-            groups.append([i])
-    return max(groups, key=len)[0] if groups else 0  # max takes the first of equals
+    leaders = group([candidate.answer for candidate in candidates], same).leaders
+    return leaders[0].turns[0] - 1 if leaders else 0  # the first of equals
 
 
 def choice_text(question: str, replies: Sequence[str]) -> str:
@@ -86,18 +78,16 @@ class _State:
 async def choose(player: Player, problems: Sequence[Problem], relabelled: Sequence[Relabelled]) -> list[Relabelled]:
     """The same states with the candidate that `player.policy` names; where it names none, the first, and its words are kept.
 
-    Equal texts are shown once, and a state with only one text is asked about of nobody.
+    Equal texts are shown once, and states with one distinct reply are not sent to the model.
     """
     by_id = {problem.id: problem for problem in problems}
 
-    async def one(state: _State, trust: bool) -> Relabelled:
+    async def one(state: _State) -> Relabelled:
         candidates = state.item.candidates
         first_of = {turn.reply: i for i, turn in reversed(list(enumerate(candidates)))}
         texts = list(dict.fromkeys(turn.reply for turn in candidates))
         messages = (Message("user", choice_text(state.problem.question, texts)),)
-        [said] = await player.ask(
-            state.problem, messages, attempts=state.item.turn, first=state.item.sample, judged=False, trust_ledger=trust
-        )
+        [said] = await player.ask(state.problem, messages, attempts=state.item.turn, first=state.item.sample, judged=False)
         index = named(said.reply, len(texts))
         return replace(state.item, chosen=first_of[texts[index or 0]], choice=said.reply)
 

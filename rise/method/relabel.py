@@ -4,19 +4,55 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 from rise.errors import DataError
 from rise.method.choose import Select, best, majority
-from rise.play.player import Episode, Player
+from rise.method.rollout import Episode
+from rise.play.player import Player
+from rise.recipe.improvers import IMPROVERS
 from rise.task import Problem
 from rise.trajectory import Relabelled, Trajectory, Turn
 
-Improver = Literal["self", "teacher", "gold", "pair", "none"]
 RelabelRight = Literal["skip", "keep", "restate"]
-SILENT = ("gold", "pair", "none")
-"""Improvers for whom nothing is generated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How replies are drawn where an improver is a policy."""
+
+    improver: str
+    n_samples: int
+    own_ids: bool
+    """Whether the improver's token ids are the student's, so that they may train as they are."""
+
+
+class Improve(Protocol):
+    """Candidates for a better reply after the first `k` turns of `episode.shown`, each judged."""
+
+    async def __call__(self, player: Player, episode: Episode, k: int, asked: Asked) -> list[Turn]: ...
+
+
+async def from_policy(player: Player, episode: Episode, k: int, asked: Asked) -> list[Turn]:
+    """`n_samples` replies of `player.policy` at the student's own state. RISE eq. 4.4 (teacher), 4.5 (self)."""
+    assert episode.shown is not None
+    # Two trajectories may reach one state, and ask for other replies there.
+    first = episode.sample * asked.n_samples
+    shown = episode.shown.turns[:k]
+    candidates = await player.turns(episode.problem, shown, n=asked.n_samples, first=first, source=asked.improver)
+    return candidates if asked.own_ids else [replace(turn, prompt_ids=None, reply_ids=None) for turn in candidates]
+
+
+async def from_solution(player: Player, episode: Episode, k: int, asked: Asked) -> list[Turn]:
+    """The worked solution of the problem."""
+    return [player.judged(episode.problem, Turn(reply=episode.problem.solution or "", source=asked.improver))]
+
+
+IMPROVE: dict[str, Improve] = {"self": from_policy, "teacher": from_policy, "gold": from_solution}
+"""Improver → its candidates at a state. `pair` and `none` work on whole trajectories: see `relabel`.
+
+What is known of an improver before any work stands in `rise.recipe.improvers`."""
 
 
 async def relabel(
@@ -24,7 +60,7 @@ async def relabel(
     problems: Sequence[Problem],
     trajectories: Sequence[Trajectory],
     *,
-    improver: Improver,
+    improver: str,
     n_samples: int = 1,
     select: Select = "oracle",
     states: Literal["last", "every"] = "last",
@@ -34,14 +70,12 @@ async def relabel(
     """Improved replies in the order of `problems`, of their trajectories, of states. `player.policy` is the improver.
 
     The improver sees exactly what the student saw: the problem, its own attempts and the feedback, never the gold answer.
-    `gold`, `pair` and `none` ask nobody: the worked solution, a right reply of the same round (`pairs`), nothing at all.
+    `gold`, `pair` and `none` generate nothing: the worked solution, a right reply of the same round (`pairs`), no reply.
     With `select = "judge"` the majority's stands until `rise.method.choose.choose` has asked.
     `student` is the student's renderer. A teacher's token ids are kept only if its renderer is the same: the ids of
     another tokenizer or template would teach the student other words, so they are rendered again from the text.
+    Raises `DataError` where the improver needs worked solutions and a problem has none.
     """
-    same_ids = improver != "teacher" or (
-        student is not None and player.renderer is not None and student.fingerprint == player.renderer.fingerprint
-    )
     by_problem: dict[str, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         by_problem[trajectory.problem_id].append(trajectory)
@@ -49,39 +83,43 @@ async def relabel(
         return []
     if improver == "pair":
         return [item for problem in problems for item in pairs(by_problem[problem.id])]
-    if improver == "gold":
-        lacking = next((p for p in problems if p.solution is None), None)
-        if lacking is not None:
-            raise DataError(
-                f'problem {lacking.id} has no worked solution, so relabel.improver = "gold" has nothing to give. '
-                'Use "self" or "teacher", or a task whose problems carry solutions.'
-            )
+    known = IMPROVERS[improver]
+    if known.needs_solutions:
+        _need_solutions(problems, improver)
+    asked = Asked(improver, n_samples, known.asks != "teacher" or _same_renderer(student, player.renderer))
 
-    async def one(episode: Episode, trust: bool) -> list[Relabelled]:
-        problem, trajectory = episode.problem, episode.shown
-        assert trajectory is not None
+    async def one(episode: Episode) -> list[Relabelled]:
+        assert episode.shown is not None
         out = []
-        for k in chosen_states(trajectory, states=states, relabel_right=relabel_right):
-            shown = trajectory.turns[:k]
-            if shown[-1].right and relabel_right == "restate":
-                candidates = [replace(shown[-1], source="restate", feedback=None, critique=None, prompt_ids=None)]
-            elif improver == "gold":
-                candidates = [player.judged(problem, Turn(reply=problem.solution or "", source="gold"))]
+        for k in chosen_states(episode.shown, states=states, relabel_right=relabel_right):
+            last = episode.shown.turns[k - 1]
+            if last.right and relabel_right == "restate":
+                candidates = [replace(last, source="restate", feedback=None, critique=None, prompt_ids=None)]
             else:
-                first = trajectory.sample * n_samples  # two trajectories may reach one state, and ask for other replies there
-                candidates = await player.turns(problem, shown, n=n_samples, first=first, source=improver, trust_ledger=trust)
-                if not same_ids:
-                    candidates = [replace(turn, prompt_ids=None, reply_ids=None) for turn in candidates]
+                candidates = await IMPROVE[improver](player, episode, k, asked)
             chosen = best(candidates) if select == "oracle" else majority(candidates, player.judge.same)
-            out.append(Relabelled(problem.id, k, tuple(candidates), chosen, trajectory.sample))
+            out.append(Relabelled(episode.problem.id, k, tuple(candidates), chosen, episode.sample))
         return out
 
     episodes = [Episode(problem, t.sample, t) for problem in problems for t in by_problem[problem.id]]
     wanted = [e for e in episodes if e.shown and chosen_states(e.shown, states=states, relabel_right=relabel_right)]
-    if improver != "gold":
+    if known.asks is not None:
         longest = max((len(e.shown.turns) for e in wanted if e.shown), default=0)
         player.check_context([e.problem for e in wanted], longest)
     return [item for items in await player.play(wanted, one) for item in items]
+
+
+def _same_renderer(student: Any, improver: Any) -> bool:
+    return student is not None and improver is not None and student.fingerprint == improver.fingerprint
+
+
+def _need_solutions(problems: Sequence[Problem], improver: str) -> None:
+    lacking = next((p for p in problems if p.solution is None), None)
+    if lacking is not None:
+        raise DataError(
+            f'problem {lacking.id} has no worked solution, so relabel.improver = "{improver}" has nothing to give. '
+            'Use "self" or "teacher", or a task whose problems carry solutions.'
+        )
 
 
 def pairs(trajectories: Sequence[Trajectory]) -> list[Relabelled]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rise.errors import ConfigError
 from rise.play.prompt import Prompt
+from rise.recipe.wordings import is_own_feedback
 from rise.task import Problem
 from rise.trajectory import Turn, Verdict
 
@@ -43,7 +44,7 @@ def state_length(prompt: Prompt, renderer: Any, problem: Problem, shown: int, ma
     for _ in range(shown):
         turn = Turn("0", Verdict.WRONG)
         # What a function of yours will say is not known before it has something to look at.
-        feedback = "" if ":" in prompt.feedback else prompt.feedback_for(problem, [*turns, turn])
+        feedback = "" if is_own_feedback(prompt.feedback) else prompt.feedback_for(problem, [*turns, turn])
         turns.append(Turn("0", Verdict.WRONG, feedback=feedback, critique=critique))
     # One token stands for each reply; the limit allows so many more.
     n_replies = shown * (2 if prompt.refines else 1)

@@ -1,7 +1,7 @@
 """Every reply ever drawn in a run, one JSON line each, written the moment it is judged.
 
 Append-only and in order of arrival. A line is safe from kill -9 once written and from power loss within a second; a torn
-last line is owed again. Stage files are built from it; nothing else remembers what was sampled.
+last line counts as missing, and its reply is drawn again. Stage files are built from it; nothing else remembers what was sampled.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ _LENGTH = (1 << _LENGTH_BITS) - 1
 
 class Ledger:
     """Lines by content key. In memory are a hash of each key and where its line is: some 140 MB for a million replies."""
+
+    on_disk = True
+    """Whether another process may read it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

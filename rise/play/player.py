@@ -8,66 +8,31 @@ group that was interrupted is played again whole, so that every batch holds the 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from rise.errors import RiseError
 from rise.judge import Judge, Judgement
 from rise.play.budget import Budget
 from rise.play.context_length import check_context
+from rise.play.keys import request_key, stream_seed
 from rise.play.ledger import Ledger
 from rise.play.prompt import Prompt
-from rise.policy import GROUP, Policy, Request, Sampling, request_key, stream_seed
+from rise.play.reward import reward_of
+from rise.play.schedule import REDRAW, Named, Schedule
+from rise.policy import Policy, Request, Sampling
 from rise.recipe.config import RewardConfig
 from rise.task import Problem
-from rise.trajectory import Message, Trajectory, Turn, to_json, turn_from_json
+from rise.trajectory import Message, Turn, to_json, turn_from_json
 
 Record = TypeVar("Record")
+Item = TypeVar("Item", bound=Named)
 
 SLOW_JUDGE_S = 0.02
 """A judge that once takes longer works in threads from then on, or generation would wait for it. A thread for each of
 thousands of verdicts of 0.1 ms would cost more than the verdicts."""
-
-
-class Named(Protocol):
-    """What can be played: a problem, or one of several trajectories of a problem."""
-
-    @property
-    def id(self) -> str: ...
-
-
-Item = TypeVar("Item", bound=Named)
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """One of the independent trajectories of a problem."""
-
-    problem: Problem
-    sample: int = 0
-    shown: Trajectory | None = None
-    """The trajectory itself, once the student has taken its turns."""
-
-    @property
-    def id(self) -> str:
-        return f"{self.problem.id}/{self.sample}" if self.sample else self.problem.id
-
-
-@dataclass(frozen=True, slots=True)
-class Episodes(Sequence[Episode]):
-    """`n` episodes of each problem, made when they are asked for: there may be a million."""
-
-    problems: Sequence[Problem]
-    n: int = 1
-
-    def __len__(self) -> int:
-        return len(self.problems) * self.n
-
-    def __getitem__(self, index: int) -> Episode:  # type: ignore[override]
-        return Episode(self.problems[index // self.n], index % self.n)
 
 
 @dataclass(slots=True)
@@ -80,9 +45,6 @@ class Usage:
     n_reused: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     """What the policy reports of its work: requests sent again by reason, what its engine says of itself."""
-
-
-Each = Callable[[int, Record], None] | None
 
 
 @dataclass(slots=True)
@@ -99,7 +61,7 @@ class Player:
     seed: int = 0
     rewards: RewardConfig = field(default_factory=RewardConfig)
     renderer: Any = None
-    """Needed where the policy takes ids."""
+    """Turns messages into token ids where the policy takes ids; None: the policy's own."""
     deterministic: bool = False
     on_done: Callable[[int, Usage], None] | None = None
     """Called with the number of problems done and the usage so far."""
@@ -111,6 +73,10 @@ class Player:
     slow_judge: bool = False
     """Whether a verdict has taken longer than `SLOW_JUDGE_S`."""
 
+    def __post_init__(self) -> None:
+        if self.renderer is None:
+            self.renderer = self.policy.renderer
+
     async def turns(
         self,
         problem: Problem,
@@ -119,14 +85,13 @@ class Player:
         n: int = 1,
         first: int = 0,
         source: str = "student",
-        trust_ledger: bool = True,
     ) -> list[Turn]:
         """`n` judged replies at the state after `shown`, those in the ledger not asked for again.
 
         They are samples `first`, `first` + 1, … of that many attempts: each number has its own random stream.
         """
         messages = self.prompt.messages(problem, shown)
-        return await self.ask(problem, messages, attempts=len(shown), n=n, first=first, source=source, trust_ledger=trust_ledger)
+        return await self.ask(problem, messages, attempts=len(shown), n=n, first=first, source=source)
 
     async def ask(
         self,
@@ -139,7 +104,6 @@ class Player:
         source: str = "student",
         judged: bool = True,
         part: str = "",
-        trust_ledger: bool = True,
     ) -> list[Turn]:
         """`n` replies to `messages`, in the ledger before they are returned; `judged` unless they are no attempts.
 
@@ -151,16 +115,16 @@ class Player:
         whole = Request(messages, self.sampling, tuple(seeds), prompt_ids, problem.id)
         keys = [request_key(self.policy.name, whole, seed) for seed in seeds]
         found: dict[str, Turn] = {}
-        if trust_ledger:
+        if not REDRAW.get():
             for key in keys:
                 if key in self.ledger:
                     # Judged anew: the judge or the rewards may have been mended since the reply was filed.
                     filed = replace(turn_from_json(self.ledger.get(key)["turn"]), prompt_ids=prompt_ids)
-                    found[key] = await self._judged_aside(problem, filed) if judged else filed
+                    found[key] = await self.judged_aside(problem, filed) if judged else filed
             self.usage.n_reused += len(found)
         missing = {key: seed for key, seed in zip(keys, seeds, strict=True) if key not in found}
         if missing:
-            parts = [{key: seed} for key, seed in missing.items()] if getattr(self.policy, "splits", False) else [missing]
+            parts = [{key: seed} for key, seed in missing.items()] if self.policy.splits else [missing]
             about = {"purpose": purpose, "problem": problem.id, "attempts": attempts}
             for turns in await _all(self._draw(problem, whole, some, about, source, judged) for some in parts):
                 found |= turns
@@ -185,7 +149,7 @@ class Player:
             for reply in replies
         ]
         if judged:
-            turns = await _all(self._judged_aside(problem, turn) for turn in turns)
+            turns = await _all(self.judged_aside(problem, turn) for turn in turns)
         found = dict(zip(wanted, turns, strict=True))
         lines = [(key, {**about, "turn": to_json(replace(turn, prompt_ids=None))}) for key, turn in found.items()]
         self.ledger.append(lines, n_in_flight=self.n_in_flight)
@@ -198,25 +162,29 @@ class Player:
                 self.budget.pay(reply.n_prompt_tokens, reply.n_reply_tokens)
         return found
 
-    async def _judged_aside(self, problem: Problem, turn: Turn) -> Turn:
-        """`judged`, in a thread where the judge is slow, so that requests and other problems go on meanwhile."""
-        aside = getattr(self.judge, "aside", None)
-        if aside is not None:
-            return self._with(turn, await aside(problem, turn.reply))
-        if self.slow_judge:
-            return await asyncio.to_thread(self.judged, problem, turn)
+    async def judged_aside(self, problem: Problem, turn: Turn) -> Turn:
+        """`judged`, but where the judge is slow, requests and other problems go on meanwhile."""
+        if self.judge.elsewhere or self.slow_judge:
+            return self._with(turn, await self.judge.aside(problem, turn.reply))
         began = time.perf_counter()
         done = self.judged(problem, turn)
         self.slow_judge = time.perf_counter() - began > SLOW_JUDGE_S
         return done
 
     def judged(self, problem: Problem, turn: Turn) -> Turn:
-        """The turn with verdict, answer and reward."""
+        """The turn with what the judge finds in it, and its reward."""
         return self._with(turn, self.judge.judge(problem, turn.reply))
 
-    def _with(self, turn: Turn, judgement: Judgement) -> Turn:
-        reward = getattr(self.rewards, judgement.verdict.value)
-        return replace(turn, verdict=judgement.verdict, answer=judgement.answer, reward=reward)
+    def _with(self, turn: Turn, found: Judgement) -> Turn:
+        return replace(
+            turn,
+            verdict=found.verdict,
+            answer=found.answer,
+            reward=reward_of(found, self.rewards),
+            score=found.score,
+            message=found.message,
+            brief=found.brief,
+        )
 
     def check_context(self, problems: Sequence[Problem], attempts: int) -> None:
         """Raise `ConfigError` where a reply after so many attempts may not fit the policy's context."""
@@ -224,119 +192,50 @@ class Player:
             self.prompt,
             self.renderer,
             problems,
-            limit=getattr(self.policy, "max_length", None),
+            limit=self.policy.max_length,
             attempts=attempts,
             max_new_tokens=self.sampling.max_new_tokens,
         )
 
-    async def answered(
-        self, problem: Problem, turns: Sequence[Turn], turn: Turn, *, sample: int = 0, trust_ledger: bool = True
-    ) -> Turn:
+    async def answered(self, problem: Problem, turns: Sequence[Turn], turn: Turn, *, sample: int = 0) -> Turn:
         """The turn with the feedback that will follow it; under `self-refine` the model first criticises it."""
         if self.prompt.refines:
             messages = self.prompt.critique_messages(problem, [*turns, turn])
-            [critique] = await self.ask(
-                problem,
-                messages,
-                attempts=len(turns) + 1,
-                first=sample,
-                judged=False,
-                part="/critique",
-                trust_ledger=trust_ledger,
-            )
+            [critique] = await self.ask(problem, messages, attempts=len(turns) + 1, first=sample, judged=False, part="/critique")
             turn = replace(turn, critique=replace(critique, prompt_ids=None, reply_ids=None))
         return replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
 
     async def play(
-        self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]], *, each: Each[Record] = None
+        self,
+        problems: Sequence[Item],
+        one: Callable[[Item], Awaitable[Record]],
+        *,
+        on_record: Callable[[int, Record], None] | None = None,
     ) -> list[Record]:
-        """`one(problem, trust_ledger)` for every problem (or episode), in bounded concurrency. Results in their order.
+        """`one(problem)` for every problem (or episode), in bounded concurrency. Results in their order.
 
-        With `each`, every result is handed to it (index, record) when it is there, none is kept, and the list is empty.
+        With `on_record`, every result is handed to it (index, record) when it is there, none is kept, and the list is empty.
         The first error stops all: nothing more is asked for, and that error is raised.
         """
         self.n_in_flight = 0
+        results: dict[int, Record] = {}
+
+        async def play_one(index: int) -> None:
+            record = await one(problems[index])
+            if on_record:
+                on_record(index, record)
+            else:
+                results[index] = record
+            if self.on_done:
+                self.on_done(schedule.n_done + 1, self.usage)
+
+        schedule = Schedule(self.policy, self.ledger, self.purpose, problems, play_one, self.budget)
         try:
-            return await self._play(problems, one, each)
+            await (schedule.in_groups() if self.deterministic else schedule.free())
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
             self.ledger.flush()
-
-    def _check_budget(self, n_done: int, n_all: int) -> None:
-        if self.budget and self.budget.exhausted:
-            raise self.budget.stop(n_done, n_all)
-
-    async def _play(
-        self, problems: Sequence[Item], one: Callable[[Item, bool], Awaitable[Record]], each: Each[Record]
-    ) -> list[Record]:
-        enter = getattr(self.policy, "enter", lambda: None)
-        leave = getattr(self.policy, "leave", lambda: None)
-        results: dict[int, Record] = {}
-        n_done = 0
-
-        async def play_one(index: int, trust: bool) -> None:
-            nonlocal n_done
-            record = await one(problems[index], trust)
-            if each:
-                each(index, record)
-            else:
-                results[index] = record
-            n_done += 1
-            if self.on_done:
-                self.on_done(n_done, self.usage)
-
-        if self.deterministic:
-            size = self.policy.max_in_flight
-            starts = iter(range(0, len(problems), size))
-
-            async def play_group(start: int) -> None:
-                GROUP.set(start)
-                group = range(start, min(start + size, len(problems)))
-                names = "\x1f".join(problems[i].id for i in group)
-                marker = hashlib.sha256(f"{self.policy.name}\x1f{self.purpose}\x1f{names}".encode()).hexdigest()[:24]
-
-                async def once(index: int, trust: bool) -> None:
-                    try:
-                        await play_one(index, trust)
-                    finally:
-                        leave()
-
-                for _ in group:
-                    enter()
-                async with asyncio.TaskGroup() as tasks:
-                    for index in group:
-                        tasks.create_task(once(index, marker in self.ledger))
-                self.ledger.append([(marker, {"purpose": self.purpose, "group": start})])
-
-            async def lane() -> None:
-                for start in starts:
-                    self._check_budget(n_done, len(problems))
-                    await play_group(start)
-
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(getattr(self.policy, "lanes", 1)):
-                    tasks.create_task(lane())
-        else:
-            waiting = iter(range(len(problems)))
-
-            async def worker() -> None:
-                try:
-                    for index in waiting:
-                        if self.budget and self.budget.exhausted:
-                            break  # those under way end as they would: what they asked for is paid for
-                        await play_one(index, True)
-                finally:
-                    leave()
-
-            n_workers = min(self.policy.max_in_flight, len(problems))
-            for _ in range(n_workers):  # all at once, or the first to ask would be served alone
-                enter()
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(n_workers):
-                    tasks.create_task(worker())
-            if n_done < len(problems):
-                self._check_budget(n_done, len(problems))
         return [results[index] for index in sorted(results)]
 
 
@@ -358,43 +257,13 @@ async def _all(work: Iterable[Coroutine[Any, Any, Record]]) -> list[Record]:
 
 
 def play_out(player: Player, work: Coroutine[Any, Any, Record]) -> Record:
-    """Run `work` in an event loop of its own and let go of the player's policy afterwards, whatever happened."""
+    """Run `work` in a new event loop, and close the player's policy afterwards, whatever happened."""
 
     async def closing() -> Record:
         try:
             return await work
         finally:
-            player.usage.facts = getattr(player.policy, "facts", dict)()
+            player.usage.facts = player.policy.facts()
             await player.policy.close()
 
     return asyncio.run(closing())
-
-
-async def rollout(
-    player: Player,
-    problems: Sequence[Problem],
-    *,
-    n_turns: int,
-    stop_when_right: bool,
-    n_trajectories: int = 1,
-    each: Each[Trajectory] = None,
-) -> list[Trajectory]:
-    """The student's own turns on each problem: the states that the improver will work on.
-
-    `n_trajectories` of them a problem, independent of each other, in the order of the problems, then of the samples.
-    Truthful feedback ends a run at the first right reply in any case, as in evaluation: it has told that it is right.
-    """
-    player.check_context(problems, n_turns - 1)
-    stop = stop_when_right or player.prompt.feedback == "truthful"
-
-    async def one(episode: Episode, trust: bool) -> Trajectory:
-        problem, sample = episode.problem, episode.sample
-        turns: list[Turn] = []
-        for _ in range(n_turns):
-            [turn] = await player.turns(problem, turns, first=sample, trust_ledger=trust)
-            turns.append(await player.answered(problem, turns, turn, sample=sample, trust_ledger=trust))
-            if turn.right and stop:
-                break
-        return Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields, sample)
-
-    return await player.play(Episodes(problems, n_trajectories), one, each=each)

@@ -11,20 +11,9 @@ from dataclasses import dataclass, replace
 from rise.errors import ConfigError
 from rise.recipe.config import Demonstration, RunConfig, StateConfig
 from rise.recipe.own_code import load_named
+from rise.recipe.wordings import CRITIQUE_TEXT, Feedback, feedback_mode, is_own_feedback
 from rise.task import Problem, Task
 from rise.trajectory import Message, Trajectory, Turn, Verdict
-
-FEEDBACK_TEXTS = {
-    "always-wrong": "That answer is incorrect. Please try once more. The question was: {question}",
-    "neutral": "Check your answer above step by step. If it is right, give it again; if it is not, correct it.",
-    "truthful": "That answer is correct.",
-    "self-refine": "Now answer again, mending whatever you found wrong. The question was: {question}",
-}
-"""What is said after an attempt. `truthful` says this only after right replies, and the always-wrong text after others;
-`self-refine` says it after the model's own critique of the attempt."""
-
-CRITIQUE_TEXT = "Go through your answer above step by step and say what is wrong with it. Do not answer again yet."
-"""What asks for that critique. Self-Refine (Madaan et al. 2023) in our own words."""
 
 FeedbackFunction = Callable[[Problem, Trajectory, Verdict | None], str]
 
@@ -36,7 +25,7 @@ class Prompt:
     instructions: str | None = None
     """System text; None for none."""
     feedback: str = "always-wrong"
-    """`always-wrong` (as published), `neutral`, `truthful` (an oracle), `self-refine`, or `module:function`."""
+    """A mode of `rise.recipe.wordings.FEEDBACK`, or `module:function`."""
     feedback_text: str | None = None
     """Own wording for the mode; `{question}` stands for the question."""
     window: int | None = None
@@ -56,18 +45,27 @@ class Prompt:
         return cls(system, state.feedback, state.feedback_text, shown, demonstration, state.critique_text)
 
     @property
+    def mode(self) -> Feedback:
+        return feedback_mode(self.feedback)
+
+    @property
     def uses_oracle(self) -> bool:
         """Whether the feedback may know the truth, which decides what an evaluation under it measures."""
-        return self.feedback not in ("always-wrong", "neutral", "self-refine")
+        return self.mode.knows_truth
+
+    @property
+    def stops_when_right(self) -> bool:
+        """Whether an episode ends at its first right reply."""
+        return self.mode.stops_when_right
 
     @property
     def refines(self) -> bool:
         """Whether the model criticises each attempt before it tries again; with nothing shown there is nothing to criticise."""
-        return self.feedback == "self-refine" and self.window != 0
+        return self.mode.asks_critique and self.window != 0
 
     def feedback_for(self, problem: Problem, turns: Sequence[Turn]) -> str:
-        """The text that follows the last of `turns`."""
-        if ":" in self.feedback:
+        """The text that follows the last of `turns`. Raises `ConfigError` where a function of yours returns no text."""
+        if is_own_feedback(self.feedback):
             trajectory = Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields)
             text = load_function(self.feedback)(problem, trajectory, turns[-1].verdict)
             if not isinstance(text, str):
@@ -75,18 +73,14 @@ class Prompt:
                     f'state.feedback = "{self.feedback}" returned {text!r} for problem {problem.id}; expected text.'
                 )
             return text
-        if self.feedback == "truthful":
-            if turns[-1].right:
-                return FEEDBACK_TEXTS["truthful"]
-            text = self.feedback_text or FEEDBACK_TEXTS["always-wrong"]
-        else:
-            text = self.feedback_text or FEEDBACK_TEXTS[self.feedback]
-        return text.replace("{question}", problem.question)
+        if self.mode.right_text is not None and turns[-1].right:
+            return self.mode.right_text
+        return (self.feedback_text or self.mode.text).replace("{question}", problem.question)
 
     def messages(self, problem: Problem, turns: Sequence[Turn]) -> tuple[Message, ...]:
         """The state after `turns`. Each of them needs its `feedback`.
 
-        >>> p = Problem("id", "2*3", "6")
+        >>> p = Problem("2*3", gold="6")
         >>> t = [Turn("5", feedback="?"), Turn("7", feedback="?")]
         >>> [m.content for m in Prompt(window=1).messages(p, t)]
         ['2*3', '7', '?']
@@ -122,7 +116,7 @@ class Prompt:
     def critique_messages(self, problem: Problem, turns: Sequence[Turn]) -> tuple[Message, ...]:
         """What asks the model for a critique of the last of `turns`, the earlier ones shown as ever.
 
-        >>> p = Problem("id", "2*3", "6")
+        >>> p = Problem("2*3", gold="6")
         >>> [m.content for m in Prompt(feedback="self-refine", critique_text="Why?").critique_messages(p, [Turn("5")])]
         ['2*3', '5', 'Why?']
         """

@@ -77,7 +77,7 @@ class Renderer:
         return tuple(self._apply(messages, add_generation_prompt=True))
 
     def reply_ids(self, messages: Sequence[Message], reply: str) -> tuple[int, ...]:
-        """The ids of a reply somebody else wrote, end-of-turn token included.
+        """The ids of a reply that another model wrote, end-of-turn token included.
 
         Taken from the whole rendered conversation where that extends the prompt exactly; templates that rewrite
         replies (dropping thinking, say) fall back to the reply's own tokens and the end-of-sequence token.
@@ -100,7 +100,7 @@ class Renderer:
     def _apply(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
         plain = [{"role": m.role, "content": m.content} for m in messages]
         if len(plain) > 1 and plain[0]["role"] == "system" and not self.takes_system:
-            # Said once, at the head of the first question: no word is lost, and every stage says it in the same place.
+            # Once, at the head of the first question: no word is lost, and it stands in the same place in every stage.
             plain[:2] = [{"role": plain[1]["role"], "content": f"{plain[0]['content']}\n\n{plain[1]['content']}"}]
         try:
             return self.tokenizer.apply_chat_template(

@@ -1,4 +1,5 @@
-"""Policies by spec: `local:DIRECTORY`, `vllm:DIRECTORY`, `scripted:FILE`, `http://host/v1#model`, a bare directory (`local:`)."""
+"""Policies by spec: `local:DIRECTORY`, `vllm:DIRECTORY`, `scripted:FILE`, `http://host/v1#model`, `function:MODULE:NAME`, or a
+bare directory or hub name (`local:`). The kinds are listed here and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,15 +7,19 @@ import sys
 from pathlib import Path
 
 from rise.errors import PolicyError, did_you_mean
+from rise.policies.kinds import Function, Http, Kind, Local, Options, Scripted, Spec, Vllm, check_place
 from rise.policy import Policy
-from rise.recipe.config import EngineConfig, HttpConfig
+from rise.recipe.machines import EngineConfig, HttpConfig
 
-KINDS = {
-    "local": "a transformers model in this process",
-    "scripted": "canned replies from a file",
-    "vllm": "the same model in a vLLM server that we start and stop",
-    "http": "an OpenAI-compatible server, URL#MODEL; or several, URL,URL#MODEL",
-    "https": "the same, encrypted",
+__all__ = ["KINDS", "Kind", "check_place", "check_spec", "directory_of", "is_bare", "make_policy", "parse_spec", "stop_engines"]
+
+KINDS: dict[str, Kind] = {
+    "local": Local(),
+    "scripted": Scripted(),
+    "vllm": Vllm(),
+    "http": Http(),
+    "https": Http("https"),
+    "function": Function(),
 }
 
 
@@ -33,32 +38,38 @@ def make_policy(
     `deterministic` fixes the batches of a `local:` policy; `engine` is read by `vllm:`, `http` by `http:`. Raises
     `PolicyError` for an unknown kind, `ModelError` for a model that will not load.
     """
-    kind, rest = split_spec(spec)
-    if kind == "local":
-        from rise.policies.local import LocalPolicy
-
-        return LocalPolicy.load(rest, batch_size=batch_size, dtype=dtype, chat_format=chat_format, fixed_batches=deterministic)
-    if kind == "vllm":
-        from rise.policies.vllm import VllmPolicy
-
-        return VllmPolicy.load(rest, engine or EngineConfig(), dtype=dtype, chat_format=chat_format)
-    if kind == "scripted":
-        from rise.policies.scripted import ScriptedPolicy
-
-        return ScriptedPolicy.load(Path(rest))
-    from rise.policies.http import HttpPolicy
-
-    return HttpPolicy.from_spec(spec, http)
+    options = Options(batch_size, dtype, chat_format, deterministic, engine or EngineConfig(), http or HttpConfig())
+    parsed = parse_spec(spec)
+    return parsed.kind.open(parsed.rest, options)
 
 
-def split_spec(spec: str, named: str = "") -> tuple[str, str]:
-    """(kind, what follows). Raises `PolicyError` for an unknown kind; `named` is what the message calls the spec."""
-    kind, _, rest = spec.partition(":")
+def parse_spec(spec: str, named: str = "") -> Spec:
+    """Raises `PolicyError` for an unknown kind; `named` is what the message calls the spec.
+
+    >>> [parse_spec(s).name for s in ("gpt2", "vllm:runs/x", "https://host/v1#m")]
+    ['local', 'vllm', 'https']
+    """
     if is_bare(spec):
-        return "local", spec
-    if kind not in KINDS:
-        raise PolicyError(f"{named or repr(spec)} names no kind of policy. {did_you_mean(kind, KINDS)}")
-    return kind, rest
+        return Spec(spec, KINDS["local"], "local", spec)
+    name, _, rest = spec.partition(":")
+    if name not in KINDS:
+        raise PolicyError(f"{named or repr(spec)} names no kind of policy. {did_you_mean(name, KINDS)}")
+    return Spec(spec, KINDS[name], name, rest)
+
+
+def check_spec(spec: str, setting: str = "") -> None:
+    """A spec names a known kind, and what it points to on this machine is there. `setting` leads the message.
+
+    Raises `PolicyError`, or `ModelError` for a model directory that is not there.
+    """
+    named = f'{setting} = "{spec}"' if setting else f'"{spec}"'
+    parsed = parse_spec(spec, named)
+    parsed.kind.check(parsed.rest, named)
+
+
+def directory_of(spec: str | None) -> Path | None:
+    """The local directory of the model that a spec names; None where it names none."""
+    return parse_spec(spec).directory if spec else None
 
 
 def is_bare(spec: str) -> bool:

@@ -1,4 +1,4 @@
-"""Continuous batching with `transformers`: a reply that ends makes room at once, whoever arrives joins the batch that is running.
+"""Continuous batching with `transformers`: a reply that ends makes room at once, a request that arrives joins the running batch.
 
 `generate` holds a batch until its longest reply has ended and copies all keys and values at every token. Here rows come
 and go between tokens, a prompt that N samples share is read once, of a later turn's prompt only what the turn before did
@@ -23,7 +23,7 @@ from rise.policy import Sampling
 SLACK = 64
 """Tokens by which the room for keys and values grows: copying them is what costs."""
 LONGEST_WAIT = 8
-"""Tokens after which whoever waits joins, though few do: joining copies the keys and values of all."""
+"""Tokens after which waiting rows join, however few: joining copies the keys and values of all rows."""
 PADDING = 0.75
 """Prompts are read together when the shortest has at least this share of the longest one's unread tokens."""
 FEW = 16
@@ -42,7 +42,7 @@ class Row:
     sampled: list[int] = field(default_factory=list)
     ended: bool = False
     gone: Callable[[], bool] = lambda: False
-    """Whether nobody waits for it any more."""
+    """Whether its caller was cancelled."""
     problem: str = ""
     """Whose later turns may begin as this one does; empty where there are none."""
     draws: np.ndarray = field(init=False)

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from rise.errors import PolicyError
-from rise.recipe.config import EngineConfig
+from rise.recipe.machines import EngineConfig
 
 KEEPER = Path(__file__).with_name("reaper.py")
 LOOK_EVERY_S = 0.25

@@ -16,14 +16,13 @@ from rise.errors import PolicyError
 from rise.policies.http_servers import Garbled, Patience, Refused, Servers
 from rise.policies.rate_limit import Pace
 from rise.policies.refusals import declined, filtered
-from rise.policy import Reply, Request
-from rise.recipe.config import HttpConfig
+from rise.policy import Policy, Reply, Request
+from rise.recipe.machines import HttpConfig
 
 
-class HttpPolicy:
+class HttpPolicy(Policy):
     """Chat completions over HTTP, one request per reply, so that each carries its own seed."""
 
-    takes_ids = False
     splits = True
 
     def __init__(self, servers: Servers, model: str) -> None:

@@ -59,7 +59,18 @@ class _Server:
     url: str
     n_under_way: int = 0
     rests_until: float = 0.0
-    """By `time.monotonic`: it asked to be left alone, or nobody was there."""
+    """By `time.monotonic`: it asked for a pause, or did not answer."""
+
+
+class _Trouble(Exception):
+    """A request came to nothing, and may come to something if sent again."""
+
+    def __init__(self, reason: str, text: str, rest_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.reason = reason
+        """In a few words, for the counts."""
+        self.rest_s = rest_s
+        """How long the server asked to be spared."""
 
 
 class Servers:
@@ -80,7 +91,7 @@ class Servers:
         self.patience = patience or Patience()
         self.pace = pace or Pace()
         self.mend = mend
-        """Called after trouble: whoever started the server may start it again."""
+        """Called after trouble: it may start the server again."""
         self.n_requests = 0
         self.sent_again: Counter[str] = Counter()
         """Requests sent again, by reason."""
@@ -127,52 +138,71 @@ class Servers:
         """
         client = self._connected()
         avoid: set[str] = set()
-        trouble, where = "no attempt was made", self.servers[0]
+        trouble, where = _Trouble("", "no attempt was made"), self.servers[0]
         for attempt in range(self.patience.attempts):
             sent = await self.pace.take(n_tokens)
             where = await self._place(problem, avoid)
-            rest_s = 0.0
             try:
-                self.n_requests += 1
-                async with asyncio.timeout(self.patience.timeout_s):
-                    answer = await client.post(where.url + path, json=body)
-                if answer.status_code == 200:
-                    done = read(_json(answer))
-                    self.pace.settle(sent, used(done))
-                    return done
-                shown = self._shown(answer.text[:300])
-                if answer.status_code not in RETRIED:
-                    told = self._refusal(where.url + path, answer.status_code, shown)
-                    raise Refused(told, answer.status_code, self._shown(answer.text))
-                reason, trouble = f"status {answer.status_code}", f"status {answer.status_code}: {shown!r}"
-                rest_s = _retry_after(answer)
-            except Garbled as error:
-                reason, trouble = str(error), f"{error}: {self._shown(answer.text[:200])!r}"
-            except TimeoutError:
-                reason, trouble = "timed out", f"no answer within {self.patience.timeout_s:g} s"
-            except httpx.TransportError as error:
-                reason = "no connection" if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else "broken off"
-                trouble = self._shown(f"{type(error).__name__} {error}".strip())
+                done, n_used = await self._send(client, where.url + path, body, read, used)
+                self.pace.settle(sent, n_used)
+                return done
+            except _Trouble as error:
+                trouble = error
             finally:
                 where.n_under_way -= 1
                 self._freed.set()
-            self.pace.settle(sent, 0)  # nothing was generated that anybody counts
+            self.pace.settle(sent, 0)  # no tokens were generated that anybody counts
             if attempt + 1 < self.patience.attempts:
-                self.sent_again[reason] += 1
-                if self.mend is not None:
-                    await self.mend()
-                longest = min(self.patience.longest_wait_s, self.patience.first_wait_s * 2**attempt)
-                wait_s = longest * random.uniform(0.5, 1.0)
-                if reason == "no connection" or rest_s:  # whoever asks next is not sent there either
-                    where.rests_until = max(where.rests_until, time.monotonic() + max(rest_s, wait_s))
-                avoid.add(where.url)
-                if len(avoid) == len(self.servers):  # every one of them has been asked: now it is time to wait
-                    avoid = {where.url}
-                    await asyncio.sleep(max(wait_s, rest_s))
+                await self._rest(where, trouble, attempt, avoid)
         raise PolicyError(
             f"{where.url}{path} gave no reply in {self.patience.attempts} attempts; the last trouble was {trouble}. What is "
             "finished is on disk: run the same command again when the server is back."
         )
+
+    async def _send(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        body: dict[str, Any],
+        read: Callable[[Any], Answer],
+        used: Callable[[Answer], int | None],
+    ) -> tuple[Answer, int | None]:
+        """(what is read in the answer, tokens used), once. Raises `_Trouble` where trying again may help, `Refused` where not."""
+        text = ""
+        try:
+            self.n_requests += 1
+            async with asyncio.timeout(self.patience.timeout_s):
+                answer = await client.post(url, json=body)
+            text = answer.text
+            if answer.status_code == 200:
+                done = read(_json(answer))
+                return done, used(done)
+        except Garbled as error:
+            raise _Trouble(str(error), f"{error}: {self._shown(text[:200])!r}") from error
+        except TimeoutError as error:
+            raise _Trouble("timed out", f"no answer within {self.patience.timeout_s:g} s") from error
+        except httpx.TransportError as error:
+            reason = "no connection" if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else "broken off"
+            raise _Trouble(reason, self._shown(f"{type(error).__name__} {error}".strip())) from error
+        shown, status = self._shown(text[:300]), f"status {answer.status_code}"
+        if answer.status_code not in RETRIED:
+            raise Refused(self._refusal(url, answer.status_code, shown), answer.status_code, self._shown(text))
+        raise _Trouble(status, f"{status}: {shown!r}", _retry_after(answer))
+
+    async def _rest(self, where: _Server, trouble: _Trouble, attempt: int, avoid: set[str]) -> None:
+        """After trouble with a server: count it, mend what can be mended, and wait where every server has been asked."""
+        self.sent_again[trouble.reason] += 1
+        if self.mend is not None:
+            await self.mend()
+        longest = min(self.patience.longest_wait_s, self.patience.first_wait_s * 2**attempt)
+        wait_s = longest * random.uniform(0.5, 1.0)
+        if trouble.reason == "no connection" or trouble.rest_s:  # the next request is not sent there either
+            where.rests_until = max(where.rests_until, time.monotonic() + max(trouble.rest_s, wait_s))
+        avoid.add(where.url)
+        if len(avoid) == len(self.servers):
+            avoid.clear()
+            avoid.add(where.url)
+            await asyncio.sleep(max(wait_s, trouble.rest_s))
 
     async def _place(self, problem: str, avoid: set[str]) -> _Server:
         """A server with a place free: the problem's own before the others; those to `avoid` and those at rest last."""
@@ -194,7 +224,7 @@ class Servers:
                 pass
 
     def _connected(self) -> httpx.AsyncClient:
-        """The client of the running loop: each stage has a loop of its own."""
+        """The client of the running loop: each stage has its own loop."""
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             limits = httpx.Limits(max_connections=self.n_places, max_keepalive_connections=self.n_places)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 SHARE_OF_FREE = 8
 """One part in so many of the memory that is free when the first is kept."""
 
@@ -78,8 +80,6 @@ class Conversations:
 
 
 def free_bytes(device: Any) -> int:
-    import torch
-
     if torch.device(device).type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:

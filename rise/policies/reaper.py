@@ -2,7 +2,7 @@
 
     python reaper.py LOG COMMAND …
 
-Runs COMMAND in a session of its own, its output in LOG. It is stopped when standard input closes, which the kernel does
+Runs COMMAND in its own session, its output in LOG. It is stopped when standard input closes, which the kernel does
 for a parent killed with -9; first asked (SIGTERM), then killed, and everything it started too. Prints `started PID`, at the
 end `ended CODE`. Standard library only.
 """

@@ -11,17 +11,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rise.errors import PolicyError
-from rise.policy import Reply, Request
+from rise.policy import Policy, Reply, Request
 from rise.trajectory import Message
 
 Script = Callable[[Sequence[Message], int], str]
 """(messages, seed) → reply."""
 
 
-class ScriptedPolicy:
+class ScriptedPolicy(Policy):
     """Replies by a script. Counts one token per white-space separated word."""
 
-    takes_ids = False
     max_in_flight = 64
 
     def __init__(self, script: Script, name: str = "scripted") -> None:
@@ -57,6 +56,3 @@ class ScriptedPolicy:
         n_prompt = sum(len(m.content.split()) for m in request.messages)
         texts = [self.script(request.messages, seed) for seed in request.seeds]
         return [Reply(text, None, "stop", n_prompt, len(text.split())) for text in texts]
-
-    async def close(self) -> None:
-        pass

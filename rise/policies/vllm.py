@@ -1,6 +1,6 @@
 """A checkpoint in a vLLM server that we start: prompts go there as token ids, and the ids that were sampled come back.
 
-`vllm serve` runs in an environment of its own (`engine.python`), since vLLM's pins are not ours. One server at a time; it
+`vllm serve` runs in its own environment (`engine.python`), since vLLM's pins are not ours. One server at a time; it
 is kept for the next part that asks the same weights, and stopped before training (`rise.policies.stop_engines`).
 """
 
@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from rise.errors import PolicyError
 from rise.play.render import Renderer
 from rise.policies.engine import COUNTERS, Engine, stop_all
 from rise.policies.http import first_choice
 from rise.policies.http_servers import Garbled, Patience, Servers
-from rise.policy import Reply, Request
-from rise.recipe.config import EngineConfig
+from rise.policy import Policy, Reply, Request
+from rise.recipe.machines import EngineConfig
+from rise.training.model import load_model
+from rise.training.weights import weights_hash
 from rise.trajectory import Message
 
 __all__ = ["VllmPolicy", "stop_all"]
@@ -29,12 +33,12 @@ SAMPLE_EVERY_S = 2.0
 TOLERANCE = {"float32": 0.02, "bfloat16": 0.15, "float16": 0.1}
 """Largest mean difference, in nats a token, between the engine's log-probabilities and transformers' on the same weights."""
 
-_RUNNING: dict[str, Served] = {}
+_RUNNING: dict[str, RunningServer] = {}
 """The server at work, by what it serves and how."""
 
 
 @dataclass(slots=True)
-class Served:
+class RunningServer:
     """Weights being served, and the proof that they are those of the directory."""
 
     command: list[str]
@@ -52,13 +56,14 @@ class Served:
     """Tokens of prompt and reply together that the engine takes."""
 
 
-class VllmPolicy:
+class VllmPolicy(Policy):
     """Completions by token ids, one request a reply; the engine makes the batches."""
 
     takes_ids = True
     splits = True
+    scores = True
 
-    def __init__(self, served: Served, renderer: Renderer) -> None:
+    def __init__(self, served: RunningServer, renderer: Renderer) -> None:
         self.served = served
         self.renderer = renderer
         self.name = f"vllm-{served.name}"
@@ -77,8 +82,6 @@ class VllmPolicy:
         cls, path: str | Path, settings: EngineConfig, *, dtype: str = "float32", chat_format: str | None = None
     ) -> VllmPolicy:
         """Start (or go on using) a server of the model or LoRA adapter in `path`. Raises `PolicyError`, `ModelError`."""
-        from rise.training.model import weights_hash
-
         where = Path(path)
         if not Path(settings.python).exists():
             raise PolicyError(
@@ -125,7 +128,7 @@ class VllmPolicy:
         return self.servers.facts() | {"engine": told | {"restarts": self.served.n_restarts, "probe": self.served.difference}}
 
     async def close(self) -> None:
-        """Let go of the connections; the server stays for whoever asks the same weights next."""
+        """Close the connections; the server stays for the next part that uses the same weights."""
         if self._sampling is not None:
             self._sampling.cancel()
         await self.servers.close()
@@ -165,7 +168,7 @@ class VllmPolicy:
         return Reply(self.renderer.text(sampled), tuple(sampled), finish, n_prompt, len(sampled))
 
     async def _sample(self) -> None:
-        """Look how full the engine is, while there is somebody to look."""
+        """Look how full the engine is, every `SAMPLE_EVERY_S`, until cancelled."""
         while True:
             self._note(await asyncio.to_thread(self.served.engine.metrics))
             await asyncio.sleep(SAMPLE_EVERY_S)
@@ -209,7 +212,7 @@ def adapter_base(path: Path) -> Path | None:
 
 def start(
     where: Path, base: Path | None, name: str, settings: EngineConfig, dtype: str, chat_format: str | None = None
-) -> Served:
+) -> RunningServer:
     """Serve the model (or the adapter on its base) in `where` under a name that holds its content hash, and prove it."""
     # Before the engine takes the memory.
     reference = score_by_transformers(where, base, dtype, chat_format) if settings.probe else None
@@ -220,7 +223,7 @@ def start(
         command += ["--served-model-name", name]
     # Not the model's own generation settings: a top-k there would change the distribution that we train on.
     command += ["--dtype", dtype, "--generation-config", "vllm", *for_a_cpu(settings), *settings.args]
-    served = Served(command, name, where, settings, dtype, reference, Engine(command, settings, str(where)))
+    served = RunningServer(command, name, where, settings, dtype, reference, Engine(command, settings, str(where)))
     prove_fresh(served)
     return served
 
@@ -243,10 +246,8 @@ def for_a_cpu(settings: EngineConfig) -> list[str]:
     return [word for of, words in ON_A_CPU.items() if not any(of in arg for arg in settings.args) for word in words]
 
 
-def prove_fresh(served: Served) -> None:
+def prove_fresh(served: RunningServer) -> None:
     """Raise `PolicyError` unless the engine serves the weights of the directory: by name, and by what they make of a text."""
-    import httpx
-
     engine = served.engine
     try:
         models = engine.served()
@@ -305,8 +306,6 @@ def score_by_transformers(
 ) -> tuple[tuple[int, ...], list[float]]:
     """(token ids, log-probabilities of all but the first) of a fixed conversation, on the CPU."""
     import torch
-
-    from rise.training.model import load_model
 
     model, renderer = load_model(base or where, dtype=dtype, chat_format=chat_format)
     if base:

@@ -1,4 +1,4 @@
-"""Code of your own, named in a recipe as `module:name`: a feedback function, a judge."""
+"""Code of yours, named as `module:name` in a recipe or on the command line: a feedback function, a judge, a policy, a vote."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_named(path: str, setting: str) -> Any:
             f'{named}: {module_name!r} cannot be imported ({error}). Write "module:name"; the module is looked for in {here} '
             "and wherever Python looks."
         ) from error
-    except Exception as error:  # whatever somebody's module does while it is imported
+    except Exception as error:  # anything the module does while it is imported
         raise ConfigError(f"{named}: importing {module_name!r} fails with {type(error).__name__}: {error}.") from error
     finally:
         if added:

@@ -1,10 +1,11 @@
-"""Recipes on disk: read from TOML, overridden by dotted names, written back in full; errors said so that they help."""
+"""Recipes on disk: read from TOML, overridden by dotted names, written back in full. Errors name the setting and the way out."""
 
 from __future__ import annotations
 
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ def load_recipe(path: Path, *, scale: str | None = None, overrides: Iterable[str
         if name not in scales:
             raise ConfigError(f'{path} has no scale "{name}". {did_you_mean(name, sorted(scales))}')
     for override in overrides:
-        data = _replace(data, parse_override(override))
+        data = Override.read(override).over(data)
     return build_config(data, str(path))
 
 
@@ -90,6 +91,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 
 def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """`top` laid over `base`, table by table; other values of `top` replace those of `base`."""
     out = dict(base)
     for key, value in top.items():
         old = out.get(key)
@@ -97,40 +99,51 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _replace(base: Mapping[str, Any], top: Any) -> dict[str, Any]:
-    """Like `merged` down the named path, but what stands at its end replaces: kinds={sum=1} means sums only."""
-    [(key, value)] = top.items()
-    if isinstance(value, _Path):
-        old = base.get(key)
-        return {**base, key: _replace(old if isinstance(old, Mapping) else {}, value)}
-    return {**base, key: value}
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One setting from the command line."""
 
+    path: tuple[str, ...]
+    """The parts of its dotted name."""
+    value: Any
 
-class _Path(dict[str, Any]):
-    """A step of a dotted name, as told from a table given as a value."""
+    @classmethod
+    def read(cls, text: str) -> Override:
+        """From `a.b=c`; the value is read as TOML, a bare word as a string. Raises `ConfigError` where there is no `name=`."""
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set {text}: write it as name=value, for example --set relabel.n_samples=16.")
+        try:
+            parsed = tomllib.loads(f"v = {value.strip()}")["v"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()  # a bare word is a string: no quotes inside quotes
+        return cls(tuple(name.strip().split(".")), parsed)
+
+    def over(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """`data` with the value at that place. It replaces a table that is there: kinds={sum=1} means sums only.
+
+        >>> Override.read("task.kinds={sum=1}").over({"task": {"n": 3, "kinds": {"product": 1}}})
+        {'task': {'n': 3, 'kinds': {'sum': 1}}}
+        """
+        first, *rest = self.path
+        if not rest:
+            return {**data, first: self.value}
+        old = data.get(first)
+        inner = Override(tuple(rest), self.value)
+        return {**data, first: inner.over(old if isinstance(old, Mapping) else {})}
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """`a.b=c` as nested plain data; the value is read as TOML, a bare word as a string.
+    """`a.b=c` as nested plain data.
 
     >>> parse_override("relabel.n_samples=16"), parse_override("name=my-run")
     ({'relabel': {'n_samples': 16}}, {'name': 'my-run'})
     """
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise ConfigError(f"--set {text}: write it as name=value, for example --set relabel.n_samples=16.")
-    try:
-        parsed = tomllib.loads(f"v = {value.strip()}")["v"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()  # a bare word is a string, so that nobody has to quote inside quotes
-    nested: Any = parsed
-    for part in reversed(name.strip().split(".")):
-        nested = _Path({part: nested})
-    return nested
+    return Override.read(text).over({})
 
 
 def _explain(errors: Iterable[Any], root: type[BaseModel]) -> str:
-    """One line a setting; what its alternatives object to (a number, or "all") is joined with `or`."""
+    """pydantic's errors, one line a setting; those of alternatives (a number, or "all") are joined with `or`."""
     messages: dict[str, list[str]] = {}
     for item in errors:
         where, model = _place(item["loc"], root)
@@ -141,7 +154,11 @@ def _explain(errors: Iterable[Any], root: type[BaseModel]) -> str:
             continue
         shown = "" if item["type"] == "value_error" or isinstance(item["input"], dict) else f" = {item['input']!r}"
         messages.setdefault(f"{name}{shown}: " if name else "", []).append(item["msg"].removeprefix("Value error, "))
-    return "\n".join(head + ", or ".join(texts) + ("." if texts else "") for head, texts in messages.items())
+    return "\n".join(head + _sentence(", or ".join(texts)) for head, texts in messages.items())
+
+
+def _sentence(text: str) -> str:
+    return text + "." if text and text[-1] not in ".?" else text
 
 
 def _place(loc: Iterable[Any], root: type[BaseModel]) -> tuple[list[str], Any]:

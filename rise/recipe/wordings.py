@@ -1,4 +1,4 @@
-"""Wordings by name: what `state.preset` stands for, and the worked example that `state.demonstration = true` shows.
+"""Wordings by name: the feedback modes, what `state.preset` stands for, and the worked example of `state.demonstration = true`.
 
 The published prompts have four parts: instructions, one worked example as an exchange, a lead from it to the problem, and a
 feedback that always calls the attempt wrong. The feedback is the published sentence; of the other parts we know what they
@@ -7,7 +7,92 @@ say and not their words, so the words are ours.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from rise.errors import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A feedback mode: what is said after an attempt, and what that says of the truth."""
+
+    text: str
+    """`{question}` stands for the question. `state.feedback_text` in a recipe replaces it."""
+    about: str
+    """One sentence for the documentation and `rise run --dry-run`."""
+    right_text: str | None = None
+    """Said after right attempts in place of `text`; None: the same after all."""
+    says_wrong: bool = False
+    """Whether `text` calls the attempt wrong, as the feedback text of a preset does."""
+    knows_truth: bool = False
+    """Whether what is said may depend on the gold answer: then an evaluation is not one of introspection."""
+    stops_when_right: bool = False
+    """Whether an episode ends at its first right reply, since the model has been told that it is right."""
+    asks_critique: bool = False
+    """Whether the model first says what is wrong with its attempt."""
+
+
+_WRONG = "That answer is incorrect. Please try once more. The question was: {question}"
+
+FEEDBACK = {
+    "always-wrong": Feedback(_WRONG, "calls every attempt wrong, as published", says_wrong=True),
+    "neutral": Feedback(
+        "Check your answer above step by step. If it is right, give it again; if it is not, correct it.",
+        "asks to check every attempt",
+    ),
+    "truthful": Feedback(
+        _WRONG,
+        "says whether the attempt is right (an oracle), and ends an episode at its first right reply",
+        right_text="That answer is correct.",
+        says_wrong=True,
+        knows_truth=True,
+        stops_when_right=True,
+    ),
+    "self-refine": Feedback(
+        "Now answer again, mending whatever you found wrong. The question was: {question}",
+        "has the model criticise its attempt first, then asks for another",
+        asks_critique=True,
+    ),
+}
+"""Mode → what it says. The only list: recipes, prompts, evaluation and reports read it. A mode may be added on import."""
+
+OWN_FEEDBACK = Feedback("", "says what your function returns, which may know the gold answer", knows_truth=True)
+"""What is assumed of a function of yours, `module:function`."""
+
+CRITIQUE_TEXT = "Go through your answer above step by step and say what is wrong with it. Do not answer again yet."
+"""What asks for a critique. Self-Refine (Madaan et al. 2023) in our own words."""
+
+
+def is_own_feedback(name: str) -> bool:
+    """Whether `state.feedback` names a function, `module:function`, and no mode."""
+    return ":" in name and name not in FEEDBACK
+
+
+def feedback_mode(name: str) -> Feedback:
+    """The mode of that name, or `OWN_FEEDBACK` for `module:function`. Raises `ValueError` with the nearest valid name.
+
+    >>> feedback_mode("truthful").stops_when_right, feedback_mode("my_module:say").knows_truth
+    (True, True)
+    """
+    if is_own_feedback(name):
+        return OWN_FEEDBACK
+    if name not in FEEDBACK:
+        raise ValueError(
+            f'state.feedback = "{name}" is no mode. Use {", ".join(FEEDBACK)} or module:function. {did_you_mean(name, FEEDBACK)}'
+        )
+    return FEEDBACK[name]
+
+
+def told(state: Mapping[str, Any]) -> str:
+    """What the feedback of a [state] as written knows: nothing (""), the truth ("stops": a run ends when right), or "may know".
+
+    A mode that is not loaded here, as in a run made with a module of yours, may know.
+    """
+    mode = FEEDBACK.get(str(state.get("feedback") or "always-wrong"), OWN_FEEDBACK)
+    return "stops" if mode.stops_when_right else "may know" if mode.knows_truth else ""
+
 
 DEMONSTRATION = {
     "question": "A bakery bakes 9 trays of 6 rolls each and sells 31 of the rolls in the morning. How many rolls are left?",
@@ -28,8 +113,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Preset → fields of [state]; what a recipe sets itself goes before."""
 
-_SAYS_WRONG = ("always-wrong", "truthful")
-
 
 def with_preset(state: dict[str, Any]) -> dict[str, Any]:
     """A recipe's [state] with what its preset says of the fields it does not set.
@@ -40,7 +123,8 @@ def with_preset(state: dict[str, Any]) -> dict[str, Any]:
     ['demonstration', 'feedback', 'instructions', 'preset']
     """
     out = {**PRESETS.get(str(state.get("preset")), {}), **state}
-    if "feedback_text" not in state and out.get("feedback", "always-wrong") not in _SAYS_WRONG:
+    mode = FEEDBACK.get(str(out.get("feedback", "always-wrong")))
+    if "feedback_text" not in state and not (mode and mode.says_wrong):
         out.pop("feedback_text", None)
     if out.get("demonstration") is True:
         out["demonstration"] = DEMONSTRATION

@@ -1,12 +1,13 @@
-"""The numbers behind `analyses.py`, as tables."""
+"""The paper's analyses as tables: one-turn ability, single transitions, hard problems, the gold solution's probability."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from rise.evaluation.headline import named, tracked
 from rise.report.collect import ReportData, Stage, estimate_at
 from rise.report.numbers import DASH, count
-from rise.report.tables import Cell, Table, difference_cell, share_cell
+from rise.report.table import Cell, Table, difference_cell, share_cell
 
 
 def hard_entries(stage: Stage) -> list[dict[str, Any]]:
@@ -47,10 +48,10 @@ def hard_table(data: ReportData) -> Table:
 
 def one_turn_table(data: ReportData) -> Table:
     """Each round against what the rounds began from, problem by problem."""
-    K = data.n_turns
+    names = named(tracked(), data.n_turns, data.n_samples)
     rows = []
     for stage in data.measured:
-        estimates = [stage.estimate("paired", "before_rounds", name) for name in ("m1@t1", f"m1@t{K}", f"t{K}")]
+        estimates = [stage.estimate("paired", "before_rounds", name.key) for name in names]
         if all(e.value is None for e in estimates):
             continue
         start = str((stage.metrics or {}).get("before_rounds") or DASH)
@@ -61,7 +62,11 @@ def one_turn_table(data: ReportData) -> Table:
         "one-turn ability: whether learning to revise cost the first reply."
     )
     return Table(
-        "one-turn", "Before and after the rounds", ("stage", "against", "m1@t1", f"m1@t{K}", f"t{K}", "n"), tuple(rows), caption
+        "one-turn",
+        "Before and after the rounds",
+        ("stage", "against", *(name.label for name in names), "n"),
+        tuple(rows),
+        caption,
     )
 
 
@@ -115,9 +120,3 @@ def gains_table(data: ReportData) -> Table:
     columns = ("run", "stage", "m1@t1 before", "last reply − first", "m1@t1 gained", "vote over turns gained", "n")
     caption = "Points. The last two columns: against the model that the rounds began from, on the same problems."
     return Table("gains", "Gain against base accuracy", columns, tuple(rows), caption)
-
-
-def analysis_tables(data: ReportData) -> dict[str, Table]:
-    """Every one that has a row, by key."""
-    makers = (one_turn_table, steps_table, hard_table, gold_table, gains_table)
-    return {table.key: table for table in (make(data) for make in makers) if table.rows}

@@ -1,9 +1,8 @@
-"""A run directory, read once, as plain data. Whatever is not there yet is None or empty, and prints as a dash."""
+"""A run directory, read once, as plain data. What is missing so far is None or empty, and prints as a dash."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
+from rise.evaluation.headline import Name
 from rise.evaluation.held_out import HeldOut, read_held_out
 from rise.evaluation.uncertainty import NOTHING, Estimate
+from rise.jsonl import read_json
+from rise.recipe.wordings import told
 from rise.report.outcomes import OUTCOMES, Outcome, outcome
+from rise.runs import stages
 from rise.runs.directory import RunDir, StageDir
 
 SHOWN: tuple[Outcome, ...] = ("fixed", "broken", "never")
@@ -31,11 +34,13 @@ class PartCost:
     n_prompt_tokens: int | None
     n_reply_tokens: int | None
     sent_again: Mapping[str, int]
-    """Requests sent again, by reason; empty where nothing went wrong or nobody was asked over a network."""
+    """Requests sent again, by reason; empty where nothing went wrong or no network was used."""
     by_replica: Mapping[int, int]
     """Replies of each replica on a cluster; empty where there was none."""
     n_restarts: int
     """Times a replica was started again."""
+    price: float | None = None
+    """What its replies cost, in the unit of the recipe's prices; None where the recipe gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,11 @@ class Stage:
     """One line a step, the latest where a step was done again after a kill."""
     held_out: Path | None
     awaited: bool = True
-    """Whether the recipe measures it at all; a boost that only feeds the next one is trained but not measured."""
+    """Whether the recipe measures it at all; a boost that is only the start of the next one is trained but not measured."""
 
     @property
     def title(self) -> str:
-        return stage_title(self.name)
+        return stages.title(self.name)
 
     @property
     def n_turns(self) -> int:
@@ -67,6 +72,10 @@ class Stage:
     def estimate(self, *path: str | int) -> Estimate:
         """The number at `path` in metrics.json; `NOTHING` where it, or anything on the way, is missing."""
         return estimate_at(self.metrics, *path)
+
+    def number(self, name: Name[Any]) -> Estimate:
+        """A headline metric or a paired difference; `NOTHING` where it is missing."""
+        return estimate_at(name.find(self.metrics))
 
     def series(self, *path: str | int) -> list[Estimate]:
         """The list of numbers at `path`; empty where there is none."""
@@ -114,7 +123,7 @@ class ReportData:
         return tuple(stage for stage in self.stages if stage.metrics or stage.awaited)
 
     @property
-    def owed(self) -> tuple[Stage, ...]:
+    def unmeasured(self) -> tuple[Stage, ...]:
         return tuple(stage for stage in self.rows if not stage.metrics)
 
     @property
@@ -134,8 +143,7 @@ class ReportData:
     def oracle(self) -> str:
         """What the feedback knows: nothing (""), the truth ("stops": a run ends when right), or whatever its function does."""
         shown = _at(self.config, ("evaluate", "state")) or self.config.get("state") or {}
-        feedback = str(shown.get("feedback") or "always-wrong")
-        return {"always-wrong": "", "neutral": "", "self-refine": "", "truthful": "stops"}.get(feedback, "may know")
+        return told(shown)
 
 
 def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> ReportData:
@@ -157,19 +165,20 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{run.config}: not TOML: {error}.") from error
     log = run.read_log()
-    awaited = _awaited(config)
-    stages = tuple(_stage(run.stage(name), log, name in awaited or not config) for name in _stage_names(path, awaited))
-    with_records = [stage for stage in stages if stage.metrics and stage.held_out]
+    awaited = stages.expected(config) if config else []
+    names = sorted({*awaited, *stages.on_disk(path)}, key=stages.order)
+    found = tuple(_stage(run.stage(name), log, name in awaited or not config) for name in names)
+    with_records = [stage for stage in found if stage.metrics and stage.held_out]
     last_records = with_records[-1].held_out if with_records else None
     outcomes, chosen = choose(read_held_out(last_records), n_each) if last_records and n_each else ({}, ())
     others = [collect(Path(other), n_each=0) for other in beside]
     own = ReportData(
         name=str(config.get("name") or path.resolve().name),
         directory=path.resolve().name,
-        stages=stages,
+        stages=found,
         config=config,
         config_text=config_text,
-        provenance=_read_json(run.provenance) or {},
+        provenance=_json(run.provenance) or {},
         outcomes=outcomes,
         chosen=chosen,
     )
@@ -178,8 +187,8 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
 
 def _ends(data: ReportData) -> tuple[str, Stage, Stage] | None:
     """(directory, the stage the rounds began from, the last round), where both are measured over several turns."""
-    rounds = [stage for stage in data.measured if stage.name.startswith("round-")]
-    before = [stage for stage in data.measured if not stage.name.startswith("round-")]
+    rounds = [stage for stage in data.measured if stages.round_number(stage.name)]
+    before = [stage for stage in data.measured if not stages.round_number(stage.name)]
     if not (rounds and before) or rounds[-1].estimate("paired", f"t{rounds[-1].n_turns}-t1").value is None:
         return None
     return data.directory, before[-1], rounds[-1]
@@ -188,7 +197,7 @@ def _ends(data: ReportData) -> tuple[str, Stage, Stage] | None:
 def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int], tuple[Chosen, ...]]:
     """How many problems had each outcome, and the first `n_each` of each outcome in `SHOWN`.
 
-    First in the order of a hash of the problem's id: the same at every call, and nobody's choice.
+    First in the order of a hash of the problem's id: the same at every call, and not picked by hand.
     """
     counts: Counter[Outcome] = Counter()
     best: dict[Outcome, list[tuple[str, HeldOut]]] = {name: [] for name in SHOWN}
@@ -204,48 +213,12 @@ def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int],
     return {name: counts[name] for name in OUTCOMES} if counts else {}, chosen
 
 
-def stage_title(name: str) -> str:
-    """How a stage's name reads in a table.
-
-    >>> stage_title("round-2"), stage_title("boost-one-turn")
-    ('round 2', 'boost, one-turn only')
-    """
-    return {"boost-one-turn": "boost, one-turn only"}.get(name, name.replace("-", " "))
-
-
 def estimate_at(data: Any, *path: str | int) -> Estimate:
     """The estimate stored at `path` of nested plain data; `NOTHING` where there is none."""
     found = _at(data, path)
     if not isinstance(found, Mapping) or found.get("value") is None:
         return NOTHING
     return Estimate(found["value"], found.get("low"), found.get("high"), int(found.get("n") or 0))
-
-
-_FIRST = ("base", "boost-one-turn", "boost")
-
-
-def _round(name: str) -> int:
-    head, _, number = name.partition("-")
-    return int(number) if head == "round" and number.isdigit() else 0
-
-
-def _awaited(config: Mapping[str, Any]) -> set[str]:
-    """Names of the stages that a recipe measures."""
-    if not config:
-        return set()
-    names = {"base"} | {f"round-{k}" for k in range(1, int(_at(config, ("iterate", "rounds")) or 0) + 1)}
-    boost = config.get("boost", {})
-    if boost.get("enabled"):
-        multi_turn = boost.get("multi_turn_share", 1) > 0
-        names |= {"boost"} if multi_turn else set()
-        names |= {"boost-one-turn"} if boost.get("also_one_turn", True) or not multi_turn else set()
-    return names
-
-
-def _stage_names(path: Path, awaited: set[str]) -> list[str]:
-    """Stages on disk and stages still awaited, in the order they run."""
-    on_disk = {p.name for p in path.iterdir() if p.is_dir() and (p.name in _FIRST or _round(p.name))}
-    return sorted(awaited | on_disk, key=lambda name: (_FIRST.index(name), 0) if name in _FIRST else (len(_FIRST), _round(name)))
 
 
 def _at(data: Any, path: Iterable[str | int]) -> Any:
@@ -264,8 +237,8 @@ def _stage(stage: StageDir, log: list[dict[str, Any]], awaited: bool) -> Stage:
     steps = {event["step"]: event for event in events if "step" in event}
     return Stage(
         name=stage.name,
-        metrics=_read_json(stage.metrics),
-        dataset=_read_json(stage.dataset),
+        metrics=_json(stage.metrics),
+        dataset=_json(stage.dataset),
         parts=_costs([event for event in events if "part" in event and "step" not in event]),
         training=tuple(steps[step] for step in sorted(steps)),
         held_out=stage.held_out if stage.held_out.exists() else None,
@@ -275,42 +248,32 @@ def _stage(stage: StageDir, log: list[dict[str, Any]], awaited: bool) -> Stage:
 
 def _costs(events: list[dict[str, Any]]) -> tuple[PartCost, ...]:
     """One line a part; a part that ended more than once (stopped and continued) is added up."""
-    names = list(dict.fromkeys(str(event["part"]) for event in events))
+    names = dict.fromkeys(str(event["part"]) for event in events)
+    return tuple(_cost(name, [event for event in events if event["part"] == name]) for name in names)
 
-    def total(name: str, field: str) -> Any:
-        known = [event[field] for event in events if event["part"] == name and event.get(field) is not None]
+
+def _cost(name: str, events: list[dict[str, Any]]) -> PartCost:
+    def total(field: str) -> Any:
+        known = [event[field] for event in events if event.get(field) is not None]
         return sum(known) if known else None
 
-    def sent_again(name: str) -> Mapping[str, int]:
-        counts: Counter[str] = Counter()
-        for event in events:
-            if event["part"] == name:
-                counts.update(event.get("sent_again") or {})
-        return dict(counts.most_common())
-
-    def replicas(name: str) -> tuple[Mapping[int, int], int]:
-        """(replies by replica, restarts): those of a part that was continued are of other replicas, added up by number."""
-        lines = [line for event in events if event["part"] == name for line in event.get("replicas") or ()]
-        counts: Counter[int] = Counter()
-        for line in lines:
-            counts[line["replica"]] += line["n_replies"]
-        return dict(sorted(counts.items())), sum(line.get("restarts", 0) for line in lines)
-
-    def cost(name: str) -> PartCost:
-        by_replica, n_restarts = replicas(name)
-        totals = {field: total(name, field) for field in ("seconds", "n_replies", "n_prompt_tokens", "n_reply_tokens")}
-        return PartCost(name, sent_again=sent_again(name), by_replica=by_replica, n_restarts=n_restarts, **totals)
-
-    return tuple(map(cost, names))
+    sent_again: Counter[str] = Counter()
+    for event in events:
+        sent_again.update(event.get("sent_again") or {})
+    # Replicas of a part that was continued are other ones, added up by number.
+    lines = [line for event in events for line in event.get("replicas") or ()]
+    by_replica: Counter[int] = Counter()
+    for line in lines:
+        by_replica[line["replica"]] += line["n_replies"]
+    totals = {field: total(field) for field in ("seconds", "n_replies", "n_prompt_tokens", "n_reply_tokens", "price")}
+    return PartCost(
+        name,
+        sent_again=dict(sent_again.most_common()),
+        by_replica=dict(sorted(by_replica.items())),
+        n_restarts=sum(line.get("restarts", 0) for line in lines),
+        **totals,
+    )
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error}).") from error
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: expected a JSON object.")
-    return data
+def _json(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.exists() else None

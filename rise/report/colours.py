@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rise.runs.stages import colour, round_number
+
 ROLES: dict[str, tuple[str, str]] = {
     "ink": ("#1d2127", "#e7e9ec"),
     "quiet": ("#667080", "#98a2b1"),
@@ -19,9 +21,9 @@ ROLES: dict[str, tuple[str, str]] = {
     "wrong-soft": ("#e2e5ea", "#3a414c"),
     "turns": ("#2458a6", "#7fb0f5"),
     "parallel": ("#b9731b", "#e5ab5c"),
-    "base": ("#8a93a0", "#87909d"),
-    "boost-one-turn": ("#d3a04f", "#b98a45"),
-    "boost": ("#b9731b", "#e5ab5c"),
+    "grey": ("#8a93a0", "#87909d"),
+    "ochre": ("#d3a04f", "#b98a45"),
+    "amber": ("#b9731b", "#e5ab5c"),
 }
 """Role → colour on light paper, colour on dark."""
 
@@ -52,11 +54,11 @@ def stage_role(name: str, stages: Sequence[str]) -> str:
     """Rounds run from light to strong whatever their number; the last is always the strongest.
 
     >>> [stage_role(name, ["boost", "round-1", "round-2"]) for name in ("boost", "round-1", "round-2")]
-    ['boost', 'round-0', 'round-7']
+    ['amber', 'round-0', 'round-7']
     """
-    if name in ROLES and not name.startswith("round-"):
-        return name
-    rounds = [other for other in stages if other.startswith("round-")]
+    if not round_number(name):
+        return colour(name) or "turns"
+    rounds = [other for other in stages if round_number(other)]
     place = rounds.index(name) / (len(rounds) - 1) if len(rounds) > 1 else 1.0
     return f"round-{round(place * (_MAX_ROUNDS - 1))}"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +9,18 @@ from typing import Any
 
 from rise.errors import DataError
 from rise.evaluation.compare import Scores, difference, score
+from rise.evaluation.headline import HEADLINE, Metric, Name, named, sizes
 from rise.evaluation.held_out import read_held_out
-from rise.evaluation.metrics import Same
 from rise.evaluation.temperature import TemperatureDir
 from rise.evaluation.uncertainty import NOTHING, Estimate
-from rise.method.takeover import trained_tokens
-from rise.report.collect import estimate_at, stage_title
+from rise.evaluation.vote import Same
+from rise.jsonl import read_json
+from rise.report.collect import estimate_at
 from rise.report.numbers import amount, count
-from rise.report.tables import Cell, Table, difference_cell, share_cell
+from rise.report.table import Cell, Table, difference_cell, share_cell, tokens_cell
+from rise.runs import stages
 from rise.runs.directory import RunDir, StageDir
+from rise.runs.takeover import trained_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,16 @@ class Entry:
 
     @property
     def n_turns(self) -> int:
-        return len(self.metrics["accuracy_by_turn"])
+        return sizes(self.metrics)[0]
 
     @property
     def n_samples(self) -> int:
-        return len(self.metrics["parallel_vote"])
+        return sizes(self.metrics)[1]
+
+    @property
+    def names(self) -> list[Name[Metric]]:
+        """The headline metrics, which are what is compared."""
+        return named(HEADLINE, *sizes(self.metrics))
 
 
 def find_stage(path: Path) -> tuple[RunDir, StageDir]:
@@ -88,34 +94,27 @@ def read_entries(paths: Sequence[Path], same: Same) -> list[Entry]:
 def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> Entry:
     """`alone`: no other stage of the run is compared, so that its name says enough."""
     metrics = stage.read_metrics()
-    turns = len(metrics["accuracy_by_turn"])
+    turns, _ = sizes(metrics)
     records = list(read_held_out(stage.held_out))
-    truthful = any(len(record.run) < turns for record in records)  # an oracle has stopped some
+    truthful = metrics.get("truthful")
+    if truthful is None:  # metrics.json of before this was written: an oracle has stopped some runs
+        truthful = any(len(record.run) < turns for record in records)
     label, trained = stage.path.resolve().name, 0
     if run is not None:
-        number = int(stage.name.split("-")[1]) if stage.name.startswith("round-") else 0
-        trained = sum(n for k, n in trained_tokens(run).items() if k <= number)
+        trained = sum(n for k, n in trained_tokens(run).items() if k <= stages.round_number(stage.name))
         label = run.path.resolve().name
         if not (alone and run.stages()[-1].name == stage.name):
-            label += f", {stage_title(stage.name)}"
+            label += f", {stages.title(stage.name)}"
     folder = TemperatureDir(stage.path / "temperature")
-    best = json.loads(folder.found.read_text(encoding="utf-8")) if folder.found.exists() else None
+    best = read_json(folder.found) if folder.found.exists() else None
     at_best = list(read_held_out(folder.held_out)) if best else []
     scores = score(records, same, turns=turns, truthful=truthful)
     return Entry(label, stage, metrics, scores, trained or None, best, score(at_best, same, turns=1))
 
 
-def names(entry: Entry) -> list[str]:
-    """Names of the numbers that are compared."""
-    K, S = entry.n_turns, entry.n_samples
-    return list(dict.fromkeys(["m1@t1", f"m{S}@t1", f"m1@t{K}", f"p1@t{K}", f"t{K}"]))
-
-
-def number(entry: Entry, name: str) -> Estimate:
-    """One of `names`, with its interval, from metrics.json."""
-    if name == f"t{entry.n_turns}":
-        return estimate_at(entry.metrics, "accuracy_by_turn", -1)
-    return estimate_at(entry.metrics, name)
+def number(entry: Entry, name: Name[Metric]) -> Estimate:
+    """A headline metric with its interval, from metrics.json."""
+    return estimate_at(name.find(entry.metrics))
 
 
 def at_best(entry: Entry) -> Estimate:
@@ -126,32 +125,26 @@ def at_best(entry: Entry) -> Estimate:
 def results_table(entries: Sequence[Entry]) -> Table:
     """Every run's numbers with intervals, and what a problem costs."""
     K, S = entries[0].n_turns, entries[0].n_samples
+    vote = f"m{S}@t1"
     rows = []
     for entry in entries:
-        shares = [share_cell(number(entry, name)) for name in names(entry)]
-        best = share_cell(at_best(entry))
-        if entry.best:
-            best = Cell(best.text, f"T {entry.best['best']:g}", best.small)
-        tokens = [_tokens(entry, way) for way in ("parallel", "sequential")]
-        n = number(entry, "m1@t1").n
-        rows.append(
-            (Cell(entry.label), *shares[:2], best, *shares[2:], *tokens, Cell(amount(entry.trained_tokens)), Cell(count(n)))
-        )
-    head = names(entries[0])
-    columns = (
-        "run",
-        *head[:2],
-        f"m{S}@t1, best T",
-        *head[2:],
-        f"tokens, {S} samples",
-        f"tokens, {K} turns",
-        "trained tokens",
-        "n",
-    )
+        cells = [Cell(entry.label)]
+        for name in entry.names:
+            cells.append(share_cell(number(entry, name)))
+            if name.key == vote:
+                cells.append(_best_cell(entry))
+        tokens = [tokens_cell(_last(entry, way)) for way in ("parallel", "sequential")]
+        n = estimate_at(entry.metrics, "m1@t1").n
+        rows.append((*cells, *tokens, Cell(amount(entry.trained_tokens)), Cell(count(n))))
+    labels = [
+        label for name in entries[0].names for label in ([name.label, f"{vote}, best T"] if name.key == vote else [name.label])
+    ]
+    columns = ("run", *labels, f"tokens, {S} samples", f"tokens, {K} turns", "trained tokens", "n")
     caption = (
         f"Percent right, 95 % intervals beneath. m{S}@t1 at the temperature that all were sampled at; best T: at the temperature "
         "that was best on validation problems (`rise temperature`), where it was looked for. Tokens are means per problem, "
-        f"generated first, all that were read or written beneath. p1@t{K} needs an oracle; t{K} is the last reply, no vote. "
+        f"generated first, all that were read or written beneath. p1@t{K} and p{S}@t1 need an oracle; t{K} is the last reply, no "
+        "vote. "
         "Trained tokens: targets of all rounds, epochs counted; the boost's are the same for all that start from it."
     )
     return Table("compare", "Runs beside each other", columns, tuple(rows), caption)
@@ -162,12 +155,13 @@ def paired_table(entries: Sequence[Entry]) -> Table:
     first = entries[0]
     rows = []
     for entry in entries[1:]:
-        differences = [difference(entry.scores, first.scores, name) for name in names(first)]
+        differences = [difference(entry.scores, first.scores, name.key) for name in first.names]
         rows.append((Cell(entry.label), *map(difference_cell, differences), Cell(count(differences[0].n))))
     caption = (
         "Percentage points, on the same problems, 95 % intervals beneath. Only an interval that leaves out zero is a finding."
     )
-    return Table("compare-paired", f"Minus {first.label}, pair by pair", ("run", *names(first), "n"), tuple(rows), caption)
+    columns = ("run", *(name.label for name in first.names), "n")
+    return Table("compare-paired", f"Minus {first.label}, pair by pair", columns, tuple(rows), caption)
 
 
 def votes_table(entries: Sequence[Entry]) -> Table:
@@ -189,16 +183,16 @@ def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
     K, S = first.n_turns, first.n_samples
 
     def row(entry: Entry) -> dict[str, Any]:
-        minus = {name: dataclasses.asdict(difference(entry.scores, first.scores, name)) for name in names(first)}
+        minus = {name.key: difference(entry.scores, first.scores, name.key).to_json() for name in first.names}
         best = difference(entry.scores, entry.best_scores, f"m1@t{K}", f"m{S}@t1") if entry.best_scores else NOTHING
         return {
             "label": entry.label,
             "stage": str(entry.stage.path),
-            **{name: dataclasses.asdict(number(entry, name)) for name in names(entry)},
+            **{name.key: number(entry, name).to_json() for name in entry.names},
             "best_temperature": entry.best["best"] if entry.best else None,
-            f"m{S}@t1 at best temperature": dataclasses.asdict(at_best(entry)),
-            f"m1@t{K}-m{S}@t1": dataclasses.asdict(difference(entry.scores, entry.scores, f"m1@t{K}", f"m{S}@t1")),
-            f"m1@t{K}-m{S}@t1 at best temperature": dataclasses.asdict(best),
+            f"m{S}@t1 at best temperature": at_best(entry).to_json(),
+            f"m1@t{K}-m{S}@t1": difference(entry.scores, entry.scores, f"m1@t{K}", f"m{S}@t1").to_json(),
+            f"m1@t{K}-m{S}@t1 at best temperature": best.to_json(),
             "minus_first": minus if entry is not first else None,
             "trained_tokens": entry.trained_tokens,
             "compute": entry.metrics.get("compute"),
@@ -207,7 +201,11 @@ def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
     return {"first": first.label, "runs": [row(entry) for entry in entries]}
 
 
-def _tokens(entry: Entry, way: str) -> Cell:
-    last = ((entry.metrics.get("compute") or {}).get(way) or [{}])[-1]
-    total = last.get("all_tokens")
-    return Cell(amount(last.get("generated_tokens")), small="" if total is None else f"all {amount(total)}")
+def _best_cell(entry: Entry) -> Cell:
+    best = share_cell(at_best(entry))
+    return Cell(best.text, f"T {entry.best['best']:g}", best.small) if entry.best else best
+
+
+def _last(entry: Entry, way: str) -> dict[str, Any]:
+    """The last entry of `compute`: after all turns or samples."""
+    return ((entry.metrics.get("compute") or {}).get(way) or [{}])[-1]

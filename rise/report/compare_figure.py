@@ -12,9 +12,9 @@ from rise.report.collect import estimate_at
 from rise.report.colours import placeholder
 from rise.report.compare import Entry
 from rise.report.drawing import Figure, band, make_figure, stroke
-from rise.report.figures import COSTS
+from rise.report.result_figures import COSTS
 
-COLOURS = ("turns", "parallel", "right", "wrong", "ink", "boost-one-turn", "round-0", "base")
+COLOURS = ("turns", "parallel", "right", "wrong", "ink", "ochre", "round-0", "grey")
 """One a run, in this order; an eighth run and later ones begin again with thinner lines."""
 
 DASHED = (0, (3, 2))

@@ -9,9 +9,10 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from rise.report.claims import headline
 from rise.report.collect import ReportData, collect
-from rise.report.headline import headline
-from rise.report.tables import Cell, Table, Tone, main_table, paired_table
+from rise.report.result_tables import main_table, paired_table
+from rise.report.table import Cell, Table, Tone
 
 STYLES: dict[Tone, str] = {"": "", "above": "green", "below": "red", "unsure": "dim"}
 
@@ -21,7 +22,7 @@ def console_table(run_path: Path) -> Group:
     data = collect(Path(run_path), n_each=0)
     paired = _short_paired(data)
     middle = (rich_table(paired), Text("")) if paired.rows else ()
-    return Group(rich_table(_short(main_table(data))), Text(""), *middle, Text(headline(data)))
+    return Group(rich_table(_short_main(data)), Text(""), *middle, Text(headline(data)))
 
 
 def rich_table(table: Table) -> RichTable:
@@ -45,20 +46,18 @@ def _text(cell: Cell) -> Text:
     return text
 
 
-def _short(table: Table) -> Table:
+def _short_main(data: ReportData) -> Table:
     """What fits 80 characters; tokens and n stand in the report."""
-    keep = len(table.columns) - 3
-    title = "Percent right, change from m1@t1 of the row, 95 % intervals"
-    return Table(table.key, title, table.columns[:keep], tuple(row[:keep] for row in table.rows))
+    return replace(main_table(data, cost=False), title="Percent right, change from m1@t1 of the row, 95 % intervals")
 
 
 def _short_paired(data: ReportData) -> Table:
-    table = paired_table(data)
-    K, S = data.n_turns, data.n_samples
-    columns = ("stage", f"t{K}−t1", f"t{K}−nothing", f"t{K}−other", f"m1@t{K}−m{S}@t1", f"p1@t{K}−p{S}@t1")
+    """The stages that have differences, without n."""
+    table = paired_table(data, short=True)
     rows = tuple(
         tuple(replace(cell, small=cell.small.replace(" to ", "…")) for cell in row[:-1])
         for row in table.rows
         if any(cell.tone for cell in row)
     )
-    return Table(table.key, "Paired differences in points; only an interval without zero is a finding", columns, rows)
+    title = "Paired differences in points; only an interval without zero is a finding"
+    return replace(table, title=title, columns=table.columns[:-1], rows=rows)

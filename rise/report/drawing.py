@@ -165,7 +165,7 @@ def stroke(colour: str, style: Any) -> Any:
 def make_figure(
     key: str, title: str, caption: str, draw: Callable[[Canvas], None], *, width: float = WIDTH, height: float = HEIGHT
 ) -> Figure:
-    """Draw on a fresh canvas and take it down as SVG: no clock, no random ids, ids of its own."""
+    """Draw on a fresh canvas and take it down as SVG: without a clock or random ids; its ids begin with `key`."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": key}):
         canvas = Canvas(figsize=(width, height))
         draw(canvas)

@@ -1,49 +1,60 @@
-"""`ReportData` → Markdown: the tables of the page, for a terminal, a lab note or a pull request."""
+"""The report as Markdown, for a terminal, a lab note or a pull request."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from rise.report.analysis_tables import analysis_tables
-from rise.report.collect import Chosen, ReportData
-from rise.report.headline import Claim
+from rise.report.collect import Chosen
+from rise.report.drawing import Figure
+from rise.report.layout import Page
 from rise.report.numbers import DASH, count
 from rise.report.outcomes import OUTCOMES, printable
-from rise.report.tables import Cell, Table, all_tables
+from rise.report.table import Cell, Table
 
 
-def markdown(
-    data: ReportData, headline: str, claims: Sequence[Claim], glossary: Mapping[str, str], facts: Mapping[str, str]
-) -> str:
-    """The whole report as text."""
-    parts = [f"# {inline(data.name)}: Recursive Introspection", inline(headline)]
-    if data.owed:
-        parts.append(f"Not measured yet: {', '.join(inline(stage.title) for stage in data.owed)}.")
-    if claims:
-        parts.append(
-            "\n".join(f"- {inline(c.question)} **{c.answer}** {'' if c.detail == DASH else c.detail}".rstrip() for c in claims)
-        )
-    parts += [table_markdown(table) for table in (all_tables(data) | analysis_tables(data)).values()]
+def markdown(page: Page) -> str:
+    """The whole report as text: the sections of the page, its figures by their captions."""
+    data = page.data
+    parts = [f"# {inline(data.name)}: Recursive Introspection", inline(page.headline)]
+    if data.unmeasured:
+        parts.append(f"Not measured yet: {', '.join(inline(stage.title) for stage in data.unmeasured)}.")
+    if page.claims:
+        shown = ((c, "" if c.detail == DASH else c.detail) for c in page.claims)
+        parts.append("\n".join(f"- {inline(c.question)} **{c.answer}** {detail}".rstrip() for c, detail in shown))
+    for filled in page.sections:
+        parts.append(f"## {inline(filled.section.title)}")
+        parts += [table_markdown(table, level=3) for table, _ in filled.tables]
+        parts += [_figure(figure) for figure in filled.figures]
+        if not (filled.tables or filled.figures):
+            parts.append(inline(filled.section.empty))
     if data.outcomes:
         counts = "\n".join(f"- {count(n)} {name}: {OUTCOMES[name]}" for name, n in data.outcomes.items())
         parts += ["## Trajectories", f"Problems by what became of them over the turns:\n\n{counts}"]
         parts += [_trajectory(chosen) for chosen in data.chosen]
-    parts.append("## Words\n\n" + "\n".join(f"- **{inline(name)}**: {inline(text)}" for name, text in glossary.items()))
-    if facts:
-        parts.append("## Provenance\n\n" + "\n".join(f"- {inline(name)}: {inline(text)}" for name, text in facts.items()))
+    parts += ["## Words", _list(page.glossary, "**")]
+    if page.facts:
+        parts += ["## Provenance", _list(page.facts)]
     if data.config_text:
         parts.append("## Recipe\n\n" + fenced(data.config_text.strip(), "toml"))
     return "\n\n".join(parts) + "\n"
 
 
-def table_markdown(table: Table) -> str:
-    """A table with its title and caption; the first column is text, the others are numbers."""
+def table_markdown(table: Table, level: int = 2) -> str:
+    """A table under its title, with its caption; the first column is text, the others are numbers."""
     head = "| " + " | ".join(map(inline, table.columns)) + " |"
     rule = "| --- |" + " ---: |" * (len(table.columns) - 1)
     rows = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in table.rows]
     caption = [inline(table.caption)] if table.caption else []
-    return "\n\n".join([f"## {inline(table.title)}", "\n".join([head, rule, *rows]), *caption])
+    return "\n\n".join([f"{'#' * level} {inline(table.title)}", "\n".join([head, rule, *rows]), *caption])
+
+
+def _figure(figure: Figure) -> str:
+    return f"[Figure: {inline(figure.title)}](report.html#figure-{figure.key}). {inline(figure.caption)}"
+
+
+def _list(items: Mapping[str, str], mark: str = "") -> str:
+    return "\n".join(f"- {mark}{inline(name)}{mark}: {inline(text)}" for name, text in items.items())
 
 
 def inline(text: str) -> str:

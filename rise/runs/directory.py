@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import subprocess
 import sys
 import time
@@ -13,10 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rise.errors import ResumeError
+from rise.jsonl import dumps, read_json, write_whole
 from rise.recipe.config import RunConfig
-from rise.errors import DataError, ResumeError
-from rise.jsonl import dumps, write_whole
 from rise.recipe.toml import differences, load_recipe, to_toml
+from rise.runs import stages
 
 FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "cluster")
 """Settings that decide nothing about what a run's files hold, so that they may be changed when it is continued."""
@@ -24,7 +24,7 @@ FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "cluste
 
 @dataclass(frozen=True, slots=True)
 class StageDir:
-    """Files of one stage: base, boost-one-turn, boost, round-1, …"""
+    """Files of one stage; `rise.runs.stages` lists their names."""
 
     path: Path
 
@@ -67,10 +67,10 @@ class StageDir:
         return self.path / "metrics.json"
 
     def read_metrics(self) -> dict[str, Any]:
-        return _read_json(self.metrics)
+        return read_json(self.metrics)
 
     def read_dataset(self) -> dict[str, Any]:
-        return _read_json(self.dataset)
+        return read_json(self.dataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,7 @@ class RunDir:
 
     def stages(self) -> list[StageDir]:
         """Stages with metrics, in the order they ran."""
-        names = ["base", "boost-one-turn", "boost"]
-        rounds = {int(match[1]): path for path in self.path.glob("round-*") if (match := re.fullmatch(r"round-(\d+)", path.name))}
-        found = [self.path / name for name in names] + [rounds[number] for number in sorted(rounds)]
-        return [StageDir(path) for path in found if (path / "metrics.json").exists()]
+        return [stage for name in stages.on_disk(self.path) if (stage := self.stage(name)).metrics.exists()]
 
     def open(self, config: RunConfig, *, command: list[str] | None = None, contents: dict[str, str] | None = None) -> bool:
         """Make the directory, or continue the one that is there. True if it continues.
@@ -117,7 +114,7 @@ class RunDir:
             changed = differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
             free = [line for line in changed if line.partition(":")[0] in FREE or line.startswith("cluster.")]
             changed = [line for line in changed if line not in free]
-            made_with = _read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
+            made_with = read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
             changed += [
                 f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
                 for name, now in (contents or {}).items()
@@ -205,12 +202,3 @@ def _cpu_count() -> int:
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; the stage has not finished.") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not JSON ({error}).") from error

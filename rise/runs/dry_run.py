@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from rise.recipe.config import ClusterConfig, RunConfig
-from rise.errors import NotHereError
-from rise.recipe.problems import boost_problems, held_out_problems, student_turns, training_problems
-from rise.runs.preflight import check, preflight
+from rise.recipe.config import RunConfig
+from rise.recipe.improvers import IMPROVERS
+from rise.recipe.machines import ClusterConfig
+from rise.recipe.problems import student_turns
+from rise.recipe.wordings import feedback_mode
+from rise.runs.preflight import preflight
 from rise.task import Problem
+
 
 def dry_run(config: RunConfig) -> tuple[list[str], list[str]]:
     """(what would be done, what has to be there first), a sentence each.
 
-    Raises what the run would raise for a setting that is wrong. Data, weights and keys that are merely not here yet are
-    listed: whoever looks at a recipe on a laptop has none of them.
+    Raises what the run would raise for a setting that is wrong. Data, weights, engines and keys that are merely not here
+    yet are listed: whoever looks at a recipe on a laptop has none of them.
     """
-    needs = _models(config)
-    if config.relabel.improver == "teacher" and (config.relabel.teacher or "").startswith("https:"):
-        needs += [] if os.environ.get("OPENAI_API_KEY") else ["$OPENAI_API_KEY for the teacher, if it wants a key"]
-    held_out: Sequence[Problem] | None = None
-    train: Sequence[Problem] | None = None
-    boost: Sequence[Problem] | None = None
-    try:
-        task = check(config)
-        preflight(config, task, lambda k: training_problems(config, task, k))
-        held_out, train = held_out_problems(config, task), training_problems(config, task)
-        boost = boost_problems(config, task) if config.boost.enabled else None
-    except NotHereError as error:
-        needs.append(str(error))
-    return _sentences(config, held_out, train, boost), needs
-
-
-def _models(config: RunConfig) -> list[str]:
-    path = config.model.path
-    if path is None or Path(path).exists():
-        return []
-    cached = Path(os.environ.get("HF_HOME", Path.home() / ".cache/huggingface")) / "hub" / f"models--{path.replace('/', '--')}"
-    return (
-        [] if cached.exists() else [f"{path}: not on this machine; fetched from the hub when the run begins, or give a directory"]
-    )
+    ready = preflight(config, list_missing=True)
+    train = ready.rounds[0] if ready.rounds else None
+    return _sentences(config, ready.held_out or None, train, ready.boost or None), [*ready.missing]
 
 
 def _sentences(
@@ -54,6 +34,7 @@ def _sentences(
     out = [
         f"model      {name}{chat_format}, {model.dtype}; {adapters} train",
         f"problems   {task}: {_n(train)} to train on, {_n(held_out)} of {settings.split} to measure on",
+        f"feedback   {config.state.feedback} {feedback_mode(config.state.feedback).about}",
         f"measure    every stage: {settings.samples} samples and {settings.turns} turns a problem, "
         f"{_times(held_out, settings.samples + settings.turns - 1)} replies"
         + {"all": ", and the control", "last": "; in the last round the control too", "none": ""}[settings.controls],
@@ -65,11 +46,7 @@ def _sentences(
     if config.cluster:
         out += [f"cluster    {config.cluster.address}; {line}" for line in _cluster(config.cluster)]
     relabel = config.relabel
-    improver = {
-        "self": f"the best of {relabel.n_samples} replies of its own",
-        "teacher": f"{_replies(relabel.n_samples)} of {relabel.teacher}",
-        "gold": "the worked solution",
-    }.get(relabel.improver, relabel.improver)
+    improver = IMPROVERS[relabel.improver].words.format(replies=_replies(relabel.n_samples), teacher=relabel.teacher)
     for k in range(1, config.iterate.rounds + 1):
         n = student_turns(config, k)
         where = "behind the last attempt" if relabel.states == "last" else "behind every attempt"

@@ -1,36 +1,186 @@
-"""What can be known to be impossible before any work starts: hours later is too late to hear of a misspelt path."""
+"""The one door before work: everything that can be refused is refused here, and what the work needs is found out once.
+
+Every command goes through `preflight`: a whole run, its dry run, one stage, a measurement, a server. Hours later is too
+late to hear of a misspelt path.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
+from rise.errors import DataError, EmptyStageError, NotHereError
+from rise.play.context_length import check_context
+from rise.play.prompt import Prompt, load_function, make_prompt
+from rise.play.render import Renderer
+from rise.policies import check_spec
 from rise.recipe.config import RunConfig
-from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, NotHereError, PolicyError
-from rise.play.formats import find_format
-from rise.jsonl import dumps
-from rise.recipe.problems import boost_problems, held_out_problems, training_problems
-from rise.policies import split_spec
-from rise.play.prompt import load_function
+from rise.recipe.improvers import IMPROVERS
+from rise.recipe.problems import boost_problems, held_out_problems, student_turns, training_problems
+from rise.recipe.wordings import is_own_feedback
+from rise.runs import checks
+from rise.runs.contents import contents
+from rise.runs.takeover import check_takeover
 from rise.task import Problem, Task
 from rise.tasks import make_task
-from rise.training.arguments import check_arguments, check_devices
+from rise.training.threads import fix_threads
+
+Work = Literal["run", "collect", "train", "measure", "serve", "judge"]
+"""What is about to be done: a whole recipe; a rollout or relabelling; a training; a measurement; answers for clients; verdicts
+on replies that are there."""
 
 
-def check(config: RunConfig) -> Task:
-    """Find impossible settings before hours are spent; returns the task. Raises `ConfigError` or `DataError`."""
+@dataclass(frozen=True)
+class Ready:
+    """A recipe whose settings were found possible, and what they come to."""
+
+    config: RunConfig
+    task: Task
+    prompt: Prompt
+    """What the model is shown in collection and training."""
+    evaluated: Prompt
+    """What it is shown when it is measured; the same unless `evaluate.state` differs."""
+    rounds: tuple[Sequence[Problem], ...] = ()
+    """Training problems of round 1, 2, …"""
+    boost: Sequence[Problem] = ()
+    """Problems whose worked solutions the boost trains on."""
+    held_out: Sequence[Problem] = ()
+    """Problems that every stage is measured on."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of what the recipe only names: problems, models, code of the user's own."""
+    renderer: Renderer | None = None
+    """The student's; no training changes it. None where the model is not on this machine, or nothing of it is needed."""
+    missing: tuple[str, ...] = ()
+    """What is not on this machine yet, and how to get it. Empty unless `preflight` was asked to list it."""
+
+    def problems(self, k: int) -> Sequence[Problem]:
+        """Training problems of round `k`, counted from 1."""
+        return self.rounds[min(k, len(self.rounds)) - 1]
+
+
+def preflight(
+    config: RunConfig,
+    work: Work = "run",
+    *,
+    policy: str | None = None,
+    held_out: Callable[[Task], Sequence[Problem]] | None = None,
+    out: Path | None = None,
+    list_missing: bool = False,
+) -> Ready:
+    """Check a recipe for the work at hand and return what the work needs.
+
+    `policy` is the spec of a policy that is given beside the recipe, `held_out` chooses other problems to measure on than the
+    recipe's, and `out` is the directory that will be written.
+    With `list_missing`, data, weights and engines that are merely not on this machine are listed in `Ready.missing`
+    instead of raised. Raises the `RiseError` that names the first impossible setting and the way out.
+    """
+    fix_threads(config)
+    look = _Look(list_missing)
     task = make_task(config.task.name, **config.task.settings)
-    if config.model.nano and not hasattr(task, "alphabet"):
-        raise ConfigError(
-            f"model.nano needs a task with a fixed alphabet, which {config.task.name} has not. Use task.name = "
-            '"arithmetic", or give a pretrained model: model.path.'
-        )
-    if ":" in config.state.feedback:
-        load_function(config.state.feedback)
-    if not training_problems(config, task):
+    prompt, evaluated = make_prompt(config, task), make_prompt(config, task, evaluation=True)
+    for shown in (prompt, evaluated):
+        if is_own_feedback(shown.feedback):
+            load_function(shown.feedback)
+    for check in _CHECKS[work]:
+        look.at(lambda check=check: check(config))  # type: ignore[misc]
+    if list_missing and IMPROVERS[config.relabel.improver].asks == "teacher":
+        look.at(lambda: checks.check_key(config))
+    if policy is not None:
+        look.at(lambda: check_spec(policy, _OPTION.get(work, "")))
+    rounds: tuple[Sequence[Problem], ...] = ()
+    boost: Sequence[Problem] = ()
+    measured: Sequence[Problem] = ()
+    with look.on():
+        checks.check_alphabet(config, task)
+        if work in ("run", "collect"):
+            rounds = _training_problems(config, task)
+        if work == "run" and config.boost.enabled:
+            boost = boost_problems(config, task)
+            checks.need_solutions(boost, "boost.enabled = true trains on", "Set boost.enabled = false")
+        if work in ("run", "measure"):
+            measured = held_out(task) if held_out else held_out_problems(config, task)
+            if not measured:
+                raise EmptyStageError(f"task {config.task.name} has no {config.evaluate.split} problem to measure on: add some.")
+    renderer = None
+    if work in ("run", "collect"):
+        renderer = look.at(lambda: checks.student_renderer(config, task, prompt, fetch=not list_missing))
+    if work == "run":
+        look.at(lambda: checks.check_space(config, out))
+    hashes = contents(config, rounds[:1], boost, measured) if work == "run" and not look.missing else {}
+    ready = Ready(config, task, prompt, evaluated, rounds, boost, measured, hashes, renderer, tuple(look.missing))
+    if work == "run" and rounds:
+        check_contexts(ready, renderer, checks.context_of(config))
+    return ready
+
+
+_CHECKS: dict[str, Sequence[Callable[[RunConfig], None]]] = {
+    "run": (
+        checks.check_process,
+        checks.check_packages,
+        checks.check_model,
+        checks.check_engine,
+        checks.check_trainings,
+        checks.check_improver,
+        check_takeover,
+    ),
+    "collect": (checks.check_packages, checks.check_engine, checks.check_improver),
+    "train": (checks.check_packages, checks.check_training),
+    "measure": (checks.check_format, checks.check_engine),
+    "serve": (checks.check_format, checks.check_engine),
+    "judge": (),
+}
+"""Work → what is looked at before it begins, in this order. A new check is a function in `checks.py` and a name here."""
+
+
+_OPTION = {"collect": "--policy", "train": "--start"}
+"""How the command line calls the policy that is given beside the recipe, where it has a name."""
+
+
+class _Look:
+    """Runs checks; what is merely missing is kept in a list, or raised like everything else."""
+
+    def __init__(self, list_missing: bool) -> None:
+        self.list_missing = list_missing
+        self.missing: list[str] = []
+
+    def at(self, check: Callable[[], Any]) -> Any:
+        with self.on():
+            return check()
+        return None
+
+    @contextmanager
+    def on(self) -> Any:
+        try:
+            yield
+        except NotHereError as error:
+            if not self.list_missing:
+                raise
+            self.missing.append(str(error))
+
+
+def _training_problems(config: RunConfig, task: Task) -> tuple[Sequence[Problem], ...]:
+    """Those of every round: the same sequence again unless each round takes fresh ones."""
+    n_rounds = max(1, config.iterate.rounds)
+    fresh = config.rollout.problems == "fresh"
+    found: list[Sequence[Problem]] = []
+    for k in range(1, (n_rounds if fresh else 1) + 1):
+        try:
+            found.append(training_problems(config, task, k))
+        except NotHereError:
+            raise
+        except DataError as error:
+            if k == 1:
+                raise
+            raise DataError(
+                f'round {k} of {n_rounds}: rollout.problems = "fresh", but {error} '
+                'Fewer rounds, a smaller rollout.n_problems or rollout.problems = "same" need fewer.'
+            ) from error
+        if config.relabel.improver == "gold":
+            checks.need_solutions(found[-1], 'relabel.improver = "gold" gives', 'Use "self" or "teacher"')
+    if not found[0]:
         shared = config.boost.enabled and config.boost.disjoint
         way_out = (
             f"boost.n_problems = {config.boost.n_problems} takes all; lower it, or set boost.disjoint = false"
@@ -38,142 +188,15 @@ def check(config: RunConfig) -> Task:
             else "add some"
         )
         raise EmptyStageError(f"task {config.task.name} has no training problem for the rounds: {way_out}.")
-    if not held_out_problems(config, task):
-        raise EmptyStageError(f"task {config.task.name} has no {config.evaluate.split} problem to measure on: add some.")
-    return task
+    return tuple(found) if fresh else tuple(found) * n_rounds
 
 
-def contents(config: RunConfig, task: Task) -> dict[str, str]:
-    """Hashes of what a recipe only names, so that a run is not continued on other problems, models or code of your own."""
-    problems = list(training_problems(config, task))
-    if config.boost.enabled:
-        problems += boost_problems(config, task)
-    parts = {"training problems": problems, "held-out problems": held_out_problems(config, task)}
-    out = {
-        name: hashlib.sha256(dumps([[p.id, p.question, p.gold, p.solution] for p in part]).encode()).hexdigest()[:12]
-        for name, part in parts.items()
-    }
-    models = {"model.path": config.model.path}
-    if config.relabel.improver == "teacher":
-        models["relabel.teacher"] = (config.relabel.teacher or "").removeprefix("local:")
-    if config.relabel.select == "judge" and config.relabel.judge != "self":
-        models["relabel.judge"] = (config.relabel.judge or "").removeprefix("local:")
-    for name, path in models.items():
-        if path and Path(path).is_dir():
-            from rise.training.model import weights_hash
-
-            out[name] = weights_hash(path)
-    code = {"state.feedback": config.state.feedback, "task.judge_path": config.task.settings.get("judge_path")}
-    for name, path in code.items():
-        if path and ":" in path and (source := _source(path)) is not None:
-            out[name] = hashlib.sha256(source).hexdigest()[:12]
-    return out
-
-
-def _source(path: str) -> bytes | None:
-    """The file of `module:name`, which `check` has imported; None where it has none."""
-    file = getattr(sys.modules.get(path.partition(":")[0]), "__file__", None)
-    return Path(file).read_bytes() if file else None
-
-
-def preflight(config: RunConfig, task: Task, problems: Callable[[int], Sequence[Problem]]) -> None:
-    """Raises the `RiseError` that names it. `problems(k)` are the training problems of round k."""
-    if config.model.chat_format:
-        find_format(config.model.chat_format)
-    if config.model.path:
-        check_place(config.model.path, f'model.path = "{config.model.path}"')
-        if config.model.gguf_file and Path(config.model.path).is_dir():
-            file = Path(config.model.path) / config.model.gguf_file
-            if not file.exists():
-                raise ConfigError(f'model.gguf_file = "{config.model.gguf_file}", but there is no {file}.')
-    if config.engine.kind == "vllm" and not Path(config.engine.python).exists():
-        raise NotHereError(
-            f'engine.kind = "vllm", but engine.python = "{config.engine.python}" is not there. Run `make venv-vllm`, name a '
-            'Python that has vLLM, or set engine.kind = "auto" or "local".'
-        )
-    if config.model.lora and importlib.util.find_spec("peft") is None:
-        raise ConfigError(
-            "[model.lora] needs the package peft: pip install 'rise-lm[train]'. Or leave it out to train all weights."
-        )
-    if config.model.lora:
-        from rise.training.adapters import check_quantize
-
-        check_quantize(config.model.lora)
-    trainings = {"train": config.train}
-    if config.boost.enabled:
-        trainings |= {"boost.train": config.boost.train}
-        if config.boost.train_multi_turn:
-            trainings |= {"boost.train_multi_turn": config.boost.train_multi_turn}
-    for name, training in trainings.items():
-        check_arguments(training, name)
-        check_devices(training, name)
-    if config.boost.reuse and not (Path(config.boost.reuse) / "config.toml").exists():
-        raise ConfigError(f'boost.reuse = "{config.boost.reuse}" is no run directory: it holds no config.toml.')
-    if config.relabel.improver == "teacher" and config.relabel.teacher:
-        check_spec(config.relabel.teacher, "relabel.teacher")
-    if config.relabel.select == "judge" and config.relabel.judge not in (None, "self"):
-        check_spec(config.relabel.judge, "relabel.judge")
-    _check_problems(config, task, problems)
-
-
-def _check_problems(config: RunConfig, task: Task, problems: Callable[[int], Sequence[Problem]]) -> None:
-    """Enough of them for every round, with worked solutions where those are trained on."""
-    if config.boost.enabled:
-        n = config.boost.n_problems
-        _need_solutions(
-            task.problems("train", None if n == "all" else n), "boost.enabled = true trains on", "Set boost.enabled = false"
-        )
-    fresh = config.rollout.problems == "fresh"
-    for k in range(1, config.iterate.rounds + 1 if fresh else 2):
-        try:
-            found = problems(k)
-        except DataError as error:
-            if k == 1:
-                raise
-            raise DataError(
-                f'round {k} of {config.iterate.rounds}: rollout.problems = "fresh", but {error} '
-                'Fewer rounds, a smaller rollout.n_problems or rollout.problems = "same" need fewer.'
-            ) from error
-        if config.relabel.improver == "gold":
-            _need_solutions(found, 'relabel.improver = "gold" gives', 'Use "self" or "teacher"')
-
-
-def _need_solutions(problems: Sequence[Problem], who: str, way_out: str) -> None:
-    n = sum(problem.solution is None for problem in problems)
-    if n:
-        first = next(problem for problem in problems if problem.solution is None)
-        raise DataError(
-            f"{who} worked solutions, but {n} of {len(problems)} problems have none; the first is {first.id}: "
-            f"{first.question[:60]!r}. {way_out}, or give each problem a solution field."
-        )
-
-
-def check_spec(spec: str, setting: str = "") -> None:
-    """A policy spec names a known kind, and what it points to on this machine is there. `setting` leads the message."""
-    named = f'{setting} = "{spec}"' if setting else f'"{spec}"'
-    kind, rest = split_spec(spec, named)
-    if kind in ("http", "https"):
-        from rise.policies.http import HttpPolicy
-
-        HttpPolicy.from_spec(spec)
-    elif kind in ("local", "vllm"):
-        check_place(rest, named)
-    elif not Path(rest).exists():
-        raise PolicyError(f"{named}: there is no file {rest}.")
-
-
-def check_place(path: str, named: str) -> None:
-    """A model directory is there. What may be a hub name, as `name` or `owner/name`, is left to the hub."""
-    if looks_local(path) and not Path(path).exists():
-        raise ModelError(f"{named}: there is no such directory ({Path(path).absolute()}).")
-
-
-def looks_local(path: str) -> bool:
-    """Whether a model's name can only be a path.
-
-    >>> [looks_local(p) for p in ("./m", "/a/m", "runs/x/checkpoint", "m.gguf", "gpt2", "owner/name")]
-    [True, True, True, True, False, False]
-    """
-    if path.startswith((".", "/", "~")) or path.endswith(("/", ".gguf", ".safetensors")) or path.count("/") > 1:
-        return True
-    return "/" in path and Path(path).parent.is_dir()  # owner/name, where a folder is called as the owner
+def check_contexts(ready: Ready, renderer: Renderer | None, limit: int | None) -> None:
+    """Whether the longest state of every stage fits a context of `limit` tokens. None: nobody on this machine knows yet."""
+    config = ready.config
+    problems = [*ready.held_out, *(ready.rounds[0] if ready.rounds else ()), *ready.boost]
+    # The improver stands where the student has taken its last turn; worked solutions are generated by nobody.
+    behind = 1 if IMPROVERS[config.relabel.improver].asks is None else 0
+    collected = [student_turns(config, k) - behind for k in range(1, config.iterate.rounds + 1)]
+    for shown, attempts in ((ready.evaluated, config.evaluate.turns - 1), (ready.prompt, max(collected, default=0))):
+        check_context(shown, renderer, problems, limit=limit, attempts=attempts, max_new_tokens=config.sampling.max_new_tokens)

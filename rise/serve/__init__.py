@@ -1,7 +1,11 @@
 """`rise serve`: a policy that corrects itself, behind the chat completions API that clients already speak. Extra: [serve].
 
-gate, vote, revise  → one conversation: admitted, turned over, decided           (nothing of the web in them)
-wire                → what requests and responses look like
-guard, meters, app  → the server around it: key, limits, log, metrics, routes
-playground/         → the page in the same server
+admission, vote, revise  → one conversation: admitted, played over several turns, decided by vote (nothing of the web in them)
+requests, responses      → what is read and what is sent
+schema                   → the same in /openapi.json
+conversation             → the choices of one request while they are played
+chat, stream             → the chat route: sends a completion or a stream of chunks
+middleware, meters, app  → the server around it: key, limits, log, metrics, routes
+run                      → starts it
+playground/              → the page in the same server
 """

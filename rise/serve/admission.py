@@ -1,4 +1,4 @@
-"""How many conversations are played at once, how many may wait, and what the rest is told."""
+"""Limits on load: how many conversations run at once, how many may wait; the rest is refused with a time to retry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 
 class Full(Exception):
-    """No place is left, not even to wait in."""
+    """Both limits are reached."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"all places are taken; try again in {retry_after_s} s")
@@ -18,17 +18,17 @@ class Full(Exception):
 
 
 class Gate:
-    """`n_active` places to be played in, `n_waiting` to wait in. One event loop only."""
+    """`n_active` conversations run and `n_waiting` wait. For one event loop."""
 
     def __init__(self, n_active: int, n_waiting: int) -> None:
         self.n_active, self.n_waiting = n_active, n_waiting
         self.active = self.waiting = 0
         self._places = asyncio.Semaphore(n_active)
         self._mean_s = 1.0
-        """Of how long a place is held, the recent ones weighing most."""
+        """Seconds that a place is held: a running mean that follows recent conversations."""
 
     def admit(self, n: int = 1) -> Ticket:
-        """Room for `n` conversations, or `Full`. Close the ticket whatever happens."""
+        """A ticket for `n` conversations, to be closed in any case. Raises `Full`."""
         if self.active + self.waiting + n > self.n_active + self.n_waiting:
             raise Full(self.retry_after_s)
         self.waiting += n
@@ -36,7 +36,7 @@ class Gate:
 
     @property
     def retry_after_s(self) -> int:
-        """About when a place to wait in falls free: 1 to 60."""
+        """Estimated seconds until there is room: 1 to 60."""
         return min(60, max(1, math.ceil(self._mean_s * (self.waiting + 1) / self.n_active)))
 
     def held(self, seconds: float) -> None:
@@ -44,14 +44,14 @@ class Gate:
 
 
 class Ticket:
-    """Admission for some conversations, each of which takes a place once."""
+    """Admission of the conversations of one request; each takes a place once."""
 
     def __init__(self, gate: Gate, n: int) -> None:
         self.gate, self.n_waiting = gate, n
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Wait for a place and hold it."""
+        """Wait for a place, and hold it inside the `with` block."""
         gate = self.gate
         async with gate._places:
             self.n_waiting -= 1
@@ -65,6 +65,6 @@ class Ticket:
                 gate.held(time.monotonic() - began)
 
     def close(self) -> None:
-        """Give back what was never taken."""
+        """Release the places that were never taken."""
         self.gate.waiting -= self.n_waiting
         self.n_waiting = 0

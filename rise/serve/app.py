@@ -22,6 +22,7 @@ from rise.serve.middleware import Guard
 from rise.serve.requests import ApiError, Limits, Served
 from rise.serve.revise import Reviser
 from rise.serve.schema import errors
+from rise.serve.vote import RULES
 
 PAGE = {
     "index.html": "text/html",
@@ -36,15 +37,10 @@ PAGE = {
 def make_app(
     reviser: Reviser, served: Served, limits: Limits | None = None, *, key: str | None = None, log_text: bool = False
 ) -> FastAPI:
-    """The application. `key` None lets everybody in."""
+    """The application. `key` None lets everybody in; `log_text` writes conversations into the log."""
     limits = limits or Limits()
     gate = Gate(limits.n_active, limits.n_waiting)
     meters = Meters(gate)
-    chat = Chat(reviser, served, limits, gate, meters, log_text)
-    began = int(time.time())
-    files = resources.files("rise.serve") / "playground"
-    names = dict.fromkeys([served.name, f"{served.name}@1"])
-    page = {name: (files / name).read_bytes() for name in PAGE}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -61,24 +57,48 @@ def make_app(
         description="Recursive Introspection behind the chat completions API: every reply is revised over several turns.",
     )
     app.add_middleware(Guard, key=key, meters=meters, log_text=log_text)
+    app.add_exception_handler(ApiError, _api_error)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
+    _add_chat(app, Chat(reviser, served, limits, gate, meters, log_text))
+    _add_models(app, served, limits)
+    _add_status(app, served, gate, meters)
+    _add_page(app)
+    app.state.gate, app.state.meters = gate, meters
+    return app
 
-    @app.exception_handler(ApiError)
-    async def refuse(request: Request, error: ApiError) -> Response:
-        return JSONResponse({"error": error.error}, error.status, error.headers)
 
-    @app.exception_handler(HTTPException)
-    async def refuse_route(request: Request, error: HTTPException) -> Response:
-        body = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": None}
-        return JSONResponse({"error": body}, error.status_code, error.headers)
+def model_names(served: Served) -> list[str]:
+    """The model's name, and the name that asks for a single turn."""
+    return list(dict.fromkeys([served.name, f"{served.name}@1"]))
 
-    @app.post("/v1/chat/completions", responses=errors(400, 404, 408, 413, 415, 429, 502), openapi_extra=schema.chat(list(names)))
+
+async def _api_error(request: Request, error: ApiError) -> Response:
+    return JSONResponse({"error": error.error}, error.status, error.headers)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    """An unknown path or a wrong method, as the API's error object."""
+    body = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": None}
+    return JSONResponse({"error": body}, error.status_code, error.headers)
+
+
+def _add_chat(app: FastAPI, chat: Chat) -> None:
+    statuses = errors(400, 404, 408, 413, 415, 429, 502)
+
+    @app.post("/v1/chat/completions", responses=statuses, openapi_extra=schema.chat(model_names(chat.served)))
     async def chat_completions(request: Request) -> Response:
         """A completion, or a stream of chunks as server-sent events."""
         return await chat.respond(request)
 
+
+def _add_models(app: FastAPI, served: Served, limits: Limits) -> None:
+    began = int(time.time())
+    names = model_names(served)
+    votes = {name: rule.short for name, rule in RULES.items()}
+
     def model(name: str) -> dict[str, Any]:
         turns = 1 if name.endswith("@1") else served.turns
-        ours = {**served.about, "turns": turns, "vote": served.rule, "max_turns": limits.max_turns}
+        ours = {**served.about, "turns": turns, "vote": served.rule, "votes": votes, "max_turns": limits.max_turns}
         return {"id": name, "object": "model", "created": began, "owned_by": "rise", "rise": ours}
 
     @app.get("/v1/models", responses=errors(), openapi_extra=schema.MODELS)
@@ -92,6 +112,8 @@ def make_app(
             raise ApiError(404, f"There is no model {name[:300]!r} here.", param="model", code="model_not_found")
         return JSONResponse(model(name))
 
+
+def _add_status(app: FastAPI, served: Served, gate: Gate, meters: Meters) -> None:
     @app.get("/health")
     async def health() -> Response:
         """Whether the server is up and how busy it is. It does not ask the engine."""
@@ -100,6 +122,12 @@ def make_app(
     @app.get("/metrics", responses=errors(), response_class=PlainTextResponse, openapi_extra=schema.METRICS)
     async def metrics() -> Response:
         return Response(meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_page(app: FastAPI) -> None:
+    """The playground, with the files that `PAGE` names."""
+    files = resources.files("rise.serve") / "playground"
+    page = {name: (files / name).read_bytes() for name in PAGE}
 
     @app.get("/", include_in_schema=False)
     @app.get("/playground", include_in_schema=False)
@@ -111,6 +139,3 @@ def make_app(
         if file not in page:
             raise HTTPException(404, "Not Found")
         return Response(page[file], media_type=PAGE[file])
-
-    app.state.gate, app.state.meters = gate, meters
-    return app

@@ -1,4 +1,4 @@
-"""What /metrics tells Prometheus. Counts and seconds only; nothing anybody wrote."""
+"""The counters behind /metrics, for Prometheus. Counts and seconds only; no text of conversations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
 
 
 class Meters:
-    """One registry for one server, so that two in a process keep apart."""
+    """The metrics of one server, in a registry of their own, so that two servers in a process do not share counts."""
 
     def __init__(self, gate: Gate) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Around every request: who may come in, what goes into the log, and an error object for whatever goes wrong."""
+"""Around every request: the key, the log, and an error object for each failure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 log = logging.getLogger("rise.serve")
 
 OPEN = ("/health", "/", "/playground")
-"""Paths that need no key: they tell nothing, and the page has to come from somewhere to ask for one."""
+"""Paths that need no key: they reveal nothing, and the page has to load before it can ask for one."""
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -36,7 +36,7 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware. Not Starlette's base class, which hides a client's going away from the route."""
+    """ASGI middleware. Not Starlette's base class, which hides a client's disconnect from the route."""
 
     def __init__(self, app: Any, *, key: str | None, meters: Meters, log_text: bool = False) -> None:
         self.app, self.meters, self.log_text = app, meters, log_text
@@ -87,7 +87,7 @@ class Guard:
         return kind.lower() == b"bearer" and hmac.compare_digest(key.strip(), self._key or b"")
 
     def _note(self, scope: Scope, name: str, status: int, seconds: float) -> None:
-        # The route's own path, never what was typed: labels must be few, and a path may hold anything.
+        # The route's pattern, not the path requested: labels must be few, and a path may hold anything.
         route = getattr(scope.get("route"), "path", "other")
         self.meters.requests.labels(route, str(status or "none")).inc()
         self.meters.seconds.labels(route).observe(seconds)
@@ -95,7 +95,7 @@ class Guard:
 
 
 def described(error: BaseException, in_full: bool = False) -> str:
-    """Class and place of an error. Its own words may quote a request, so they are shown only where that is asked for."""
+    """Class and place of an error; with `in_full`, its message and traceback, which may quote a request."""
     if in_full:
         return "".join(traceback.format_exception(error)).strip()
     frames = traceback.extract_tb(error.__traceback__)

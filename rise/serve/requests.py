@@ -5,42 +5,43 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rise.errors import did_you_mean
 from rise.policy import Sampling
 from rise.serve.revise import Ask
+from rise.serve.vote import RULES
 from rise.trajectory import Message
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server takes."""
+    """Limits of one server."""
 
     n_active: int = 32
-    """Choices played at once."""
+    """Choices that run at once."""
     n_waiting: int = 256
-    """Choices that may wait for a place; further ones hear 429."""
+    """Choices that may wait for a place; beyond that, requests get status 429."""
     max_turns: int = 16
     max_choices: int = 8
     max_tokens: int = 4096
-    """Of one reply."""
+    """Tokens of one reply."""
     max_body_bytes: int = 1 << 20
     body_limit_s: float = 30.0
-    """For the request's body to arrive."""
+    """Seconds for the request's body to arrive."""
     send_limit_s: float = 60.0
-    """For a slow reader to take one piece of a stream."""
+    """Seconds for a slow client to read one piece of a stream."""
     first_limit_s: float = 5.0
-    """A stream's headers wait this long for its first turn, so that early trouble has its own status."""
+    """Seconds that a stream's headers wait for its first turn, so that an early failure has a status of its own."""
     heartbeat_s: float = 15.0
-    """Between comments on a stream on which nothing happens."""
+    """Seconds between comments on an idle stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is served under which name, and how conversations are played unless a request says otherwise."""
+    """The served model's name, and the defaults of a request."""
 
     name: str
     turns: int
@@ -53,7 +54,7 @@ class Served:
 
 
 class ApiError(Exception):
-    """Becomes a status and the API's error object."""
+    """An HTTP status and the API's error object."""
 
     def __init__(
         self,
@@ -98,11 +99,18 @@ class ChatMessage(BaseModel):
         return Message("system" if self.role == "developer" else self.role, text)
 
 
+if TYPE_CHECKING:
+    Vote = str
+else:
+    Vote = Literal[(*RULES, "judge")]
+    """How a request may have the reply chosen."""
+
+
 class RiseOptions(_Strict):
     """`extra_body={"rise": {…}}`: what is ours."""
 
     turns: int | None = Field(None, ge=1, description="Turns to take; the server's by default.")
-    vote: Literal["majority", "last", "agree", "judge"] | None = Field(None, description="How the reply is chosen.")
+    vote: Vote | None = Field(None, description="How the reply is chosen.")
     return_turns: bool = Field(False, description="Send every turn with its answer and feedback.")
 
 
@@ -112,7 +120,7 @@ class StreamOptions(_Strict):
 
 
 class ChatRequest(_Strict):
-    """What is understood. Parameters of the API that would change the reply and cannot be honoured are refused by name."""
+    """The parameters we support. Others of the API that would change the reply are refused by name."""
 
     model: str = Field(min_length=1, max_length=300)
     messages: list[ChatMessage] = Field(min_length=1)
@@ -142,7 +150,7 @@ PASSED_OVER = frozenset(
         "verbosity",
     )
 )
-"""Parameters of the API that do not change what an engine like ours replies."""
+"""Parameters of the API that are ignored: they do not change the reply of an engine like ours."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
@@ -161,7 +169,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
     "web_search_options": (),
 }
-"""Parameters of the API that cannot be honoured, with the values (besides null) that ask for nothing."""
+"""Parameters of the API that are not supported, with the values (besides null) that have no effect."""
 
 
 def read_request(body: bytes) -> ChatRequest:
@@ -216,7 +224,7 @@ def _refuse_unsupported(data: dict[str, Any]) -> None:
 
 
 def _said(error: ValidationError) -> ApiError:
-    # Of the branches of a union, the one that got furthest is the one that was meant.
+    # Of the branches of a union, the deepest error belongs to the one that was meant.
     worst = max(error.errors(include_url=False, include_input=False, include_context=False), key=lambda e: len(e["loc"]))
     param = ""
     for part in worst["loc"]:
@@ -231,7 +239,7 @@ def _said(error: ValidationError) -> ApiError:
 
 
 _KNOWN = {name for model in (ChatRequest, ChatMessage, TextPart, RiseOptions, StreamOptions) for name in model.model_fields}
-"""Names of parameters; what else stands in pydantic's places are names of its own branches."""
+"""Names of parameters; the other names in pydantic's locations are branches of unions."""
 
 
 def _short(error: Exception) -> str:
@@ -239,7 +247,7 @@ def _short(error: Exception) -> str:
 
 
 def to_ask(request: ChatRequest, served: Served, limits: Limits) -> Ask:
-    """The conversation to play. Raises `ApiError` for an unknown model and for more than the server gives."""
+    """The request with defaults filled in. Raises `ApiError` for an unknown model and for values above the server's limits."""
     options = request.rise or RiseOptions()
     turns, messages = options.turns or turns_of(request.model, served, limits), tuple(m.message() for m in request.messages)
     rule = options.vote or served.rule
@@ -248,7 +256,12 @@ def to_ask(request: ChatRequest, served: Served, limits: Limits) -> Ask:
     if not messages[-1].content.strip():
         raise ApiError(400, "The last message is empty.", param="messages", code="invalid_value")
     if rule == "judge" and not served.judged_by_function:
-        raise ApiError(400, "This server has no judge: use majority, last or agree.", param="rise.vote", code="invalid_value")
+        raise ApiError(
+            400,
+            f"This server has no judge: use {', '.join([*RULES][:-1])} or {[*RULES][-1]}.",
+            param="rise.vote",
+            code="invalid_value",
+        )
     if request.stream_options is not None and not request.stream:
         raise ApiError(400, "stream_options needs stream = true.", param="stream_options", code="invalid_value")
     most = served.sampling.max_new_tokens if request.max_tokens is None else request.max_tokens

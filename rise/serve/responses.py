@@ -1,4 +1,4 @@
-"""What is sent back: a completion whole, or as the chunks of a stream. Usage sums every turn, the hidden ones too."""
+"""What is sent: a whole completion, or the chunks of a stream. Usage sums all turns, also those that are not shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rise.trajectory import Turn
 
 @dataclass(slots=True)
 class Completion:
-    """One answer under way: what all its chunks share."""
+    """What all chunks of one completion share."""
 
     model: str
     ask: Ask
@@ -24,7 +24,7 @@ class Completion:
 
     @property
     def shows_turns(self) -> bool:
-        """Whether attempts go into reasoning_content: not where the single turn is the content."""
+        """Whether attempts go into reasoning_content; a single turn is the content itself."""
         return self.ask.turns > 1
 
     def whole(self, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Completion:
         return self._chunk(choice, {"role": "assistant", "content": ""})
 
     def turn(self, choice: int, turn: Turn, number: int) -> dict[str, Any] | None:
-        """A turn as it comes in; None where there is nothing to show."""
+        """The chunk of a turn; None where there is nothing to show."""
         delta = {"reasoning_content": attempt(turn, number)} if self.shows_turns else {}
         if self.return_turns:
             return self._chunk(choice, delta, rise={"turn": shown(turn, number)})
@@ -88,7 +88,7 @@ def attempt(turn: Turn, number: int) -> str:
 
 
 def shown(turn: Turn, number: int) -> dict[str, Any]:
-    """One turn where turns are returned; what is unknown is null."""
+    """One turn under `return_turns`; unknown values are null."""
     critique = {"critique": turn.critique.reply} if turn.critique else {}
     return {
         "turn": number,

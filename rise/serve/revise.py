@@ -1,4 +1,4 @@
-"""One conversation, turned over: reply, feedback, reply, …, then the vote. The state is built as in training."""
+"""One conversation over several turns: reply, feedback, reply, …, then the vote. The state is built as in training."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rise.errors import RiseError
-from rise.judge import Judge, answer_of
-from rise.judges.answers import MAX_NUMBER_CHARS, number
+from rise.evaluation.vote import Ballot, Group
+from rise.judge import Judge
 from rise.judges.math import MathJudge
+from rise.judges.numbers import MAX_NUMBER_CHARS, number
+from rise.play.keys import stream_seed
 from rise.play.prompt import Prompt
-from rise.policy import Policy, Reply, Request, Sampling, stream_seed
-from rise.serve.vote import Ballot, Choose, Group
+from rise.policy import Policy, Reply, Request, Sampling
+from rise.serve.vote import Choose, stops, winner
 from rise.task import Problem
 from rise.trajectory import Message, Turn
 
 LONG_CHARS = 20_000
-"""Beyond this, rendering and answer extraction leave the event loop."""
+"""Longer texts are rendered and searched for answers in a thread, not in the event loop."""
 
 
 class TooLong(RiseError):
-    """The conversation as sent leaves no room for a reply."""
+    """The conversation leaves no room for a reply."""
 
 
-class Refused(RiseError):
-    """The chat template will not render the conversation as sent."""
+class Unrenderable(RiseError):
+    """The chat template refuses the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What one request wants of each of its choices."""
+    """One request: what is asked of each of its choices."""
 
     messages: tuple[Message, ...]
-    """The conversation as sent, the first state; its last message is the question."""
+    """The conversation of the request, which is the first state; its last message is the question."""
     sampling: Sampling
     turns: int
     rule: str
@@ -43,19 +45,19 @@ class Ask:
     stop: tuple[str, ...] = ()
     """Each reply ends before the first of these."""
     budget: int | None = None
-    """Tokens that all turns of one choice may write together; None for no bound."""
+    """Tokens that all turns of one choice may generate together; None for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one choice."""
+    """The result of one choice."""
 
     turns: tuple[Turn, ...]
     groups: tuple[Group, ...]
     winner: Group | None
     """None where no reply holds an answer."""
     chosen: int
-    """Number of the turn that is handed out, from 1: the earliest with the winning answer, else the last."""
+    """Number of the turn that is returned, from 1: the earliest with the winning answer, else the last."""
     stopped: str
     """Why there is no further turn: `turns`, `agree`, `budget` or `context`."""
 
@@ -66,7 +68,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Drawn:
-    """What one choice has drawn from the policy so far."""
+    """What one choice has sampled from the policy so far."""
 
     ask: Ask
     choice: int
@@ -96,7 +98,7 @@ class _Drawn:
 
 
 OnTurn = Callable[[Turn, int], None]
-"""Told of each turn and its number as it comes in."""
+"""Called with each turn and its number."""
 
 
 class Reviser:
@@ -104,16 +106,16 @@ class Reviser:
 
     def __init__(self, policy: Policy, prompt: Prompt, judge: Judge, choose: Choose | None = None) -> None:
         self.policy, self.prompt, self.judge, self.choose = policy, prompt, judge, choose
-        self.renderer: Any = getattr(policy, "renderer", None)
-        self.max_length: int | None = getattr(policy, "max_length", None)
+        self.renderer: Any = policy.renderer
+        self.max_length: int | None = policy.max_length
         # Comparing formulas may take seconds in a worker process; its threads are not those that `local:` generates in.
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rise-vote")
 
     async def revise(self, ask: Ask, choice: int, on_turn: OnTurn) -> Outcome:
-        """Play one choice to its end. Raises `TooLong` or `Refused` for what no engine could answer, `PolicyError` for an
+        """Play one choice to its end. Raises `TooLong` or `Unrenderable` for what no engine could answer, `PolicyError` for an
         engine that cannot."""
         first = self.prompt.opened(ask.messages)
-        problem = Problem("served", ask.messages[-1].content, gold="")
+        problem = Problem(ask.messages[-1].content, gold="", id="served")
         turns: list[Turn] = []
         ballot = Ballot(self.judge.same)
         drawn = _Drawn(ask, choice)
@@ -149,7 +151,7 @@ class Reviser:
     @staticmethod
     def _stop(ask: Ask, ballot: Ballot, n: int, left: int | None) -> str:
         """Why turn `n` was the last one; empty where another follows."""
-        if ask.rule == "agree" and ballot.agreed:
+        if stops(ballot, ask.rule):
             return "agree"
         if n >= ask.turns:
             return "turns"
@@ -165,7 +167,7 @@ class Reviser:
             else:
                 ids = self.renderer.prompt_ids(state)
         except RiseError as error:
-            raise Refused(str(error)) from error
+            raise Unrenderable(str(error)) from error
         if self.max_length is None or len(ids) < self.max_length:
             return tuple(ids)
         if begun:
@@ -177,12 +179,12 @@ class Reviser:
     async def _read(self, problem: Problem, reply: Reply) -> Turn:
         """The turn with the answer that the judge reads in it."""
         if reply.finish == "refused":
-            return _unjudged(reply)  # the engine declined: whatever it says, it is no attempt
+            return _unjudged(reply)  # the engine declined, so the text is no attempt
         if len(reply.text) > LONG_CHARS:
             loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._threads, answer_of, self.judge, problem.question, reply.text)
+            answer = await loop.run_in_executor(self._threads, self.judge.answer, reply.text, problem.question)
         else:
-            answer = answer_of(self.judge, problem.question, reply.text)
+            answer = self.judge.answer(reply.text, problem.question)
         return _unjudged(reply, answer)
 
     async def _cast(self, ballot: Ballot, answer: str | None) -> None:
@@ -207,12 +209,12 @@ class Reviser:
                 raise RiseError(
                     f"--vote's function returned {index!r} for {len(turns)} turns; expected None or 0 … {len(turns) - 1}."
                 )
-            # It has named a turn, so that one is handed out, not an earlier one with the same answer.
-            winner, chosen = (None, len(turns)) if index is None else (ballot.last[index], index + 1)
+            # It has named a turn, so that one is returned, not an earlier one with the same answer.
+            won, chosen = (None, len(turns)) if index is None else (ballot.last[index], index + 1)
         else:
-            winner = ballot.winner(ask.rule)
-            chosen = winner.turns[0] if winner else len(turns)
-        return Outcome(tuple(turns), tuple(ballot.groups), winner, chosen, stopped)
+            won = winner(ballot, ask.rule)
+            chosen = won.turns[0] if won else len(turns)
+        return Outcome(tuple(turns), tuple(ballot.groups), won, chosen, stopped)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

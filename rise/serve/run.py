@@ -1,4 +1,4 @@
-"""Start the server and say where it is."""
+"""Start the server and print its address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rise.serve.requests import Served
 
 
 class Announced(uvicorn.Server):
-    """Says where it listens once it does: with port 0 nobody knows before."""
+    """Prints the address once it listens: with port 0 the system chooses the port."""
 
     def __init__(self, config: uvicorn.Config, served: Served) -> None:
         super().__init__(config)
@@ -36,7 +36,7 @@ def run(app: Any, served: Served, *, host: str, port: int) -> None:
 
 
 def config_of(app: Any, *, host: str, port: int) -> uvicorn.Config:
-    """As we run it everywhere: our log instead of uvicorn's, which prints paths as they were typed."""
+    """uvicorn's settings, also in tests: our log instead of uvicorn's, which would print paths as requested."""
     return uvicorn.Config(
         app,
         host=host,

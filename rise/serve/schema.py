@@ -1,4 +1,4 @@
-"""What /openapi.json says of requests and errors: bodies are read by `wire`, so FastAPI cannot know."""
+"""What /openapi.json says of requests and errors: bodies are read in requests.py, so FastAPI cannot know them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REASONS = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a route: those statuses, and 401."""
+    """`responses` of a route: the errors with these statuses, and 401."""
     body = {"application/json": {"schema": ERROR}}
     return {status: {"description": REASONS[status], "content": body} for status in (401, *statuses)}
 

@@ -58,6 +58,7 @@ class CompetitionMath(FileTask):
         levels: Iterable[int] | int | None = None,
         subjects: Iterable[str] | str | None = None,
         mode: Mode = "strict",
+        judge: str | None = None,
         instructions: str | None = BOXED_INSTRUCTIONS,
     ) -> None:
         """`path`: the directory of `train.jsonl` and `test.jsonl` (or parquet), or `hub:NAME`; by default `math/` under
@@ -65,9 +66,9 @@ class CompetitionMath(FileTask):
 
         `subset = "500"` keeps the MATH-500 problems of the test split, found by the hash of their text in any copy of it, and
         takes them out of training where a copy has them there. `levels` (1 … 5) and `subjects` keep only such problems. 10 % of
-        train, by content hash, are `validation`.
+        train, by content hash, are `validation`. `judge`: see `FileTask`.
         """
-        super().__init__(instructions, mode, path)
+        super().__init__(instructions, mode, path, judge)
         if subset not in ("all", "500"):
             raise ConfigError(f'task math: subset = {subset!r}, but only "all" and "500" exist.')
         self.subset = subset
@@ -91,7 +92,7 @@ class CompetitionMath(FileTask):
                 continue
             solution = text_of(row, ["solution"], place) if "solution" in row else None
             if row.get("answer") == "" and solution is not None and r"\boxed{}" in solution:
-                continue  # MATH's own training split has one whose box is empty: nobody could be judged on it
+                continue  # the published training split has one whose box is empty: no answer could be compared with it
             gold = solution if solution is not None and extract(solution) else text_of(row, ["answer"], place)
             digits = re.search(r"[1-5]", str(row.get("level", "")))  # "Level 3", or 3; "Level ?" occurs
             level = int(digits[0]) if digits else None

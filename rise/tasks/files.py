@@ -6,19 +6,18 @@ import hashlib
 import os
 import re
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judge import Judge
+from rise.judges import make_judge
 from rise.judges.answers import Mode
-from rise.judges.math import MathJudge
-from rise.task import Problem, Split, fewer, problem_id
+from rise.task import SPLITS, Problem, Split, Task, check_asked, fewer
 from rise.tasks.sources import HUB
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 VALIDATION_SHARE = 0.1
 """Of a published train split that comes without a validation split."""
 
@@ -36,22 +35,30 @@ def position(question: str) -> float:
     return int.from_bytes(hashlib.sha256(question.encode()).digest()[:7], "big") / 2**56
 
 
-class FileTask(ABC):
+class FileTask(Task):
     """Problems from files, read on first use, in file order; exact duplicates are dropped with a warning that counts them."""
 
-    name: str
     splits: tuple[Split, ...] = SPLITS
     missing_split = "it is not in the data."
     """Why a split that is not in `splits` is absent, and what to do."""
 
-    def __init__(self, instructions: str | None, mode: Mode, path: str | os.PathLike[str] | None = None) -> None:
-        """`path` of a published benchmark: its directory, one file, which then is the test split and no other, or `hub:NAME`."""
+    def __init__(
+        self,
+        instructions: str | None,
+        mode: Mode = "strict",
+        path: str | os.PathLike[str] | None = None,
+        judge: str | None = None,
+    ) -> None:
+        """`path` of a published benchmark: its directory, one file, which then is the test split and no other, or `hub:NAME`.
+
+        `judge`: a name in `rise.judges` or `module:name`; by default `math`, whose answers are extracted in `mode`.
+        """
         self.instructions = instructions
         self.path = os.fspath(path) if path is not None else None
         if self.path is not None and not self.path.startswith(HUB) and Path(self.path).is_file():
             self.splits = ("test",)
             self.missing_split = f"{self.path} is one file, taken as the test split. Give the directory of both files instead."
-        self._judge: Judge = MathJudge(mode)
+        self._judge: Judge = make_judge("math", mode=mode) if judge in (None, "math") else make_judge(judge)
         self._read: dict[str, list[Problem]] = {}
 
     @abstractmethod
@@ -59,15 +66,12 @@ class FileTask(ABC):
         """All problems of one of `splits`."""
 
     def problems(self, split: Split, n: int | None = None, *, start: int = 0) -> Sequence[Problem]:
-        if split not in SPLITS:
-            raise DataError(f"task {self.name} has no split {split!r}. {did_you_mean(split, SPLITS)}")
+        check_asked(self.name, split, n, start)
         if split not in self.splits:
             raise DataError(f"task {self.name} has no {split} split: {self.missing_split}")
         if split not in self._read:
             self._read[split] = self._without_duplicates(split)
         every = self._read[split]
-        if start < 0 or (n is not None and n < 0):
-            raise DataError(f"task {self.name}: n = {n} and start = {start} must not be negative.")
         if start + (n or 0) > len(every):
             raise DataError(
                 f"task {self.name} has {len(every)} {split} problems, but {start} … {start + (n or 0)} were asked for. "
@@ -94,6 +98,23 @@ class FileTask(ABC):
         return "Check its path and filters."
 
 
+def bounds_of(task: str, shares: Mapping[str, float] | Sequence[float]) -> dict[str, tuple[float, float]]:
+    """Split → the positions [low, high) that belong to it. Raises `ConfigError` unless the shares add up to 1.
+
+    >>> bounds_of("jsonl", (0.5, 0.25, 0.25))["test"]
+    (0.75, 1.0)
+    """
+    if isinstance(shares, Mapping):
+        for split in shares:
+            if split not in SPLITS:
+                raise ConfigError(f"task {task}: shares has {split!r}. {did_you_mean(split, SPLITS)}")
+        shares = [shares.get(split, 0.0) for split in SPLITS]
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ConfigError(f"task {task}: shares = {list(shares)}; expected train, validation and test, adding up to 1.")
+    train, validation, _ = shares
+    return {"train": (0.0, train), "validation": (train, train + validation), "test": (train + validation, 1.0)}
+
+
 def validation_of(problems: Iterable[Problem], split: Split) -> Iterator[Problem]:
     """Those of a published train split that are `train`, or `validation` (10 % by content hash), here."""
     for problem in problems:
@@ -102,7 +123,7 @@ def validation_of(problems: Iterable[Problem], split: Split) -> Iterator[Problem
 
 
 def make_problem(question: str, gold: str, solution: str | None = None, fields: dict[str, Any] | None = None) -> Problem:
-    return Problem(problem_id(question, gold), question, gold, solution, fields or {})
+    return Problem(question, gold, solution=solution, fields=fields or {})
 
 
 def checked_subset(task: str, setting: str, wanted: Iterable[Any] | int | None, valid: Sequence[Any]) -> frozenset[Any] | None:

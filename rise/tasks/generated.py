@@ -5,16 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import zlib
-from abc import ABC
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judge import Judge
-from rise.judges.math import MathJudge
-from rise.task import Problem, Split, fewer, problem_id
+from rise.judges import make_judge
+from rise.task import Problem, Split, Task, check_asked, fewer
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _PATIENCE = 30_000
 """Draws without a new question before the space is called exhausted: below 0.1 % of the space is then left, if any."""
 
@@ -32,13 +30,10 @@ def split_of(question: str) -> Split:
     return "train" if bucket < 192 else "validation" if bucket < 216 else "test"
 
 
-class GeneratedTask(ABC):
+class GeneratedTask(Task):
     """Problems drawn from a seed. Each split is one fixed sequence without repeats, made as far as it is asked for."""
 
-    name: str
-    instructions: str | None = None
     endless = True
-    """There is always one problem more, so that somebody must say how many."""
 
     def __init__(self, kinds: Mapping[str, float], known: Iterable[str], seed: int) -> None:
         self.kinds = _checked_kinds(self.name, kinds, set(known))
@@ -55,21 +50,18 @@ class GeneratedTask(ABC):
     def make(self, kind: str, rng: random.Random) -> Problem:
         """One problem of that kind, drawn from `rng`."""
         question, gold, solution = self.draw(kind, rng)
-        return Problem(problem_id(question, gold), question, gold, solution, {"kind": kind})
+        return Problem(question, gold, solution=solution, fields={"kind": kind})
 
     def problems(self, split: Split, n: int | None = None, *, start: int = 0) -> Sequence[Problem]:
-        if split not in SPLITS:
-            raise DataError(f"task {self.name} has no split {split!r}. {did_you_mean(split, SPLITS)}")
+        check_asked(self.name, split, n, start)
         if n is None:
             raise DataError(f"task {self.name} is generated and has no end: say how many problems (n) you want of {split}.")
-        if n < 0 or start < 0:
-            raise DataError(f"task {self.name}: n = {n} and start = {start} must not be negative.")
         with self._lock:
             self._extend(split, start + n)
             return self._made[split][start : start + n]
 
     def judge(self) -> Judge:
-        return MathJudge(symbolic=False)
+        return make_judge("math", symbolic=False)
 
     def _extend(self, split: Split, n: int) -> None:
         made = self._made.setdefault(split, [])

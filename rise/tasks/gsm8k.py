@@ -24,11 +24,16 @@ class GSM8K(FileTask):
     name = "gsm8k"
 
     def __init__(
-        self, *, path: str | os.PathLike[str] | None = None, mode: Mode = "strict", instructions: str | None = BOXED_INSTRUCTIONS
+        self,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        mode: Mode = "strict",
+        judge: str | None = None,
+        instructions: str | None = BOXED_INSTRUCTIONS,
     ) -> None:
         """`path`: the directory of `train.jsonl` and `test.jsonl` (or parquet), or `hub:NAME`; by default `gsm8k/` under
-        `$RISE_DATA`, then the hub."""
-        super().__init__(instructions, mode, path)
+        `$RISE_DATA`, then the hub. `judge`: see `FileTask`."""
+        super().__init__(instructions, mode, path, judge)
 
     def read(self, split: Split) -> Iterator[Problem]:
         source = "test" if split == "test" else "train"

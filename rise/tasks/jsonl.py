@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rise.errors import ConfigError, DataError, did_you_mean
+from rise.errors import ConfigError, DataError
 from rise.judges.answers import Mode
 from rise.judges.named import load_judge
-from rise.task import Problem, Split
-from rise.tasks.files import BOXED_INSTRUCTIONS, SPLITS, FileTask, make_problem, position
+from rise.task import SPLITS, Problem, Split
+from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, bounds_of, make_problem, position
 from rise.tasks.sources import HUB, Row, hub_rows, read_rows, text_of
 
 _QUESTION = ("question", "problem")
@@ -36,6 +36,7 @@ class JsonLines(FileTask):
         shares: Mapping[str, float] | Sequence[float] = (0.8, 0.1, 0.1),
         question_field: str | None = None,
         gold_field: str | None = None,
+        judge: str | None = None,
         judge_path: str | None = None,
         mode: Mode = "strict",
         instructions: str | None = BOXED_INSTRUCTIONS,
@@ -43,10 +44,13 @@ class JsonLines(FileTask):
         r"""Either `path`, or one file a split: .jsonl, .json, .parquet, or `hub:NAME[:CONFIG][@SPLIT]`. `shares` are those of
         train, validation and test in one file; of a data set of the hub, that is its train split unless another is named.
 
-        `judge_path = "module:name"` names a judge, or something that returns one when called; by default answers are
-        judged as mathematics, extracted in `mode`. `instructions` ask for the answer format, by default `\boxed{}`.
+        `judge` is a name in `rise.judges`, or `module:name` for one of yours, or something that returns one when called; by
+        default answers are judged as mathematics, extracted in `mode`. `judge_path` is its former name, for `module:name`
+        only. `instructions` ask for the answer format, by default `\boxed{}`.
         """
-        super().__init__(instructions, mode)
+        if judge is not None and judge_path is not None:
+            raise ConfigError("task jsonl: give either judge or judge_path, not both.")
+        super().__init__(instructions, mode, judge=judge)
         self.path = os.fspath(path) if path is not None else None
         given: dict[Split, str | os.PathLike[str] | None] = {
             "train": train_path,
@@ -59,7 +63,7 @@ class JsonLines(FileTask):
         for file in [self.path] if self.path else self.paths.values():
             if not file.startswith(HUB) and not Path(file).is_file():
                 raise DataError(f"task jsonl: {file}: no such file.")
-        self.bounds = _bounds(shares)
+        self.bounds = bounds_of(self.name, shares)
         self.splits = tuple(split for split in SPLITS if self.path or split in self.paths)
         # No file at all is no error yet: a judge needs none.
         only = " and ".join(f"task.{split}_path" for split in self.splits)
@@ -98,15 +102,3 @@ class JsonLines(FileTask):
             f"{self.path} is split by content hash, {high - low:.0%} of it being {split}: "
             f"add problems, change task.shares, or give each split its own file."
         )
-
-
-def _bounds(shares: Mapping[str, float] | Sequence[float]) -> dict[str, tuple[float, float]]:
-    if isinstance(shares, Mapping):
-        for split in shares:
-            if split not in SPLITS:
-                raise ConfigError(f"task jsonl: shares has {split!r}. {did_you_mean(split, SPLITS)}")
-        shares = [shares.get(split, 0.0) for split in SPLITS]
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ConfigError(f"task jsonl: shares = {list(shares)}; expected train, validation and test, adding up to 1.")
-    train, validation, _ = shares
-    return {"train": (0.0, train), "validation": (train, train + validation), "test": (train + validation, 1.0)}

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rise.judge import Judge
-from rise.judges.python_functions import FunctionJudge
-from rise.task import Problem, problem_id
+from rise.judges import make_judge
+from rise.task import Problem
 from rise.tasks.generated import GeneratedTask, span, whole
 
 INSTRUCTIONS = "Write the Python function that is asked for, in one ```python block. Write no tests and print nothing."
@@ -65,7 +65,7 @@ class PythonFunctions(GeneratedTask):
         self.n_tests = whole("n_tests", n_tests, 2, 50)
         self.fences = fences
         self.instructions = instructions
-        self._judge = FunctionJudge(time_limit_s=time_limit_s, allow_unsandboxed=allow_unsandboxed)
+        self._judge = make_judge("python-functions", time_limit_s=time_limit_s, allow_unsandboxed=allow_unsandboxed)
 
     @property
     def alphabet(self) -> str:
@@ -87,7 +87,7 @@ class PythonFunctions(GeneratedTask):
         gold = "\n".join(f"assert f({argument!r}) == {result!r}" for argument, result in zip(tried, results, strict=True))
         code = "\n".join([f"def f({spec.parameter}):", *(_INDENT + line for line in spec.body)])
         solution = f"```python\n{code}\n```" if self.fences else code
-        return Problem(problem_id(spec.question, gold), spec.question, gold, solution, {"kind": kind, "level": level})
+        return Problem(spec.question, gold, solution=solution, fields={"kind": kind, "level": level})
 
     def _arguments(self, spec: Spec, rng: random.Random) -> list[Any]:
         """Different ones, so that no test is another one again."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judge import Judge
-from rise.judges.reasoning_gym import AnswerIn, Gym, GymJudge
-from rise.task import Problem, Split, fewer, problem_id
-from rise.tasks.generated import SPLITS, split_of, whole
+from rise.judges import make_judge
+from rise.judges.reasoning_gym import AnswerIn, Gym
+from rise.task import SPLITS, Problem, Split, Task, check_asked, fewer
+from rise.tasks.generated import split_of, whole
 
 INSTRUCTIONS = {
     "tags": "Think step by step. Then give the final answer alone, between <answer> and </answer>.",
@@ -22,7 +23,7 @@ ANY = "(whatever the scorer accepts)"
 """Gold of a problem that has many right answers."""
 
 
-class ReasoningGym:
+class ReasoningGym(Task):
     """Problems 0, 1, 2, … of one seeded generator, each in the split that its question's own hash says: no two splits meet."""
 
     endless = True
@@ -49,7 +50,9 @@ class ReasoningGym:
         self.pool = whole("pool", pool, 1, 10**7)
         self.seed = whole("seed", seed, low=0)
         self._gym = Gym(generator, config or {}, self.seed, self.pool)
-        self._judge = GymJudge(self._gym, answer_in=answer_in, right_from=right_from, allow_unsafe_scorer=allow_unsafe_scorer)
+        self._judge = make_judge(
+            "reasoning-gym", gym=self._gym, answer_in=answer_in, right_from=right_from, allow_unsafe_scorer=allow_unsafe_scorer
+        )
         self._check(config or {})
         self.instructions = INSTRUCTIONS[answer_in] if instructions is None else instructions or None
         self.mark = ("<answer>{}</answer>" if answer_in == "tags" else "\\boxed{{{}}}") if bare_solutions else None
@@ -64,12 +67,9 @@ class ReasoningGym:
         return "".join(sorted({*string.printable[:95], "\n"}))
 
     def problems(self, split: Split, n: int | None = None, *, start: int = 0) -> Sequence[Problem]:
-        if split not in SPLITS:
-            raise DataError(f"task {self.name} has no split {split!r}. {did_you_mean(split, SPLITS)}")
+        check_asked(self.name, split, n, start)
         if n is None:
             raise DataError(f"task {self.name} is generated: say how many problems (n) you want of {split}.")
-        if n < 0 or start < 0:
-            raise DataError(f"task {self.name}: n = {n} and start = {start} must not be negative.")
         with self._lock:
             while len(self._made[split]) < start + n:
                 self._extend(split, start + n)
@@ -89,7 +89,7 @@ class ReasoningGym:
                 self._seen.add(question)
                 gold = ANY if answer is None else answer
                 solution = self.mark.format(answer) if self.mark is not None and answer is not None else None
-                problem = Problem(problem_id(question, gold), question, gold, solution, {"index": index})
+                problem = Problem(question, gold, solution=solution, fields={"index": index})
                 self._made[split_of(question)].append(problem)
         self._next += _CHUNK
 

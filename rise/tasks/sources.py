@@ -65,8 +65,8 @@ class Hub:
 
 
 def data_directory() -> Path:
-    """Where benchmarks lie: `$RISE_DATA`, else `../shared/data`."""
-    return Path(os.environ.get("RISE_DATA") or "../shared/data")
+    """Where benchmarks lie: `$RISE_DATA`, else `data/` in the current directory."""
+    return Path(os.environ.get("RISE_DATA") or "data")
 
 
 def hub_allowed() -> bool:

@@ -19,10 +19,16 @@ class SVAMP(FileTask):
     missing_split = "SVAMP is a challenge set, published for testing only. Train on gsm8k, or give your own rows to task jsonl."
 
     def __init__(
-        self, *, path: str | os.PathLike[str] | None = None, mode: Mode = "strict", instructions: str | None = BOXED_INSTRUCTIONS
+        self,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        mode: Mode = "strict",
+        judge: str | None = None,
+        instructions: str | None = BOXED_INSTRUCTIONS,
     ) -> None:
-        """`path`: `svamp.json` in the original format, its directory, or `hub:NAME`; by default `svamp/` under `$RISE_DATA`."""
-        super().__init__(instructions, mode, path)
+        """`path`: `svamp.json` in the original format, its directory, or `hub:NAME`; by default `svamp/` under `$RISE_DATA`.
+        `judge`: see `FileTask`."""
+        super().__init__(instructions, mode, path, judge)
 
     def read(self, split: Split) -> Iterator[Problem]:
         for place, row in benchmark_rows(self.name, self.path, "svamp.json", how=_HOW):

@@ -1,4 +1,4 @@
-"""Weighted fine-tuning: `train(...)` is the door; torch is imported when it is called."""
+"""Weighted fine-tuning: `train(...)` is the only entry; torch is imported when it is called."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rise.dataset.build import Example
-from rise.recipe.config import ModelConfig, TrainConfig
+from rise.dataset.example import Example
+from rise.recipe.config import TrainConfig
+from rise.recipe.machines import ModelConfig
 
 
 def train(
@@ -27,19 +28,24 @@ def train(
 ) -> dict[str, Any]:
     """Fine-tune the model at `start` on weighted examples and write a plain transformers checkpoint to `out`.
 
-    Returns counts of the training (rows, steps, tokens). `card` becomes `rise.json` in the checkpoint. `work` holds
-    unfinished training where `config.save_steps` asks for it, and is removed at the end. Under a launcher every rank
-    calls this with the same arguments; with `config.launcher` it starts one.
-    Every rank is told by `on_save` of each checkpoint in `work`; `elastic` lets another number of ranks continue.
+    Returns counts of the training (rows, steps, tokens). `model` says how `start` is loaded (adapters, chat format, dtype).
+    `card` becomes `rise.json` in the checkpoint. `work` holds unfinished training where `config.save_steps` asks for it, and
+    is removed at the end. Under a launcher every rank calls this with the same arguments; with `config.launcher` it starts
+    one. `on_log` gets each log line on the first rank; `on_save` each checkpoint in `work`, on every rank; `elastic` lets
+    another number of ranks continue.
+
+    Raises `EmptyStageError` without examples to train on, `DataError` for an impossible weight, `ConfigError` for settings
+    that transformers refuses, `ResumeError` where `work` belongs to another training, `ModelError` for a bad `start`, and
+    `RiseError` where the loss stops being a number or memory runs out.
     """
     work = work or out.with_name(out.name + ".training")
     if config.launcher and "RANK" not in os.environ:
         from rise.training.launcher import launch
 
         return launch(examples, start, out, config, model=model, seed=seed, card=card, work=work, on_log=on_log)
-    from rise.training.trainer import run_training
+    from rise.training.finetune import finetune
 
-    return run_training(
+    return finetune(
         examples,
         start,
         out,

@@ -1,40 +1,23 @@
-"""Low-rank adapters: put on, and merged into plain weights again. QLoRA keeps the base in few bits while they train."""
+"""Low-rank adapters (LoRA): added, and merged into plain weights again. QLoRA keeps the base in 4 or 8 bits meanwhile."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
+from transformers import BitsAndBytesConfig
+
 from rise.errors import ConfigError
-from rise.recipe.config import LoraConfig
-
-
-def check_quantize(lora: LoraConfig) -> None:
-    """Raises `ConfigError` where a base in few bits cannot be had."""
-    if lora.quantize is None:
-        return
-    import torch
-
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(
-            f'model.lora.quantize = "{lora.quantize}" needs the package bitsandbytes: pip install bitsandbytes. '
-            "Or leave it out: a LoRA base is kept in model.dtype then."
-        )
-    if not torch.cuda.is_available():
-        raise ConfigError(
-            f'model.lora.quantize = "{lora.quantize}" needs a GPU, and none is visible. Leave it out on this machine: '
-            'plain LoRA, with model.dtype = "bfloat16" where memory is short.'
-        )
+from rise.recipe.machines import LoraConfig
+from rise.training.arguments import check_quantize
+from rise.training.model import load_model
 
 
 def quantization(lora: LoraConfig | None, compute: Any) -> Any:
-    """What transformers loads the base with; None for plain weights. `compute` is the type that products are made in."""
+    """transformers' quantisation settings for the base; None for plain weights. `compute` is the dtype of matrix products."""
     if lora is None or lora.quantize is None:
         return None
     check_quantize(lora)
-    from transformers import BitsAndBytesConfig
-
     if lora.quantize == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
@@ -42,8 +25,15 @@ def quantization(lora: LoraConfig | None, compute: Any) -> Any:
     )
 
 
+def prepared_for_few_bits(net: Any) -> Any:
+    """A quantised base made ready for adapters, by peft."""
+    from peft import prepare_model_for_kbit_training
+
+    return prepare_model_for_kbit_training(net, use_gradient_checkpointing=False)
+
+
 def add_adapters(net: Any, lora: LoraConfig) -> Any:
-    """The model with trainable adapters; everything else stands still."""
+    """The model with trainable adapters; all other weights are frozen."""
     from peft import LoraConfig as PeftLora
     from peft import get_peft_model
 
@@ -62,11 +52,9 @@ def add_adapters(net: Any, lora: LoraConfig) -> Any:
 def merged_on(start: Path | str, lora: LoraConfig, trained: dict[str, Any], dtype: str) -> Any:
     """The adapters in `trained` (a state dict of the model they trained on) merged into the weights at `start`.
 
-    For a base that trained in few bits, or in pieces on several devices: what is merged into is the base itself, not
-    its quantised values.
+    For a base that was quantised or sharded while the adapters trained: they are merged into the base itself, not into its
+    quantised values. Raises `ConfigError` where `trained` lacks adapters of this model.
     """
-    from rise.training.model import load_model
-
     net = add_adapters(load_model(start, dtype=dtype)[0], lora)
     own = {name: value for name, value in trained.items() if "lora_" in name}
     missing = {name for name in net.state_dict() if "lora_" in name} - set(own)

@@ -1,5 +1,5 @@
-"""Which of transformers' own settings a recipe may name, and what they become. Checked by reading its source: nothing heavy
-is imported to refuse one."""
+"""Which settings of `transformers.TrainingArguments` a recipe may name, and what they become. Names are checked by reading
+transformers' source, so that nothing heavy is imported to refuse one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from rise.errors import ConfigError, did_you_mean
 from rise.recipe.config import TrainConfig
+from rise.recipe.machines import LoraConfig
 
 REFUSED = {
     "per_device_train_batch_size": "the recipe sets the global batch: train.batch_size",
@@ -91,6 +92,24 @@ def _check_packages(config: TrainConfig, name: str) -> None:
         raise ConfigError(f"{name}.masters {MASTERS_SHARDED}")
 
 
+def check_quantize(lora: LoraConfig) -> None:
+    """Raises `ConfigError` where `model.lora.quantize` asks for what this machine does not have."""
+    if lora.quantize is None:
+        return
+    import torch
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            f'model.lora.quantize = "{lora.quantize}" needs the package bitsandbytes: pip install bitsandbytes. '
+            "Or leave it out: a LoRA base is kept in model.dtype then."
+        )
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f'model.lora.quantize = "{lora.quantize}" needs a GPU, and none is visible. Leave it out on this machine: '
+            'plain LoRA, with model.dtype = "bfloat16" where memory is short.'
+        )
+
+
 MASTERS_SHARDED = (
     "= true is refused with FSDP and DeepSpeed, which keep float32 weights of their own. Set it to false and "
     "train.arguments.bf16 = true: they compute in bfloat16 then."
@@ -144,15 +163,11 @@ def training_arguments(config: TrainConfig, work: Path, seed: int, accumulation:
         raise ConfigError(several_gpus(arguments.n_gpu))
     if config.masters and is_sharded(arguments):
         raise ConfigError(f"train.masters {MASTERS_SHARDED}")
-    if config.optimizer == "muon" and is_sharded(arguments):
-        raise ConfigError(
-            'train.optimizer = "muon" needs whole matrices, which FSDP and DeepSpeed cut up. Use "adamw" with them.'
-        )
     return arguments
 
 
 def several_gpus(n: int) -> str:
-    """What is wrong with `n` visible GPUs and no launcher: the Trainer would split batches whose plan is fixed."""
+    """The error for `n` visible GPUs and no launcher: transformers' Trainer would split batches whose plan is fixed."""
     return (
         f"{n} GPUs are visible, and this process was started without a launcher. For all of them: torchrun --nproc-per-node {n} "
         f'-m -- rise.cli.main train …, or train.launcher = "torchrun --nproc-per-node {n}" in the recipe. For one: '
@@ -161,7 +176,7 @@ def several_gpus(n: int) -> str:
 
 
 def check_devices(config: TrainConfig, name: str = "train") -> None:
-    """The same before hours of work, without asking torch. Raises `ConfigError`."""
+    """Raises `ConfigError` for several visible GPUs and no launcher. Does not import torch, so it can run before any work."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         n = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))

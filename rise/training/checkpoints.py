@@ -1,4 +1,4 @@
-"""Checkpoints of training that has not ended: written beside their name, renamed, pruned; continued only by the same training."""
+"""Checkpoints of unfinished training: written beside their name, renamed, pruned; only the same training may continue them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.errors import ResumeError
 from rise.jsonl import dumps, write_whole
-from rise.recipe.config import ModelConfig, TrainConfig
+from rise.recipe.config import TrainConfig
+from rise.recipe.machines import ModelConfig
 from rise.recipe.toml import differences
-from rise.training.model import weights_hash
+from rise.training.weights import weights_hash
 
 CHECKPOINT = "checkpoint-"
 PARTIAL = "partial"
 SETTINGS = "settings.json"
 HARMLESS = ("logging_steps", "report_to", "save_total_limit", "dataloader_num_workers")
-"""Arguments that may change between a kill and its continuation: they decide nothing about the weights."""
+"""Arguments that may change before training is continued: they have no effect on the weights."""
 
 
 def begin(work: Path, settings: dict[str, Any], *, first: bool, elastic: bool = False) -> str | None:
-    """The checkpoint to continue from, if any. Leftovers of a kill are removed by the `first` process.
+    """The checkpoint to continue from, if any. The `first` process removes what a kill left half written.
 
-    `elastic` lets another number of processes continue: a step holds the same examples, shared out otherwise, so that only
-    roundings differ (and random states, where dropout draws any).
+    `elastic` lets another number of processes continue. Steps hold the same examples, differently distributed over processes,
+    so only rounding differs (and random states, with dropout).
     Raises `ResumeError` naming each difference if the training begun in `work` was another one.
     """
     file = work / SETTINGS
@@ -44,7 +45,7 @@ def begin(work: Path, settings: dict[str, Any], *, first: bool, elastic: bool = 
                 "Continue it with its own settings and data, or remove that folder to begin anew."
             )
     elif first:
-        for path in complete(work):  # of an older version, or nobody's: what they were made with is not known
+        for path in complete(work):  # of an older version: the settings they were made with are not known
             shutil.rmtree(path)
     if first:
         shutil.rmtree(work / PARTIAL, ignore_errors=True)
@@ -60,7 +61,7 @@ def complete(work: Path) -> list[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    """How many steps it has behind it, whatever it is called."""
+    """The number of steps done, read from the checkpoint and not from its name."""
     return int(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
 
 
@@ -80,18 +81,18 @@ def put_in_place(work: Path, step: int, *, keep: int) -> None:
 def settings_of(
     examples: Sequence[Example], start: Path | str, config: TrainConfig, model: ModelConfig | None, seed: int, world: int
 ) -> dict[str, Any]:
-    """Everything that decides the weights training ends with, as plain JSON."""
+    """Everything that has an effect on the trained weights, as plain JSON."""
     digest = hashlib.sha256()
     for e in examples:
         digest.update(dumps([e.problem_id, list(e.prompt_ids), list(e.reply_ids), e.weight]).encode())
-    own = config.model_dump(mode="json", exclude={"save_steps", "launcher"})
-    own["arguments"] = {name: value for name, value in own["arguments"].items() if name not in HARMLESS}
+    settings = config.model_dump(mode="json", exclude={"save_steps", "launcher"})
+    settings["arguments"] = {name: value for name, value in settings["arguments"].items() if name not in HARMLESS}
     return {
         "examples": f"{len(examples)}, hash {digest.hexdigest()[:12]}",
         "start": f"weights {weights_hash(start)}",
         "processes": world,
         "seed": seed,
-        "train": own,
+        "train": settings,
         "model": {
             name: value for name, value in model.model_dump(mode="json").items() if name in ("dtype", "lora", "chat_format")
         }

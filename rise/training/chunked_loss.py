@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 CHUNK = {"cpu": 1 << 24, "other": 1 << 26}
-"""Logits of one chunk: 64 MiB of float32 on a processor, 256 MiB on a GPU, which small products leave idle."""
+"""Logits of one chunk: 64 MiB of float32 on a CPU, 256 MiB on a GPU, where small products are slow."""
 
 
 class Head:
@@ -34,7 +34,7 @@ class Head:
         """Tokens in a chunk; None follows from `CHUNK`."""
         self._job: tuple[Any, Any, Any] | None = None
         self._own: Any = None
-        self._stand_in = torch.compiler.disable(self._forward)  # a loop over chunks is nothing to compile
+        self._stand_in = torch.compiler.disable(self._forward)  # torch.compile gains nothing from a loop over chunks
 
     @contextmanager
     def scoring(self, wanted_BT: Any, targets_M: Any, weights_M: Any) -> Iterator[None]:
@@ -108,6 +108,6 @@ class LinearNll(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad: Any) -> Any:
-        # In place: a copy of the weight's gradient would be as large as the layer. Nobody comes here twice.
+        # In place: a copy of the weight's gradient would be as large as the layer. Backward runs once.
         gradients, ctx.gradients = ctx.gradients, None
         return *(None if g is None else g.mul_(grad[0][0]).to(dtype) for g, dtype in gradients), None, None, None, None

@@ -1,6 +1,6 @@
-"""Training under a launcher (torchrun, accelerate launch), started from a process that is none of its ranks.
+"""Training under a launcher (torchrun, accelerate launch), started from a process outside it.
 
-`rise run` is one process; with `train.launcher` its trainings are this module on every device. The first rank prints
+`rise run` is one process; with `train.launcher` it starts this module on every device for each training. The first rank prints
 each log line, and at the end the counts, as JSON.
 """
 
@@ -19,15 +19,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rise.dataset.build import Example, read_examples
+from rise.dataset.example import Example, read_examples
 from rise.errors import ConfigError, RiseError
 from rise.jsonl import write_jsonl
-from rise.recipe.config import ModelConfig, TrainConfig
+from rise.recipe.config import TrainConfig
+from rise.recipe.machines import ModelConfig
 from rise.trajectory import to_json
 
 MARK = "rise-train: "
 OURS = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.accelerate_cli"}
-"""Launchers that are modules of this very environment, whatever is first in the PATH."""
+"""Launchers started as modules of this environment, so that the PATH does not matter."""
 
 
 def launch(
@@ -99,10 +100,10 @@ def launcher(words: str) -> list[str]:
 
 
 def main(file: str) -> None:
-    """One rank."""
+    """Entry point of a training rank. `file` is the request that `launch` wrote; examples.jsonl lies beside it."""
     import torch
 
-    from rise.training.trainer import run_training
+    from rise.training.finetune import finetune
 
     asked = json.loads(Path(file).read_text(encoding="utf-8"))
     threading.Thread(target=_end_with, args=(asked["parent"],), daemon=True).start()
@@ -115,7 +116,7 @@ def main(file: str) -> None:
             print(MARK + json.dumps(event), flush=True)
 
     try:
-        facts = run_training(
+        facts = finetune(
             list(read_examples(Path(file).with_name("examples.jsonl"))),
             asked["start"],
             Path(asked["out"]),
@@ -133,7 +134,7 @@ def main(file: str) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A killed run must not leave ranks behind that write where its continuation writes."""
+    """End this rank when `parent` is gone: the run that continues it writes to the same files."""
     while True:
         time.sleep(1)
         try:

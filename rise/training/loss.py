@@ -1,8 +1,10 @@
-"""The weighted next-token loss: Σ wᵢ·nllᵢ ÷ N. RISE eq. 4.6, with a normaliser that no weight moves (DESIGN 2)."""
+"""The weighted next-token loss: Σ wᵢ·nllᵢ ÷ N. RISE eq. 4.6, where N does not depend on the weights (docs/method.md)."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import torch
 
 from rise.training.chunked_loss import Head
 
@@ -11,11 +13,9 @@ def tensors(lines: list[list[Any]], pad_id: int, *, flat: bool = False) -> dict[
     """Rows laid end to end, line by line → input ids, position ids and weights, each (B, T).
 
     No attention mask: rows are told apart by their position ids, which is exact only without one and with the cache
-    off. What fills a short line is a row of its own with weight 0. `flat` makes all lines one, which needs no filling:
+    off. Padding at the end of a short line is a row with weight 0. `flat` joins all lines into one, which needs no padding:
     attention of variable length (flash) tells rows apart in a single line only.
     """
-    import torch
-
     if not lines:
         zero = torch.zeros((1, 2), dtype=torch.long)
         return {"input_ids": zero + pad_id, "position_ids": torch.arange(2)[None], "weights": torch.zeros((1, 2))}
@@ -38,9 +38,9 @@ def tensors(lines: list[list[Any]], pad_id: int, *, flat: bool = False) -> dict[
 
 
 def weighted_nll(model: Any, inputs: dict[str, Any], head: Head | None = None) -> tuple[Any, Any]:
-    """(Σ weight·nll, Σ nll over trained tokens) of one batch. Both are scalars with float32 sums.
+    """(Σ weight·nll, Σ nll over trained tokens) of one batch. Both are scalars, summed in float32. RISE eq. 4.6.
 
-    `head` is that of the model inside whatever wraps it; None takes the model's own.
+    `head` belongs to the unwrapped model (DDP and FSDP wrap it); None makes one for `model`.
     """
     head = head or Head(model)
     ids, weights = inputs["input_ids"], inputs["weights"]

@@ -1,19 +1,21 @@
-"""Load a base model and its tokenizer, save a checkpoint, name its weights."""
+"""Load a model and its tokenizer, save a checkpoint."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging
+
 from rise.errors import ConfigError, ModelError
 from rise.play.render import Renderer
-
-DTYPES = ("float32", "bfloat16", "float16")
+from rise.training.weights import weights_hash
 
 
 def load_model(
@@ -25,13 +27,10 @@ def load_model(
     attention: str | None = None,
     quantization: Any = None,
 ) -> tuple[Any, Renderer]:
-    """(causal language model, renderer) from a directory or hub name. Raises `ModelError` naming what is missing.
+    """(causal language model, renderer) from a directory or hub name. Raises `ModelError` that names what is missing.
 
     `attention` is a name of transformers, None its default; `quantization` one of its quantisation settings.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     _quiet()
     if gguf_file is None:
         _check_directory(path)
@@ -49,14 +48,12 @@ def load_model(
 
 
 def context_length(path: str | Path) -> int | None:
-    """How many tokens the model at `path` was built for; None where its config does not say."""
-    from transformers import AutoConfig
-
+    """Longest sequence, in tokens, that the model at `path` was built for; None where its config does not say."""
     _check_directory(path)
     try:
         return getattr(AutoConfig.from_pretrained(str(path)), "max_position_embeddings", None)
     except (OSError, ValueError):
-        return None  # loading it will say what is missing
+        return None  # loading the model raises an error that says what is missing
 
 
 def _check_directory(path: str | Path) -> None:
@@ -67,10 +64,7 @@ def _check_directory(path: str | Path) -> None:
 def convert_gguf(
     directory: Path, gguf_file: str, out: Path, card: dict[str, Any] | None = None, chat_format: str | None = None
 ) -> None:
-    """A GGUF file as plain safetensors with its tokenizer (the quantised values, de-quantised)."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
+    """Write a GGUF file as plain safetensors with its tokenizer (the quantised values, de-quantised)."""
     model, renderer = load_model(directory, gguf_file=gguf_file, chat_format=chat_format)
     config = model.config
     if hasattr(config, "quantization_config"):
@@ -83,7 +77,10 @@ def convert_gguf(
 def save_checkpoint(
     model: Any, tokenizer: Any, path: Path, card: dict[str, Any] | None = None, *, state: dict[str, Any] | None = None
 ) -> None:
-    """Write beside the target, then rename: a `checkpoint/` that exists is complete. `state` replaces the model's own weights."""
+    """Write beside the target, then rename: a `checkpoint/` that exists is complete.
+
+    `card` becomes rise.json; `state` replaces the model's own weights. Raises `ConfigError` where `path` holds something else.
+    """
     check_free(path)
     _quiet()
     partial = path.with_name(path.name + ".partial")
@@ -117,21 +114,5 @@ def check_free(path: Path) -> None:
 
 
 def _quiet() -> None:
-    """No bar of transformers' own for every load and save: it would stand between ours."""
-    from transformers.utils import logging
-
+    """Turn off transformers' progress bars, one for every load and save: they would break into ours."""
     logging.disable_progress_bar()
-
-
-def weights_hash(path: str | Path) -> str:
-    """Content hash of a checkpoint's weights, 12 hexadecimal digits; of the name where it is no directory."""
-    where = Path(path)
-    digest = hashlib.sha256()
-    if not where.is_dir():
-        return hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    for file in sorted([*where.glob("*.safetensors"), *where.glob("*.bin"), *where.glob("*.gguf")]):
-        digest.update(file.name.encode())
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:12]

@@ -1,14 +1,21 @@
-"""The laboratory model: a Llama of about a million parameters and a character tokenizer, made from nothing."""
+"""The nano model: an untrained Llama of about a million parameters with a character tokenizer."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from rise.recipe.config import NanoConfig
+import torch
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from tokenizers.decoders import Fuse
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from rise.recipe.machines import NanoConfig
+from rise.training.model import save_checkpoint
 
 ATOMS = ["####"]
-"""Several characters that are one token: the mark of a final answer."""
+"""Strings that are one token: the mark of a final answer."""
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}"
@@ -22,10 +29,6 @@ CHAT_TEMPLATE = (
 
 def make_tokenizer(alphabet: str) -> Any:
     """A `PreTrainedTokenizerFast` with one token per character of `alphabet`, chat marks and `<|unk|>` for the rest."""
-    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-    from tokenizers.decoders import Fuse
-    from transformers import PreTrainedTokenizerFast
-
     special = ["<|pad|>", "<|unk|>", "<|end|>", "<|u|>", "<|a|>", "<|s|>"]
     vocab = {token: i for i, token in enumerate([*special, *ATOMS, *sorted(set(alphabet))])}
     core = Tokenizer(models.WordLevel(vocab, unk_token="<|unk|>"))
@@ -46,14 +49,7 @@ def make_tokenizer(alphabet: str) -> Any:
 
 def make_nano(config: NanoConfig, alphabet: str, seed: int, path: Path, card: dict[str, Any] | None = None) -> None:
     """Write an untrained model and its tokenizer to `path`, as plain transformers files."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # its bars would tear ours
-
-    from rise.training.model import save_checkpoint
-
+    logging.disable_progress_bar()  # they would break into ours
     tokenizer = make_tokenizer(alphabet)
     shape = LlamaConfig(
         vocab_size=len(tokenizer),

@@ -1,4 +1,4 @@
-"""Before the first step: is the fast way the right way for this very model? Compared on the first packed line."""
+"""Before the first step: do packed rows have the loss they have unpacked, for this model? Compared on the first packed line."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ROUNDING = 0.25
 
 
 def check_exact(model: Any, head: Head, rows: Sequence[Row], plan: Plan, pad_id: int, *, flat: bool, half: bool) -> None:
-    """Rows of one line together as alone, whatever their neighbours are, or raise; the output layer in chunks as whole, or
-    leave it whole.
+    """Raise `RiseError` unless rows of one line have the same loss together as alone, whatever their neighbours are.
 
-    `half`: products are made in half precision, where a line of other shape has other roundings. A well trained model's loss is
-    no more than those, so the sum may be off by what they come to; with other neighbours in lines of the same shape it may not.
-    `model` is wrapped as it trains. Every rank does the same, so that what ranks do together stays in step.
+    Also compares the output layer in chunks with the whole one, and turns chunks off (`head.fused`) where they differ.
+    `half`: products are made in half precision, where a line of another shape rounds differently. The loss of a well trained
+    model is no larger than this rounding, so the sum may be off by it; with other neighbours in lines of the same shape it may
+    not. `model` is wrapped as it trains. Every rank makes the same calls, since ranks have to communicate in step.
     """
     lines = [line for batch in plan.batches for line in batch.lines]
     line = next((line for line in lines if len(line) > 1), lines[0])
@@ -64,7 +64,7 @@ def check_exact(model: Any, head: Head, rows: Sequence[Row], plan: Plan, pad_id:
     model.train(training)
     if differ(packed, alone, members):
         trouble = f"{len(members)} rows in one line have loss {packed:.6f}, alone {alone:.6f}"
-    elif differ(beside, beside_others, [last], ROUNDING / 50):  # the same shapes, so hardly any other roundings
+    elif differ(beside, beside_others, [last], ROUNDING / 50):  # the same shapes, so rounding hardly differs
         trouble = f"a row has loss {beside:.6f}, and {beside_others:.6f} when the rows before it in its line are others"
     else:
         return

@@ -1,4 +1,4 @@
-"""Examples → rows → lines → batches, all decided before training starts, so that a run can be told step by step.
+"""Examples → rows → lines → batches, all decided before training starts.
 
 A *row* is token ids with one float weight per token. A *line* is several rows laid end to end, told apart by position
 ids alone. A *batch* is the lines of one forward pass on one device.
@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.errors import DataError
 
 
 @dataclass(slots=True)
 class Row:
-    """What trains."""
+    """Token ids with one weight each: what one or more examples of a problem train."""
 
     ids: list[int]
     weights: list[float]
@@ -31,12 +31,13 @@ def make_rows(examples: Sequence[Example], *, per: str, merge: bool) -> list[Row
     """One row per example; with `merge`, an example whose prompt extends an earlier row exactly continues that row.
 
     `per = "sequence"` divides each weight by the reply's length, so that the loss is the mean over its tokens
-    (reference code); `per = "token"` leaves it, so that the loss is the sum (paper eq. 4.6).
+    (reference code); `per = "token"` leaves it, so that the loss is the sum (RISE eq. 4.6).
+    Raises `DataError` for an example without prompt or reply tokens.
     """
     by_problem: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
         if not example.prompt_ids or not example.reply_ids:
-            # An empty prompt would have its reply's first token predicted from another row.
+            # Behind an empty prompt, the reply's first token would be predicted from another row.
             asked = example.prompt[-1].content if example.prompt else ""
             raise DataError(
                 f"the example of problem {example.problem_id}, turn {example.turn} has no prompt or no reply tokens, so "
@@ -127,9 +128,9 @@ def plan_batches(
 
 
 def rows_for(rows: Sequence[Row], trained_tokens: int, seed: int) -> int:
-    """How many rows, epoch after epoch in the order they are shuffled to, hold that many target tokens.
+    """How many rows hold that many target tokens, epoch after epoch, in shuffled order.
 
-    The row that crosses the number is taken where that comes closer than leaving it; at least one is.
+    The row that crosses the number is taken where that comes closer than leaving it out; the result is at least 1.
     """
     per_epoch = sum(row.n_trained for row in rows)
     n_epochs, rest = divmod(trained_tokens, per_epoch)
@@ -137,7 +138,8 @@ def rows_for(rows: Sequence[Row], trained_tokens: int, seed: int) -> int:
     for n, index in enumerate(_order(len(rows), seed, n_epochs)):
         before, total = total, total + rows[index].n_trained
         if total >= rest:
-            return max(1, n_epochs * len(rows) + n + (total - rest <= rest - before))
+            takes_it = total - rest <= rest - before
+            return max(1, n_epochs * len(rows) + n + (1 if takes_it else 0))
     return max(1, n_epochs * len(rows))
 
 

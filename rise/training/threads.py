@@ -1,4 +1,4 @@
-"""How many threads a process computes with: sums in another order are other sums."""
+"""The number of threads torch computes with. It changes the order of sums, and so their rounding."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def fix_threads(config: RunConfig) -> None:
 
 
 def threads_of(config: RunConfig) -> int | None:
-    """How many a process that computes has; None where that is left to the machine."""
+    """Threads of a process under this recipe; None leaves the number to torch."""
     return (config.threads or 2) if config.deterministic else config.threads
 
 
 def set_threads(n: int | None, *, deterministic: bool) -> None:
-    """The same for a process that knows no recipe."""
+    """Set the number of threads without a recipe; `deterministic` also asks torch for deterministic algorithms."""
     if n is None:
         return
     import torch

@@ -1,4 +1,4 @@
-"""What one wants to see of a training: speed, share of work that trains, memory, MFU where the chip's peak is known."""
+"""Speed of a training: tokens a second, share of the work that trains, memory, and MFU where the chip's peak is known."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ PEAKS = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Floating-point operations of forward and backward passes. Recomputing activations is not counted as work."""
+    """Floating-point operations of forward and backward passes; activations that are recomputed do not count."""
 
     token: float
-    """Of a token anywhere: linear layers of the body."""
+    """For each token: linear layers of the body."""
     trained: float
-    """Of a trained token on top: the output layer."""
+    """In addition for each trained token: the output layer."""
     pair: float
-    """Of a pair of tokens in a row, causal: attention."""
+    """For each pair of tokens in a row, causal: attention."""
 
     def of(self, rows: Sequence[Row]) -> float:
+        """Operations for these rows."""
         return sum(self.token * len(r.ids) + self.trained * r.n_trained + self.pair * len(r.ids) ** 2 / 2 for r in rows)
 
 
 def cost_of(net: Any) -> Cost | None:
-    """From the model's linear layers; None where they are not all that is multiplied (mixtures of experts)."""
+    """From the model's linear layers; None for mixtures of experts, where not every token goes through all of them."""
     shape = net.config
     if any(getattr(shape, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
         return None
@@ -57,7 +58,10 @@ def cost_of(net: Any) -> Cost | None:
         if isinstance(module, torch.nn.Linear):
             # Forward and the gradient of the input, two operations a weight each; that of the weight where it trains.
             own = (6.0 if module.weight.requires_grad else 4.0) * module.in_features * module.out_features
-            trained, token = (own, token) if module is head else (trained, token + own)
+            if module is head:
+                trained = own
+            else:
+                token += own
     layers, heads = getattr(shape, "num_hidden_layers", 0), getattr(shape, "num_attention_heads", 0)
     width = getattr(shape, "head_dim", None) or getattr(shape, "hidden_size", 0) // max(1, heads)
     return Cost(token, trained, pair=3 * 4.0 * layers * heads * width)
@@ -72,7 +76,7 @@ def peak_of(device: Any) -> float | None:
 
 
 def memory_MiB(device: Any) -> int:
-    """Most memory this process has used: of the device's allocator on a GPU, resident otherwise."""
+    """Peak memory of this process, MiB: by the device's allocator on a GPU, resident otherwise."""
     if getattr(device, "type", device) == "cuda":
         return torch.cuda.max_memory_allocated(device) >> 20
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -80,7 +84,7 @@ def memory_MiB(device: Any) -> int:
 
 
 class Meter:
-    """Counts between two log lines, on one rank; `read` adds them up over ranks."""
+    """Counts between two log lines on one rank; `read` sums them over ranks."""
 
     def __init__(self, net: Any, device: Any) -> None:
         self.cost, self.peak, self.device = cost_of(net), peak_of(device), device
@@ -92,7 +96,7 @@ class Meter:
         self.counts = [a + b for a, b in zip(self.counts, (nll, n_trained, n_rows, n_computed, n_operations), strict=True)]
 
     def read(self, accelerator: Any) -> dict[str, float]:
-        """One log line's worth, then everything starts from 0. Every rank must call it."""
+        """The values of one log line; counting then starts from 0. Every rank must call it."""
         counts = self.counts
         if accelerator.num_processes > 1:
             counts = accelerator.reduce(torch.tensor(counts, device=accelerator.device), "sum").tolist()

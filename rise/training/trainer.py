@@ -1,31 +1,21 @@
-"""The training loop: `transformers.Trainer`, fed with planned batches and divided by our normaliser."""
+"""`transformers.Trainer`, fed with planned batches and divided by our normaliser."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
-from rise.dataset.build import Example
-from rise.errors import DataError, EmptyStageError, RiseError
-from rise.play.render import Renderer
-from rise.recipe.config import ModelConfig, TrainConfig
+from rise.errors import RiseError
 from rise.training import checkpoints
-from rise.training.adapters import add_adapters, merged_on, quantization
-from rise.training.arguments import attention_of, is_sharded, training_arguments
 from rise.training.chunked_loss import Head
 from rise.training.loss import tensors, weighted_nll
-from rise.training.model import check_free, load_model, save_checkpoint
-from rise.training.packing_check import check_exact
-from rise.training.rows import Plan, Row, make_rows, plan_batches
+from rise.training.rows import Plan, Row
 from rise.training.throughput import Meter
 
 WAY_OUT = "Lower train.learning_rate, or set train.max_grad_norm = 1.0."
@@ -127,195 +117,13 @@ class WeightedTrainer(Trainer):
         super().log(logs, start_time)
 
 
-class _Tell(TrainerCallback):
-    """Log lines to whoever wants them."""
+class LogLines(TrainerCallback):
+    """Hands each log line of the first rank to `tell`."""
 
     def __init__(self, tell: Callable[[dict[str, Any]], None] | None) -> None:
         self.tell = tell
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if self.tell and logs and "loss" in logs and state.is_world_process_zero:
-            own = {name: value for name, value in logs.items() if name != "epoch"}  # theirs is all of ours, as one
+            own = {name: value for name, value in logs.items() if name != "epoch"}  # to transformers our whole plan is one epoch
             self.tell({"step": state.global_step, "steps": state.max_steps, **own})
-
-
-def run_training(
-    examples: Sequence[Example],
-    start: Path | str,
-    out: Path,
-    config: TrainConfig,
-    *,
-    model: ModelConfig | None,
-    seed: int,
-    card: dict[str, Any] | None,
-    work: Path,
-    on_log: Callable[[dict[str, Any]], None] | None,
-    on_save: Callable[[Path], None] | None = None,
-    elastic: bool = False,
-) -> dict[str, Any]:
-    """See `rise.training.train`."""
-    check_free(out)
-    dropped: Counter[str] = Counter()
-    weighted = _trainable(examples, config, dropped)
-    torch.manual_seed(seed)
-    lora = model.lora if model else None
-    arguments = training_arguments(config, work, seed, 1, logs=out)
-    sharded, world = is_sharded(arguments), arguments.world_size
-    # What trains is float32, or bfloat16 with float32 masters. A base that adapters leave as it is may be smaller.
-    dtype = model.dtype if model and lora else "bfloat16" if config.masters else "float32"
-    attention = attention_of(config, dtype, arguments.device)
-    net, renderer = load_model(
-        start,
-        dtype=dtype,
-        chat_format=model.chat_format if model else None,
-        attention=attention,
-        quantization=quantization(lora, torch.bfloat16),
-    )
-    net.config.use_cache = False
-    tokenizer = renderer.tokenizer
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    if lora:
-        if lora.quantize:
-            from peft import prepare_model_for_kbit_training
-
-            net = prepare_model_for_kbit_training(net, use_gradient_checkpointing=False)
-        net = add_adapters(net, lora)
-
-    rows = make_rows(weighted, per=config.per, merge=config.merge)
-    plan = plan_batches(
-        rows,
-        batch_size=config.batch_size,
-        epochs=config.epochs,
-        max_steps=config.max_steps,
-        line_length=config.line_length,
-        micro_batch_tokens=config.micro_batch_tokens,
-        world=world,
-        seed=seed,
-        trained_tokens=config.trained_tokens,
-    )
-    resume = None
-    if config.save_steps:
-        settings = checkpoints.settings_of(weighted, start, config, model, seed, world)
-        resume = checkpoints.begin(work, settings, first=arguments.process_index == 0, elastic=elastic)
-    if plan.n_steps == 1:  # warming up starts from 0: a single step would train nothing
-        config = config.model_copy(update={"warmup_ratio": 0.0})
-    arguments = training_arguments(config, work, seed, plan.accumulation, logs=out)
-    if not (sharded or (lora and lora.quantize)):  # they place the model themselves
-        net.to(arguments.device)  # before masters are copied from it, or they would stay behind
-    optimizer: Any = None
-    if config.masters:
-        from rise.training.master_weights import MasterAdamW
-
-        optimizer = MasterAdamW(
-            [p for p in net.parameters() if p.requires_grad],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            betas=(arguments.adam_beta1, arguments.adam_beta2),
-            eps=arguments.adam_epsilon,
-        )
-    elif config.optimizer == "muon":
-        from rise.training.muon import MuonAdamW
-
-        optimizer = MuonAdamW(
-            net,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            betas=(arguments.adam_beta1, arguments.adam_beta2),
-            eps=arguments.adam_epsilon,
-        )
-    # One line for attention of variable length: in a batch of several it takes no notice of position ids.
-    flat, head = bool(attention and attention.startswith("flash")), Head(net)
-    half = dtype != "float32" or arguments.bf16 or arguments.fp16
-    trainer = WeightedTrainer(
-        model=net,
-        args=arguments,
-        train_dataset=Batches(rows, plan, pad_id, config.per, flat=flat),
-        data_collator=lambda items: items[0],
-        callbacks=[_Tell(on_log)],
-        optimizers=(optimizer, None),
-        head=head,
-        on_save=on_save,
-        check=lambda wrapped: check_exact(wrapped, head, rows, plan, pad_id, flat=flat, half=half),
-    )
-    trainer.remove_callback(PrinterCallback)
-    with _memory(config):
-        trainer.train(resume_from_checkpoint=resume)
-    _save(trainer, start, out, renderer, card, model=model, dtype=dtype, sharded=sharded, n_steps=plan.n_steps)
-    if trainer.is_world_process_zero():
-        shutil.rmtree(work, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
-    return {
-        "n_rows": len(rows),
-        "n_weight_0": dropped["weight 0"],
-        "n_too_long": dropped["too long"],
-        "n_truncated": sum(e.finish == "length" for e in weighted),
-        "n_steps": plan.n_steps,
-        "accumulation": plan.accumulation,
-        "n_tokens_per_epoch": sum(len(row.ids) for row in rows),
-        "n_trained_tokens_per_epoch": sum(row.n_trained for row in rows),
-        "n_trained_tokens": plan.n_trained_tokens,
-    }
-
-
-def _save(
-    trainer: Any,
-    start: Path | str,
-    out: Path,
-    renderer: Renderer,
-    card: dict[str, Any] | None,
-    *,
-    model: ModelConfig | None,
-    dtype: str,
-    sharded: bool,
-    n_steps: int,
-) -> None:
-    """The whole model as plain files, written by the first rank, however it was spread while it trained."""
-    lora = model.lora if model else None
-    net = trainer.accelerator.unwrap_model(trainer.model)
-    state = None
-    if sharded:
-        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # every rank hands over its share
-    if not trainer.is_world_process_zero():
-        return
-    if lora and (sharded or lora.quantize):
-        net, state = merged_on(start, lora, state or net.state_dict(), dtype), None
-    elif lora:
-        net = net.merge_and_unload()
-    net.config.use_cache = True
-    if model and model.chat_format:  # or plain `generate` would run past the end of a turn
-        net.generation_config.eos_token_id = sorted(renderer.eos_ids)
-    if not all(bool(torch.isfinite(p).all()) for p in (state.values() if state else net.parameters())):
-        raise RiseError(f"a weight is no longer a number after {n_steps} steps, so nothing was saved. {WAY_OUT}")
-    save_checkpoint(net, renderer.tokenizer, out, card, state=state)
-
-
-@contextlib.contextmanager
-def _memory(config: TrainConfig) -> Iterator[None]:
-    """Say which setting to lower when the device's memory does not suffice."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RiseError(
-            f"training ran out of memory with train.micro_batch_tokens = {config.micro_batch_tokens}. Halve it: the batch of "
-            "the optimiser stays what train.batch_size says. If it is small already, set [model.lora], or "
-            "train.arguments.gradient_checkpointing = true."
-        ) from error
-
-
-def _trainable(examples: Sequence[Example], config: TrainConfig, dropped: Counter[str]) -> list[Example]:
-    """Those that train at all; the others are counted. Raises for weights that are none, and where nothing is left."""
-    bad = next((e for e in examples if not (math.isfinite(e.weight) and e.weight >= 0)), None)
-    if bad is not None:
-        raise DataError(f"the example of problem {bad.problem_id}, turn {bad.turn} has weight {bad.weight}; expected 0 or more.")
-    kept = []
-    for example in examples:
-        if example.weight == 0:
-            dropped["weight 0"] += 1
-        elif len(example.prompt_ids) + len(example.reply_ids) > config.max_length:
-            dropped["too long"] += 1
-        else:
-            kept.append(example)
-    if not kept:
-        counts = ", ".join(f"{n} of {name}" if name == "weight 0" else f"{n} {name}" for name, n in dropped.items())
-        raise EmptyStageError(f"no example to train on ({counts or 'none was given'}; train.max_length = {config.max_length}).")
-    return kept

@@ -106,6 +106,7 @@ def _file_parts(library: Library, file: dict[str, Any], limit: int | None, count
         "n_left_out": len(every["rows"]) - len(rows),
         "n_bad": every["n_bad"],
         "first_bad": every["first_bad"],
+        "columns": every["columns"],
         "rows_per_part": ROWS,
         "records_per_part": RECORDS,
     }

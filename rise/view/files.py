@@ -18,7 +18,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Of the server. Nothing from elsewhere, nothing inline; and no text becomes markup even where a script of ours tries."""
+"""Of the server. Nothing from elsewhere, nothing inline; and text cannot become markup, whatever a script does."""
 
 EXPORT_POLICY = (
     "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src data:; base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""Where each record of a .jsonl file is, and its row: read as far as somebody has asked, and further when the file grows."""
+"""Where each record of a .jsonl file is, and its row: read as far as has been asked for, and further when the file grows."""
 
 from __future__ import annotations
 

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rise.errors import DataError, RiseError, did_you_mean
+from rise.errors import DataError, did_you_mean
+from rise.evaluation.headline import Name, brief, named
+from rise.evaluation.vote import Same
+from rise.report.claims import claims, headline
 from rise.report.collect import ReportData, Stage, collect
-from rise.report.headline import claims, headline
+from rise.report.colours import stage_role
 from rise.report.outcomes import OUTCOMES
+from rise.runs import stages
 from rise.runs.directory import RunDir
 from rise.view.index import Index
-from rise.view.live import PARTS, Ledger, live_record, live_rows, now
-from rise.view.record import Same, opened
+from rise.view.live import FILES, Ledger, live_record, live_rows, now
+from rise.view.recipe import questions, same_answers
+from rise.view.record import opened
 from rise.view.rows import KINDS, Row
 from rise.view.tokens import Tokens
 
-_STAGE = re.compile(r"base|boost(-one-turn)?|round-\d+")
-
 LIVE = "live-"
-"""A file of this kind is none: `live-rollout` stands for replies that are still only in the ledger."""
+"""Begins the kind of replies that are still only in the ledger, not in a file: `live-rollout`."""
 
 
 @dataclass
@@ -36,6 +37,7 @@ class _Run:
     indexes: dict[str, Index] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)
     questions: dict[str, tuple[str, str]] | None = None
+    same: Same | None = None
 
 
 class Library:
@@ -56,7 +58,7 @@ class Library:
 
     def _overview(self, r: int, run: _Run) -> dict[str, Any]:
         data = collect(run.dir.path, n_each=0)
-        parts = run.ledger.underway() if self._owed(data) else {}
+        parts = run.ledger.underway() if self._unfinished(data) else {}
         keys = {name: f"{r}/{name.replace('/', '/' + LIVE)}" for name in parts}
         return {
             "name": data.name,
@@ -66,28 +68,35 @@ class Library:
             "n_turns": data.n_turns,
             "n_samples": data.n_samples,
             "oracle": data.oracle,
+            "columns": [{"label": name.label, "words": name.words, "prints": name.of.prints} for name in _columns(data)],
             "window": data.config.get("state", {}).get("window"),
-            "stages": [self._stage(r, run, stage, keys) for stage in data.stages],
+            "stages": [self._stage(r, run, data, stage, keys) for stage in data.stages],
             "live": now(run.dir, data.stages, parts, keys),
             "config": data.config_text,
             "provenance": data.provenance,
         }
 
     @staticmethod
-    def _owed(data: ReportData) -> bool:
+    def _unfinished(data: ReportData) -> bool:
         return any(stage.awaited and not stage.metrics for stage in data.stages)
 
-    def _stage(self, r: int, run: _Run, stage: Stage, keys: Mapping[str, str]) -> dict[str, Any]:
+    def _stage(self, r: int, run: _Run, data: ReportData, stage: Stage, keys: Mapping[str, str]) -> dict[str, Any]:
         files = [
-            {"key": f"{r}/{stage.name}/{kind}", "kind": kind, "n_bytes": path.stat().st_size}
-            for kind in KINDS
+            {"key": f"{r}/{stage.name}/{kind}", "kind": kind, "title": title, "n_bytes": path.stat().st_size}
+            for kind, title in KINDS.items()
             if (path := run.dir.stage(stage.name).path / f"{kind}.jsonl").exists()
         ]
-        files += [{"key": key, "kind": "live", "n_bytes": 0} for name, key in keys.items() if name.split("/")[0] == stage.name]
+        for name, key in keys.items():
+            own, part = name.split("/")
+            if own == stage.name:
+                files.append({"key": key, "kind": "live", "title": stages.part(part).title, "n_bytes": 0})
         return {
             "name": stage.name,
             "title": stage.title,
+            "short": stages.short_title(stage.name),
+            "colour": stage_role(stage.name, [other.name for other in data.stages]),
             "metrics": stage.metrics,
+            "numbers": [name.find(stage.metrics) for name in _columns(data)],
             "dataset": stage.dataset,
             "seconds": {part.part: part.seconds for part in stage.parts},
             "awaited": stage.awaited,
@@ -114,7 +123,7 @@ class Library:
     # --- one file -----------------------------------------------------------------------------------------------------
 
     def rows(self, key: str, start: int, limit: int) -> bytes:
-        """Rows of a file as one JSON text; see `Index.rows`."""
+        """Rows of a file as one JSON text, with the names of their columns; see `Index.rows`."""
         run, stage, kind = self._place(key)
         if kind.startswith(LIVE):
             part = run.ledger.underway().get(f"{stage}/{kind.removeprefix(LIVE)}")
@@ -130,7 +139,7 @@ class Library:
             }
         else:
             rows, about = self._index(run, stage, kind).rows(start, limit)
-        return b'{"rows":[' + b",".join(rows) + b"]," + json.dumps(about).encode()[1:]
+        return b'{"rows":[' + b",".join(rows) + b"]," + json.dumps({"columns": Row._fields, **about}).encode()[1:]
 
     def record(self, key: str, number: int) -> dict[str, Any]:
         """One record, opened; see `rise.view.record`."""
@@ -158,7 +167,7 @@ class Library:
         return [] if kind.startswith(LIVE) else self._index(run, stage, kind).search(text)
 
     def where(self, problem_id: str) -> list[dict[str, Any]]:
-        """The held-out runs of one problem at every stage of every run: what another round made of it."""
+        """The held-out runs of one problem at every stage of every run: how other rounds answered it."""
         found = []
         for r, run in enumerate(self._runs):
             for stage in run.dir.stages():
@@ -180,7 +189,7 @@ class Library:
             _, stage, kind = parts
             if kind in KINDS and stage in {p.name for p in run.dir.path.iterdir() if p.is_dir()}:
                 return run, stage, kind
-            if kind.removeprefix(LIVE) in PARTS and _STAGE.fullmatch(stage):
+            if kind.removeprefix(LIVE) in FILES and stages.is_stage(stage):
                 return run, stage, kind
         raise DataError(f"{key!r} names no file here. {did_you_mean(key, self.keys())}")
 
@@ -207,29 +216,18 @@ class Library:
     def _questions(self, run: _Run) -> dict[str, tuple[str, str]]:
         """(question, gold) by problem, for replies still in the ledger; empty where the recipe's task cannot be had."""
         if run.questions is None:
-            run.questions = _questions(run.dir)
+            run.questions = questions(run.dir)
         return run.questions
 
     def _same(self, run: _Run) -> Same:
-        return math_same if not _own_judge(run.dir) else _equal
+        if run.same is None:
+            run.same = same_answers(run.dir)
+        return run.same
 
 
-def _questions(run: RunDir) -> dict[str, tuple[str, str]]:
-    from rise.recipe.problems import held_out_problems, training_problems
-    from rise.recipe.toml import load_recipe
-    from rise.tasks import make_task
-
-    if _own_judge(run):  # looking at somebody's run does not run somebody's code
-        return {}
-    try:
-        config = load_recipe(run.config)
-        task = make_task(config.task.name, **config.task.settings)
-        problems = list(held_out_problems(config, task))
-        for k in range(1, 1 + (config.iterate.rounds if config.rollout.problems == "fresh" else 1)):
-            problems += training_problems(config, task, k)
-    except RiseError:
-        return {}
-    return {problem.id: (problem.question, problem.gold) for problem in problems}
+def _columns(data: ReportData) -> list[Name[Any]]:
+    """The metrics of the table of stages."""
+    return named(brief(), data.n_turns, data.n_samples)
 
 
 def _trajectory(trajectories: Index, problem_id: str, sample: int) -> dict[str, Any] | None:
@@ -246,23 +244,3 @@ def _trajectory(trajectories: Index, problem_id: str, sample: int) -> dict[str, 
             return data
         place += 1
     return None
-
-
-def _own_judge(run: RunDir) -> bool:
-    try:
-        return "judge_path" in run.config.read_text(encoding="utf-8")
-    except OSError:
-        return False
-
-
-@lru_cache(maxsize=65536)
-def math_same(left: str, right: str) -> bool:
-    """Whether two answers are equal, as the judge of every task of ours has it; never sees gold."""
-    from rise.judges.math import MathJudge
-
-    return MathJudge().same(left, right)
-
-
-def _equal(left: str, right: str) -> bool:
-    """In place of a judge of one's own, whose code a viewer does not run."""
-    return left.strip() == right.strip()

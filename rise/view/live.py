@@ -13,9 +13,11 @@ from typing import Any
 
 from rise.report.collect import Stage
 from rise.runs.directory import RunDir
+from rise.runs.stages import PARTS, title
+from rise.runs.stages import part as part_named
 from rise.view.rows import LETTERS, Row
 
-PARTS = {"rollout": "trajectories.jsonl", "relabel": "relabelled.jsonl", "evaluate": "held-out.jsonl"}
+FILES = {part.name: part.file for part in PARTS if part.file}
 """Part of a stage → the file its replies end up in."""
 
 _PURPOSE = re.compile(rb'\{"key":"[^"]*","purpose":"([^"]*)"')
@@ -53,7 +55,7 @@ class Ledger:
         stage, part = name.split("/")
         folder = self.run.path / stage
         # A boost's turns go straight into its examples.
-        return (folder / PARTS[part]).exists() or (part != "evaluate" and (folder / "examples.jsonl").exists())
+        return (folder / FILES[part]).exists() or (part != "evaluate" and (folder / "examples.jsonl").exists())
 
     def _read(self) -> None:
         path = self.run.ledger
@@ -72,7 +74,7 @@ class Ledger:
                 found = _PURPOSE.match(raw)
                 name = "/".join(found[1].decode("utf-8", "replace").split("/")[:2]) if found else ""
                 if name not in done:
-                    done[name] = name.count("/") != 1 or name.split("/")[1] not in PARTS or self._done(name)
+                    done[name] = name.count("/") != 1 or name.split("/")[1] not in FILES or self._done(name)
                 if not done[name]:
                     self._add(name, raw)
 
@@ -94,7 +96,7 @@ def live_rows(part: Underway, questions: Mapping[str, tuple[str, str]]) -> list[
     for problem, replies in part.replies.items():
         question, gold = questions.get(problem, ("", None))
         letters = "".join(LETTERS.get(turn.get("verdict"), "n") for _, turn in sorted(replies, key=lambda item: item[0]))
-        out.append(Row(problem, question, gold, letters, None, (), None, None, None))
+        out.append(Row(problem, title=question, gold=gold, pattern=letters, outcome=None, labels=()))
     return out
 
 
@@ -112,8 +114,8 @@ def live_record(part: Underway, problem: str, questions: Mapping[str, tuple[str,
 
 def now(run: RunDir, stages: Sequence[Stage], parts: Mapping[str, Underway], keys: Mapping[str, str]) -> dict[str, Any] | None:
     """What the run is at: None when every stage that its recipe measures has its numbers."""
-    owed = [stage for stage in stages if stage.awaited and not stage.metrics]
-    if not owed:
+    unmeasured = [stage for stage in stages if stage.awaited and not stage.metrics]
+    if not unmeasured:
         return None
     log = run.read_log()
     steps = [event for event in log if "step" in event]
@@ -129,7 +131,7 @@ def now(run: RunDir, stages: Sequence[Stage], parts: Mapping[str, Underway], key
             "loss": thinned([list(point) for point in sorted(curve.items())]),
         }
     return {
-        "owed": [stage.name for stage in owed],
+        "unmeasured": [stage.name for stage in unmeasured],
         "age_s": round(max(0.0, time.time() - max(_changed(run.log), _changed(run.ledger))), 1),
         "training": training,
         "parts": [_so_far(name, part, keys[name]) for name, part in parts.items()],
@@ -145,7 +147,16 @@ def _so_far(name: str, part: Underway, key: str) -> dict[str, Any]:
             count[0] += turn.get("verdict") == "right"
             count[1] += 1
     by_attempts = [[attempts, *counts[attempts]] for attempts in sorted(counts)]
-    return {"name": name, "key": key, "n_replies": part.n_replies, "n_problems": len(part.replies), "right": by_attempts}
+    stage, _, part_name = name.partition("/")
+    shown = f"{title(stage)}: {part_named(part_name).title}"
+    return {
+        "name": name,
+        "title": shown,
+        "key": key,
+        "n_replies": part.n_replies,
+        "n_problems": len(part.replies),
+        "right": by_attempts,
+    }
 
 
 def thinned(points: Sequence[Any], n: int = CHART_POINTS) -> list[Any]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rise.evaluation.metrics import vote
+from rise.evaluation.vote import Same, group, vote
 from rise.trajectory import turn_from_json
 from rise.view.rows import Kind
 from rise.view.tokens import Tokens
-
-Same = Callable[[str, str], bool]
 
 
 def opened(kind: Kind, data: Mapping[str, Any], same: Same, state: Mapping[str, Any] | None, tokens: Tokens) -> dict[str, Any]:
@@ -50,23 +48,17 @@ def _turns(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _vote(turns: Sequence[Mapping[str, Any]], same: Same) -> dict[str, Any]:
-    """Groups of equal answers in the order they were first written, and the score of the vote after each turn.
-
-    The same rule as `rise.evaluation.metrics.vote`, which gives the scores; here it also says who voted for what.
-    """
-    groups: list[dict[str, Any]] = []
-    for k, turn in enumerate(turns, 1):
-        answer = turn.get("answer")
-        if answer is None:
-            continue
-        group = next((g for g in groups if same(g["answer"], answer)), None)
-        if group is None:
-            group = {"answer": answer, "right": turn.get("verdict") == "right", "turns": []}
-            groups.append(group)
-        group["turns"].append(k)
-    most = max((len(group["turns"]) for group in groups), default=0)
-    for group in groups:
-        group["wins"] = len(group["turns"]) == most
+    """Groups of equal answers in the order they were first written, and the score of the vote after each turn."""
+    ballot = group([turn.get("answer") for turn in turns], same)
+    groups = [
+        {
+            "answer": found.answer,
+            "right": turns[found.turns[0] - 1].get("verdict") == "right",
+            "turns": found.turns,
+            "wins": found in ballot.leaders,
+        }
+        for found in ballot.groups
+    ]
     return {"groups": groups, "scores": vote([turn_from_json(dict(turn)) for turn in turns], same)}
 
 

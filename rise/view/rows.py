@@ -11,8 +11,13 @@ from rise.report.outcomes import outcome
 from rise.trajectory import Turn, Verdict
 
 Kind = Literal["held-out", "trajectories", "relabelled", "examples"]
-KINDS: tuple[Kind, ...] = ("held-out", "trajectories", "relabelled", "examples")
-"""Stage files a reader opens, in the order they are offered; each is `KIND.jsonl`."""
+KINDS: dict[Kind, str] = {
+    "held-out": "held-out",
+    "trajectories": "trajectories",
+    "relabelled": "improved replies",
+    "examples": "examples",
+}
+"""Stage files a reader opens, in the order they are offered, and how the page calls them; each is `KIND.jsonl`."""
 
 TITLE_CHARS = 160
 """A row shows one line of the question; the record has all of it."""
@@ -22,7 +27,7 @@ LETTERS = {"right": "r", "wrong": "w", "unparsable": "u", "timed_out": "t", None
 
 
 class Row(NamedTuple):
-    """What a list shows. A tuple on the wire: a hundred thousand of them pass."""
+    """What a list shows. On the wire a plain list, with the names of these fields beside: a hundred thousand of them pass."""
 
     problem_id: str
     title: str
@@ -35,10 +40,10 @@ class Row(NamedTuple):
     """What became of the run; of an improved reply or an example, its verdict."""
     labels: Sequence[str]
     """`kind product`, `level 3`: the fields by which metrics are given apart."""
-    turn: int | None
+    turn: int | None = None
     """Attempts in the state; None where the row is a whole run."""
-    weight: float | None
-    source: str | None
+    weight: float | None = None
+    source: str | None = None
 
 
 def read_row(kind: Kind, data: Mapping[str, Any], known: Row | None = None) -> tuple[Row, str]:
@@ -62,15 +67,12 @@ def _trajectory(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
 def _run(data: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], more: Sequence[Mapping[str, Any]]) -> tuple[Row, str]:
     letters = pattern(turns)
     row = Row(
-        str(data["problem_id"]),
-        line(data["question"]),
-        line(extract(data["gold"]) or data["gold"]),
-        letters,
-        _outcome(letters),
-        labels(data.get("fields")),
-        None,
-        None,
-        None,
+        problem_id=str(data["problem_id"]),
+        title=line(data["question"]),
+        gold=line(extract(data["gold"]) or data["gold"]),
+        pattern=letters,
+        outcome=_outcome(letters),
+        labels=labels(data.get("fields")),
     )
     return row, _text(row, [data["question"], data["gold"], *(t["reply"] for t in turns), *(t["reply"] for t in more)])
 
@@ -79,15 +81,14 @@ def _relabelled(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
     candidates = data["candidates"]
     chosen = candidates[int(data["chosen"])]
     row = Row(
-        str(data["problem_id"]),
-        known.title if known else "",
-        known.gold if known else None,
-        pattern(candidates),
-        chosen.get("verdict"),
-        known.labels if known else (),
-        int(data["turn"]),
-        None,
-        chosen.get("source", "student"),
+        problem_id=str(data["problem_id"]),
+        title=known.title if known else "",
+        gold=known.gold if known else None,
+        pattern=pattern(candidates),
+        outcome=chosen.get("verdict"),
+        labels=known.labels if known else (),
+        turn=int(data["turn"]),
+        source=chosen.get("source", "student"),
     )
     return row, _text(row, [row.title, *(c["reply"] for c in candidates)])
 
@@ -96,15 +97,15 @@ def _example(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
     question = next((m["content"] for m in data["prompt"] if m["role"] == "user"), "")
     verdict = data.get("verdict")
     row = Row(
-        str(data["problem_id"]),
-        line(question),
-        None,
-        LETTERS[verdict],
-        verdict,
-        known.labels if known else (),
-        int(data["turn"]),
-        float(data["weight"]),
-        str(data["source"]),
+        problem_id=str(data["problem_id"]),
+        title=line(question),
+        gold=None,
+        pattern=LETTERS[verdict],
+        outcome=verdict,
+        labels=known.labels if known else (),
+        turn=int(data["turn"]),
+        weight=float(data["weight"]),
+        source=str(data["source"]),
     )
     return row, _text(row, [*(m["content"] for m in data["prompt"]), data["reply"]])
 

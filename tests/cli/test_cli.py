@@ -78,8 +78,8 @@ def start(*arguments, **settings):
 # --- help -------------------------------------------------------------------------------------------------------------
 
 
-def test_help_answers_in_under_half_a_second():
-    # Seconds of processor, which are seconds on the clock where nothing else runs: other tests do, on the other core.
+@pytest.mark.timing
+def test_help_takes_under_a_fifth_of_a_second_of_processor_time():
     seconds = []
     for _ in range(3):
         before = os.times()
@@ -87,7 +87,7 @@ def test_help_answers_in_under_half_a_second():
         after = os.times()
         seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert done.returncode == 0
-    assert min(seconds) < 0.5
+    assert min(seconds) < 0.2
     for command in COMMANDS:
         assert f"  {command.__name__} " in done.stdout
 
@@ -356,10 +356,10 @@ def test_a_full_disk_while_a_stage_file_is_written(refused, recipe, tmp_path, mo
 def test_an_error_of_ours_is_not_dressed_up_as_the_users(rise, recipe, monkeypatch):
     import rise.runs.dry_run
 
-    def broken(config):
+    def broken(config, **given):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(rise.runs.dry_run, "check", broken)
+    monkeypatch.setattr(rise.runs.dry_run, "preflight", broken)
     monkeypatch.setattr(sys, "argv", ["rise", "run", str(recipe()), "--dry-run"])
     with pytest.raises(ZeroDivisionError):
         main()

@@ -3,17 +3,19 @@
 import asyncio
 
 import pytest
-from toys import problem, small, toy_recipe
+from toys import LastNumber, problem, small, toy_recipe
 
 from rise.cluster.needs import Need, check_fits, fits, needs
 from rise.cluster.nodes import Node, check_nodes
 from rise.cluster.storage import DONE, get_folder, publish
 from rise.errors import ConfigError, DataError
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import Player, rollout
+from rise.play.player import Player
 from rise.play.prompt import Prompt
-from rise.policy import GROUP, Reply, Sampling
-from rise.recipe.config import ClusterConfig
+from rise.play.schedule import GROUP
+from rise.policy import Policy, Reply, Sampling
+from rise.recipe.machines import ClusterConfig
 from rise.runs.directory import RunDir
 from rise.runs.dry_run import dry_run
 
@@ -130,7 +132,7 @@ def test_where_nodes_share_the_directory_nothing_is_copied(nano_dir):
     assert publish("owner/name", None).fetch() == "owner/name"
 
 
-class Lanes:
+class Lanes(Policy):
     """A policy that makes batches of two groups at once, and looks who is in each."""
 
     name, takes_ids, max_in_flight, lanes = "lanes", False, 2, 2
@@ -150,8 +152,6 @@ class Lanes:
         await asyncio.sleep(0.01)
         return [Reply("4", None, "stop", 1, 1) for _ in request.seeds]
 
-    async def close(self): ...
-
 
 def test_fixed_groups_may_be_played_side_by_side_and_stay_what_they_are(tmp_path, judge):
     policy = Lanes()
@@ -164,11 +164,13 @@ def test_fixed_groups_may_be_played_side_by_side_and_stay_what_they_are(tmp_path
     assert policy.most == 2 and set(policy.inside.values()) == {0}
 
 
-class Elsewhere:
+class Elsewhere(LastNumber):
     """A judge that also judges aside, and says who was asked."""
 
+    elsewhere = True
+
     def __init__(self, own):
-        self.own, self.n_aside, self.same = own, 0, own.same
+        self.own, self.n_aside = own, 0
 
     def judge(self, problem, reply):
         raise AssertionError("asked here")

@@ -7,16 +7,9 @@ from dataclasses import replace
 import pytest
 from toys import problem, turn
 
-from rise.dataset.build import (
-    Example,
-    build_examples,
-    example_from_json,
-    read_examples,
-    report,
-    scaled,
-    with_ids,
-    without_repeats,
-)
+from rise.dataset.build import build_examples, scaled, with_ids, without_repeats
+from rise.dataset.example import Example, example_from_json, read_examples
+from rise.dataset.report import dataset_report
 from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.jsonl import write_jsonl
 from rise.play.prompt import Prompt
@@ -95,7 +88,7 @@ def test_right_is_what_the_judge_said_whatever_it_is_worth():
     """A recipe may pay 0.5 for a right reply, or 1 for one that cannot be read."""
     right, unread = replace(R, reward=0.5), Turn("?", Verdict.UNPARSABLE, 1.0, feedback="?", reply_ids=(1,))
     examples, _, _ = build([trajectory(right, unread)])
-    assert report(examples, Counter(), Counter()).by_source == {"student, not right": 1, "student, right": 1}
+    assert dataset_report(examples, Counter(), Counter()).by_source == {"student, not right": 1, "student, right": 1}
     assert names(build([trajectory(right, unread)], rule="success")[0]) == [(0, "4", "student")]
 
 
@@ -214,7 +207,7 @@ def test_a_reply_cut_before_it_said_anything_is_dropped_and_counted(renderer):
 def test_the_report_counts_sources_rewards_and_weights():
     examples, dropped, counts = build([trajectory(W)], [improved(1, BETTER)], temperature=1 / math.log(3))  # weights 1 and 3
     ready = [replace(e, reply_ids=(1, 2)) for e in examples]
-    summary = report(ready, dropped, counts).to_json()
+    summary = dataset_report(ready, dropped, counts).to_json()
     assert summary["n_examples"] == 2 and summary["n_trained_tokens"] == 4
     assert summary["by_source"] == {"self, right": 1, "student, not right": 1}
     assert summary["rewards"] == [[0.0, 1], [1.0, 1]]
@@ -225,7 +218,7 @@ def test_the_report_counts_sources_rewards_and_weights():
 def test_nothing_left_to_train_on_says_why_and_what_to_do():
     examples, dropped, counts = build([trajectory(W)], rule="success")
     with pytest.raises(EmptyStageError, match=r"1 by keep rule.*Loosen keep\.rule"):
-        report(examples, dropped, counts)
+        dataset_report(examples, dropped, counts)
 
 
 def test_examples_survive_their_file(tmp_path, renderer):

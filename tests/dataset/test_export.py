@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rise.cli.main import app
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.dataset.export import export, resampled
 from rise.errors import ConfigError, EmptyStageError
 from rise.jsonl import write_jsonl

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rise.dataset.keep import keep
+from rise.dataset.keep import KEEP_RULES, keep
+from rise.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,14 @@ def test_rules(rewards_K, rule, kept):
 
 def test_success_follows_what_the_recipe_calls_right():
     assert keep([2.0, 1.0, 0.5], "success", right_K=[True, False, True]) == [True, False, True]
+
+
+def test_an_unknown_rule_names_the_nearest():
+    with pytest.raises(ConfigError, match=r'no keep rule "bettter"\. Did you mean "better"'):
+        keep([0, 1], "bettter")
+
+
+def test_every_rule_says_what_it_keeps_and_which_never_train_a_reply_without_gain():
+    assert all(rule.about.endswith(".") for rule in KEEP_RULES.values())
+    for rule in KEEP_RULES.values():
+        assert rule.gains_only is (rule.flags([1, 1, 1], [True] * 3) == [True, False, False])

@@ -7,7 +7,8 @@ import pytest
 
 from rise.errors import DataError, EmptyStageError
 from rise.evaluation.held_out import HeldOut, held_out_from_json, read_held_out
-from rise.evaluation.metrics import by_field, by_fields, measure, paired_stages, vote
+from rise.evaluation.metrics import by_field, by_fields, measure, paired_stages
+from rise.evaluation.vote import vote
 from rise.jsonl import write_jsonl
 from rise.trajectory import Turn, Verdict, to_json
 

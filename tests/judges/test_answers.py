@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rise.judges.answers import MAX_EXPONENT, MAX_NUMBER_CHARS, extract, number, read_number, same_number
+from rise.judges.answers import extract
+from rise.judges.numbers import MAX_EXPONENT, MAX_NUMBER_CHARS, number, read_number, same_number
 
 
 @pytest.mark.parametrize(

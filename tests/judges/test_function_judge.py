@@ -32,7 +32,7 @@ def found(code, gold=GOLD, judge=JUDGE):
 
 
 def verdict(reply, gold=GOLD):
-    return JUDGE.judge(Problem("id", "?", gold), reply).verdict
+    return JUDGE.judge(Problem("?", gold), reply).verdict
 
 
 @pytest.mark.parametrize(
@@ -288,10 +288,12 @@ def test_votes_group_the_same_program():
 
 
 def test_the_failing_test_is_the_feedback():
-    problem = Problem("id", "?", GOLD)
+    problem = Problem("?", GOLD)
 
     def said(reply, how):
-        return how(problem, Trajectory("id", "?", GOLD, (Turn(reply),)), None)
+        judgement = JUDGE.judge(problem, reply)
+        turn = Turn(reply, judgement.verdict, answer=judgement.answer, message=judgement.message, brief=judgement.brief)
+        return how(problem, Trajectory("id", "?", GOLD, (turn,)), turn.verdict)
 
     assert said("def f(n): return n", first_failure) == "f(2) should return 5, but returned 2. Correct the function."
     assert said("def f(n): return n", first_failure_short) == "f(2)=5 not 2"
@@ -299,6 +301,22 @@ def test_the_failing_test_is_the_feedback():
     assert said("def f(n): return 2*n+1", first_failure_short) == "ok"
     assert "no code" in said("I do not know.", first_failure) and said("?", first_failure_short) == "no code"
     assert said("def f(n): return 'é'", first_failure_short) == r"f(2)=5 not '\xe9'"  # ASCII, for a tokenizer of characters
+
+
+def test_what_is_said_of_code_holds_no_address():
+    """Stage files hold it, and are equal to the byte whichever process ran the code."""
+    said = found("def f(n): raise ValueError(str(f))")
+    assert said.message == "f(2) should return 5, but raised ValueError: <function f at 0x...>."
+
+
+def test_feedback_on_code_that_nothing_can_test_asks_to_check_it():
+    """As in `rise serve`: gold is empty, and nobody has judged."""
+    code = Turn("def f(n): return n", answer="def f(n): return n")
+    problem = Problem("?", gold="")
+    for turn, long, short in ((code, "Check your function above", "check"), (Turn("?"), "There is no code", "no code")):
+        trajectory = Trajectory("id", "?", "", (turn,))
+        assert first_failure(problem, trajectory, None).startswith(long)
+        assert first_failure_short(problem, trajectory, None) == short
 
 
 def test_impossible_settings_are_named():

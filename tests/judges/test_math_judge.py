@@ -140,9 +140,9 @@ def test_plain_numbers_import_no_computer_algebra_and_start_no_process():
     code = (
         "import sys, subprocess\n"
         "subprocess.Popen = None\n"
-        "from rise.judges import MathJudge\n"
+        "from rise.judges.math import MathJudge\n"
         "from rise.task import Problem\n"
-        "assert MathJudge().judge(Problem('', '', '#### 1,200'), r'\\boxed{1200}').verdict == 'right'\n"
+        "assert MathJudge().judge(Problem('', '#### 1,200'), r'\\boxed{1200}').verdict == 'right'\n"
         "assert not {'sympy', 'math_verify', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -200,7 +200,7 @@ _TEXT = st.one_of(
 def test_ten_thousand_strings_get_a_verdict(text):
     judge = MathJudge(symbolic=False)
     for reply in (text, f"\\boxed{{{text}}}"):
-        judgement = judge.judge(Problem("", "", "5"), reply)
+        judgement = judge.judge(Problem("", "5"), reply)
         assert (judgement.answer is not None) or judgement.verdict is UNPARSABLE
     judge.same(text, "5")
 

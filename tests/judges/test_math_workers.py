@@ -223,8 +223,8 @@ def test_a_forked_child_has_workers_of_its_own_and_leaves_ours_alone():
 
 def test_workers_end_with_their_parent_even_when_it_is_killed():
     code = (
-        "import sys, time\nfrom rise.judges import MathJudge, math\nfrom rise.task import Problem\n"
-        "MathJudge().judge(Problem('', '', '8'), r'\\boxed{2^3}')\n"
+        "import sys, time\nfrom rise.judges import math\nfrom rise.judges.math import MathJudge\nfrom rise.task import Problem\n"
+        "MathJudge().judge(Problem('', '8'), r'\\boxed{2^3}')\n"
         "print(list(math._pool._all)[0].process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )

@@ -8,13 +8,13 @@ from toys import SMALLER
 from typer.testing import CliRunner
 
 from rise.cli.main import app
-from rise.dataset.build import read_examples
+from rise.dataset.example import read_examples
 from rise.errors import ConfigError
 from rise.evaluation.held_out import read_held_out
-from rise.method.takeover import check_reuse, trained_tokens
 from rise.recipe.toml import load_recipe, to_toml
 from rise.runs.directory import RunDir
-from rise.training.model import weights_hash
+from rise.runs.takeover import check_takeover, trained_tokens
+from rise.training.weights import weights_hash
 from rise.trajectory import Verdict, read_relabelled, read_trajectories
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,7 +81,7 @@ def test_it_names_its_start_before_anything_runs(path):
     config = load_recipe(path, scale="toy")
     if config.iterate.match_tokens:
         with pytest.raises(ConfigError, match=r"--set boost\.reuse=runs/nano-full"):
-            check_reuse(config)
+            check_takeover(config)
         with pytest.raises(ConfigError, match=r"--set boost\.reuse=runs/nano-full"):
             CliRunner().invoke(app, ["run", str(path), "--scale", "toy", "--dry-run"], catch_exceptions=False)
 
@@ -149,12 +149,12 @@ def test_data_collected_otherwise_are_refused_by_name(start, tmp_path):
     recipe = ROOT / "recipes/baselines/sft-all.toml"
     config = load_recipe(recipe, scale="toy", overrides=[*own, f"boost.reuse={run.path}", "relabel.n_samples=9"])
     with pytest.raises(ConfigError, match=r"relabel\.n_samples: 4 → 9"):
-        check_reuse(config)
+        check_takeover(config)
 
 
 def test_a_shorter_baseline_ends_with_the_whole_amount_of_training(start, tmp_path):
     """Two rounds of theirs against one of ours: the one trains on both rounds' tokens."""
-    from rise.method.takeover import matched
+    from rise.runs.takeover import matched
 
     run = start[0]
     theirs = RunDir(tmp_path / "theirs")

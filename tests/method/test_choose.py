@@ -104,7 +104,7 @@ def test_nobody_is_asked_about_one_reply(judge, tmp_path):
 def test_a_whole_run_chooses_without_gold_and_improves_each_trajectory(select, tmp_path, monkeypatch):
     from toys import toy_recipe
 
-    from rise.dataset.build import read_examples
+    from rise.dataset.example import read_examples
     from rise.method.iterate import run
     from rise.trajectory import read_relabelled, read_trajectories
 

@@ -2,19 +2,19 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from toys import files, small, toy_recipe
 
-from rise.dataset.build import read_examples
+from rise.dataset.example import read_examples
 from rise.errors import ConfigError, ResumeError, RiseError
-from rise.evaluation.held_out import read_held_out
 from rise.method.iterate import run
+from rise.method.measure import measure_stage
 from rise.play.ledger import Ledger
-from rise.play.prompt import Prompt
-from rise.runs.bench import Run, Silent, summarise
+from rise.runs.bench import Silent, at_work
 from rise.runs.directory import RunDir
-from rise.runs.preflight import check
+from rise.runs.preflight import preflight
 from rise.training.threads import fix_threads
 from rise.trajectory import read_relabelled, read_trajectories
 
@@ -87,7 +87,7 @@ def test_metrics_compare_with_the_stage_before_and_hold_every_key(toy_run):
 
 
 def test_a_checkpoint_says_how_it_is_to_be_used(toy_run):
-    from rise.training.model import weights_hash
+    from rise.training.weights import weights_hash
 
     for stage in toy_run.stages():
         card = json.loads((stage.checkpoint / "rise.json").read_text())
@@ -113,12 +113,15 @@ def test_the_same_recipe_makes_the_same_files_anywhere(toy_run, tmp_path):
     assert {n: b for n, b in mine.items() if n not in clocks} == {n: b for n, b in theirs.items() if n not in clocks}
 
 
-def test_a_stage_measured_again_is_compared_with_the_one_before_it_not_the_last_on_disk(toy_run):
-    it = Run(toy_recipe(), toy_run, None, check(toy_recipe()).judge(), Prompt(), None, Silent())
-    stage = toy_run.stage("boost")
-    again = summarise(it, stage, list(read_held_out(stage.held_out)))
-    assert again["previous"] == "boost-one-turn"
-    assert json.dumps(again, indent=1) + "\n" == stage.metrics.read_text()
+def test_a_stage_measured_again_is_compared_with_the_one_before_it_not_the_last_on_disk(toy_run, tmp_path, one_thread):
+    copied = RunDir(Path(shutil.copytree(toy_run.path, tmp_path / "run")))
+    stage = copied.stage("boost")
+    before = stage.metrics.read_text()
+    stage.metrics.unlink()
+    with at_work(preflight(toy_recipe()), copied.ledger, directory=copied.path, run_dir=copied) as bench:
+        measure_stage(bench, "boost", stage.checkpoint)
+    assert json.loads(before)["previous"] == "boost-one-turn"
+    assert stage.metrics.read_text() == before
 
 
 def test_threads_without_deterministic_set_only_threads(one_thread):

@@ -8,17 +8,17 @@ from dataclasses import replace
 import pytest
 from toys import TINY, files, small, toy_recipe, turn
 
-from rise.dataset.build import Example, read_examples
+from rise.dataset.example import Example, read_examples
 from rise.errors import ConfigError, DataError, EmptyStageError, ModelError, ResumeError
 from rise.jsonl import write_jsonl
-from rise.method.iterate import _build, run
-from rise.play.prompt import make_prompt
+from rise.method.examples import examples_stage
+from rise.method.iterate import run
 from rise.play.render import Renderer
-from rise.recipe.problems import student_turns, training_problems
+from rise.recipe.problems import student_turns
 from rise.recipe.toml import build_config, merged
-from rise.runs.bench import Run, Silent, base_renderer
+from rise.runs.bench import at_work
 from rise.runs.directory import RunDir
-from rise.runs.preflight import check, contents
+from rise.runs.preflight import preflight
 from rise.trajectory import Relabelled, Trajectory, to_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -79,20 +79,21 @@ def two_rounds(tmp_path, nano_dir):
         recipe = small(boost={"enabled": True}, weigh={"temperature": 1 / math.log(3)}).model_dump()
         recipe["model"] = {"path": str(nano_dir)}
         config = build_config(merged(recipe, overrides))
-        task = check(config)
-        [p, *_] = training_problems(config, task)
-        it = Run(config, RunDir(tmp_path), task, task.judge(), make_prompt(config, task), None, Silent())
+        ready = preflight(config)
+        [p, *_] = ready.problems(1)
+        run_dir = RunDir(tmp_path / "run")
         wrong, other, right = (replace(turn(r, w), prompt_ids=None) for r, w in (("5", 0), ("6", 0), ("so 4", 1)))
         for k, turns in ((1, (wrong,)), (2, (wrong, other))):
-            stage = it.dir.stage(f"round-{k}")
+            stage = run_dir.stage(f"round-{k}")
             trajectories = [Trajectory(p.id, p.question, p.gold, turns)]
             relabelled = [Relabelled(p.id, len(turns), (replace(right, source="self"),), 0)]
             write_jsonl(stage.trajectories, map(to_json, trajectories))
             write_jsonl(stage.relabelled, map(to_json, relabelled))
-            solution = Example("s", 0, it.prompt.messages(p, []), "4", "solution", 1.0, 1.0, (5,), (4, 2))
-            write_jsonl(it.dir.stage("boost-one-turn").examples, [to_json(solution)])
-            _build(it, stage, k, training_problems(config, task), trajectories, relabelled)
-        return [(e.source, e.reply, round(e.weight, 9)) for e in read_examples(it.dir.stage("round-2").examples)]
+            solution = Example("s", 0, ready.prompt.messages(p, []), "4", "solution", 1.0, 1.0, (5,), (4, 2))
+            write_jsonl(run_dir.stage("boost-one-turn").examples, [to_json(solution)])
+            with at_work(ready, None, directory=tmp_path, run_dir=run_dir) as bench:
+                examples_stage(bench, stage, k, ready.problems(k), trajectories, relabelled)
+        return [(e.source, e.reply, round(e.weight, 9)) for e in read_examples(run_dir.stage("round-2").examples)]
 
     return build
 
@@ -182,11 +183,11 @@ def test_a_changed_teacher_or_code_of_ones_own_is_refused_by_name(own, tmp_path,
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe["state"]["feedback"] = "own_words:say"
     recipe["relabel"] |= {"improver": "teacher", "teacher": f"local:{teacher}"}
-    before = contents(build(), check(build()))
+    before = preflight(build()).contents
     with (teacher / "model.safetensors").open("ab") as file:
         file.write(b"0")
     code.write_text(code.read_text().replace("?", "!"))
-    after = contents(build(), check(build()))
+    after = preflight(build()).contents
     assert {name for name in before if before[name] != after[name]} == {"relabel.teacher", "state.feedback"}
 
 
@@ -204,9 +205,7 @@ def test_a_converted_base_says_how_it_is_to_be_used(own, tmp_path, monkeypatch):
 
 def test_the_students_renderer_is_known_without_a_run(toy_run):
     """`rise relabel --examples` with a teacher renders for the student that the recipe names."""
-    config = toy_recipe()
-    task = check(config)
-    made = base_renderer(config, task, make_prompt(config, task))
+    made = preflight(toy_recipe(), "collect").renderer
     assert made.fingerprint == Renderer.load(toy_run.stage("round-1").checkpoint).fingerprint
 
 
@@ -227,10 +226,11 @@ def test_fresh_problems_each_round_or_the_same_and_never_the_boosts():
     task = {"n_train": 4, "settings": {"sum_digits": 2}}
     ids = {}
     for kind in ("same", "fresh"):
-        config = small(rollout={"problems": kind}, boost=boost, task=task)
-        made = check(config)
-        ids[kind] = [[p.id for p in training_problems(config, made, k)] for k in (1, 2)]
-        boosted = {p.id for p in made.problems("train", 10)}
+        config = small(rollout={"problems": kind}, boost=boost, task=task, iterate={"rounds": 2})
+        ready = preflight(config)
+        ids[kind] = [[p.id for p in ready.problems(k)] for k in (1, 2)]
+        boosted = {p.id for p in ready.boost}
+        assert len(boosted) == 10
         assert not boosted & {name for names in ids[kind] for name in names}
     assert ids["same"][0] == ids["same"][1] == ids["fresh"][0]
     assert not set(ids["fresh"][0]) & set(ids["fresh"][1])
@@ -248,13 +248,13 @@ def test_a_context_too_small_for_the_next_turn_names_the_way_out(tmp_path):
     )
     with pytest.raises(ConfigError, match=r"built for 32.*Lower sampling\.max_new_tokens"):
         run(recipe, tmp_path / "run")
-    assert (tmp_path / "run" / "ledger.jsonl").read_text() == ""  # before anything is generated
+    assert not (tmp_path / "run").exists()  # before anything is written
 
 
 def test_nano_needs_a_task_with_an_alphabet():
     recipe = small().model_dump() | {"task": {"name": "gsm8k"}}
     with pytest.raises(ConfigError, match="fixed alphabet"):
-        check(build_config(recipe))
+        preflight(build_config(recipe), list_missing=True)
 
 
 def test_a_feedback_function_is_looked_for_before_hours_are_spent(tmp_path):

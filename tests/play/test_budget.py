@@ -99,8 +99,7 @@ def test_a_run_is_continued_with_another_budget_but_with_no_other_setting(tmp_pa
 @pytest.mark.usefixtures("one_thread")
 def test_a_whole_run_stops_at_its_budget_and_its_bill_goes_on_with_it(tmp_path, monkeypatch):
     from rise.method.iterate import run
-    from rise.recipe.problems import training_problems
-    from rise.runs.preflight import check
+    from rise.runs.preflight import preflight
 
     monkeypatch.setattr("rise.training.train", lambda examples, start, out, *rest, **more: shutil.copytree(start, out) and {})
     monkeypatch.setattr(ScriptedPolicy, "max_in_flight", 1)
@@ -123,7 +122,8 @@ def test_a_whole_run_stops_at_its_budget_and_its_bill_goes_on_with_it(tmp_path, 
             iterate={"rounds": 1},
         )
 
-    problems = training_problems(recipe(1.0), check(recipe(1.0)))
+    (tmp_path / "script.json").write_text("{}")  # preflight looks for it
+    problems = preflight(recipe(1.0)).problems(1)
     script = {p.question: ["one two three"] for p in problems}  # three tokens a reply: three units of money
     (tmp_path / "script.json").write_text(json.dumps(script))
     with pytest.raises(BudgetError, match="4 is spent: 6 so far, with 2 of this round's 3"):

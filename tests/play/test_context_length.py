@@ -9,9 +9,10 @@ from toys import problem, turn
 from rise.errors import ConfigError
 from rise.evaluation.evaluate import evaluate
 from rise.method.relabel import relabel
+from rise.method.rollout import rollout
 from rise.play.context_length import check_context, state_length
 from rise.play.ledger import Ledger
-from rise.play.player import Player, rollout
+from rise.play.player import Player
 from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Sampling

@@ -12,9 +12,10 @@ from rise.dataset.build import build_examples, with_ids
 from rise.errors import ConfigError, ModelError
 from rise.evaluation.evaluate import evaluate
 from rise.method.relabel import relabel
+from rise.method.rollout import rollout
 from rise.play.formats import FORMATS, apply_format
 from rise.play.ledger import Ledger
-from rise.play.player import Player, rollout
+from rise.play.player import Player
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
 from rise.policy import Sampling
@@ -155,8 +156,8 @@ def test_a_checkpoint_trained_under_a_format_needs_it_named_no_more(tmp_path, on
     from training import one_step
     from transformers import AutoModelForCausalLM
 
-    from rise.dataset.build import Example
-    from rise.recipe.config import ModelConfig
+    from rise.dataset.example import Example
+    from rise.recipe.machines import ModelConfig
     from rise.training import train
 
     start = make_family("llama-3", tmp_path / "base")

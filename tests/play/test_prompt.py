@@ -7,10 +7,10 @@ from toys import problem, turn
 
 from rise.errors import ConfigError
 from rise.judges.answers import extract
-from rise.play.prompt import FEEDBACK_TEXTS, Prompt
+from rise.play.prompt import Prompt
 from rise.recipe.config import Demonstration
 from rise.recipe.toml import build_config, to_toml
-from rise.recipe.wordings import DEMONSTRATION
+from rise.recipe.wordings import DEMONSTRATION, FEEDBACK
 from rise.trajectory import Message, Trajectory, Turn
 
 P = problem("p", "2+2", "4")
@@ -51,7 +51,7 @@ def test_always_wrong_says_the_same_after_right_and_wrong_replies():
 
 def test_neutral_does_not_know_the_verdict_either():
     prompt = Prompt(feedback="neutral")
-    assert prompt.feedback_for(P, [RIGHT]) == prompt.feedback_for(P, [WRONG]) == FEEDBACK_TEXTS["neutral"]
+    assert prompt.feedback_for(P, [RIGHT]) == prompt.feedback_for(P, [WRONG]) == FEEDBACK["neutral"].text
     assert not prompt.uses_oracle
 
 

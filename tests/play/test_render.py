@@ -12,8 +12,9 @@ from rise.dataset.build import build_examples, with_ids
 from rise.errors import ModelError
 from rise.evaluation.evaluate import evaluate
 from rise.method.relabel import relabel
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import Player, rollout
+from rise.play.player import Player
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
 from rise.policies.scripted import ScriptedPolicy

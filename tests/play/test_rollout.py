@@ -3,15 +3,17 @@
 import asyncio
 
 import pytest
-from toys import problem
+from toys import LastNumber, problem
 
 from rise.errors import PolicyError, RiseError
 from rise.judge import Judgement
+from rise.method.rollout import rollout
+from rise.play.keys import request_key, stream_seed
 from rise.play.ledger import Ledger
-from rise.play.player import Player, rollout
+from rise.play.player import Player
 from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
-from rise.policy import Request, Sampling, request_key, stream_seed
+from rise.policy import Request, Sampling
 from rise.recipe.config import RewardConfig
 from rise.trajectory import Verdict, to_json, turn_from_json
 
@@ -91,7 +93,7 @@ def test_a_finished_turn_is_never_sampled_again(judge, ledger_path):
 def test_what_is_read_back_is_judged_anew(judge, ledger_path):
     """The judge was mended and the rewards changed between the two runs: no verdict of the old judge is handed back."""
 
-    class Strict:
+    class Strict(LastNumber):
         def judge(self, problem, reply):
             return Judgement(Verdict.UNPARSABLE, None)
 
@@ -318,7 +320,7 @@ def test_a_slow_judge_does_not_hold_up_the_others(ledger_path):
 
     asked_on, waited = threading.Event(), []
 
-    class Slow:
+    class Slow(LastNumber):
         def judge(self, problem, reply):
             time.sleep(0.03)  # the first shows that it is slow
             if problem.id == "p":
@@ -343,7 +345,7 @@ def test_a_quick_judge_costs_no_thread(judge, ledger_path, monkeypatch):
     threads = set()
     monkeypatch.setattr("rise.play.player.SLOW_JUDGE_S", 10.0)  # whatever else this machine is doing
 
-    class Quick:
+    class Quick(LastNumber):
         def judge(self, problem, reply):
             threads.add(threading.current_thread())
             return judge.judge(problem, reply)
@@ -355,7 +357,7 @@ def test_a_quick_judge_costs_no_thread(judge, ledger_path, monkeypatch):
 def test_trajectories_can_be_handed_over_instead_of_kept(judge, ledger_path):
     seen = {}
     at_work = player(ScriptedPolicy.from_table(TABLE), judge, ledger_path)
-    kept = asyncio.run(rollout(at_work, [P, Q], n_turns=2, stop_when_right=False, each=seen.__setitem__))
+    kept = asyncio.run(rollout(at_work, [P, Q], n_turns=2, stop_when_right=False, on_record=seen.__setitem__))
     assert kept == [] and [seen[i].problem_id for i in (0, 1)] == ["p", "q"]
 
 

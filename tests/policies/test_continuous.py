@@ -7,12 +7,14 @@ import pytest
 from toys import problem
 
 from rise.errors import PolicyError
+from rise.method.rollout import rollout
+from rise.play.keys import stream_seed
 from rise.play.ledger import Ledger
-from rise.play.player import Player, play_out, rollout
+from rise.play.player import Player, play_out
 from rise.play.prompt import Prompt
 from rise.policies import make_policy
 from rise.policies.local import LocalPolicy
-from rise.policy import Request, Sampling, stream_seed
+from rise.policy import Request, Sampling
 from rise.trajectory import Message
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -20,8 +20,9 @@ import pytest
 from test_vllm_policy import running, wait_until_gone
 from toys import problem
 
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import Player, play_out, rollout
+from rise.play.player import Player, play_out
 from rise.play.prompt import Prompt
 from rise.policies import stop_engines
 from rise.policies.http import HttpPolicy
@@ -29,7 +30,7 @@ from rise.policies.local import LocalPolicy
 from rise.policies.reaper import descendants
 from rise.policies.vllm import TOLERANCE, VllmPolicy
 from rise.policy import Request, Sampling
-from rise.recipe.config import EngineConfig
+from rise.recipe.machines import EngineConfig
 from rise.trajectory import Message
 
 ROOT = Path(__file__).resolve().parents[2]

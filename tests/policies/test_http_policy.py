@@ -16,14 +16,15 @@ from bad_server import BadServer
 from toys import problem
 
 from rise.errors import PolicyError
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import Player, play_out, rollout
+from rise.play.player import Player, play_out
 from rise.play.prompt import Prompt
 from rise.policies.http import HttpPolicy
 from rise.policies.http_servers import Patience, Servers
 from rise.policies.rate_limit import Pace
 from rise.policy import Request, Sampling
-from rise.recipe.config import HttpConfig
+from rise.recipe.machines import HttpConfig
 from rise.trajectory import Message
 
 ASK = Request((Message("user", "2+2?"),), Sampling(max_new_tokens=8), seeds=(1,))
@@ -262,7 +263,7 @@ def test_of_n_samples_those_that_arrived_are_kept_when_one_fails_for_good(serve:
 
     def five(ledger: Ledger) -> None:
         player = Player(policy, Prompt(), judge, Sampling(), ledger, "x")
-        play_out(player, player.play([problem("p")], lambda p, trust: player.turns(p, [], n=5)))
+        play_out(player, player.play([problem("p")], lambda p: player.turns(p, [], n=5)))
 
     with Ledger(tmp_path / "ledger.jsonl") as ledger, pytest.raises(PolicyError, match="404"):
         five(ledger)

@@ -8,12 +8,14 @@ import pytest
 from toys import ALPHABET, TINY, problem
 
 from rise.errors import ModelError, PolicyError
+from rise.method.rollout import rollout
+from rise.play.keys import stream_seed
 from rise.play.ledger import Ledger
-from rise.play.player import Player, rollout
+from rise.play.player import Player
 from rise.play.prompt import Prompt
 from rise.policies import make_policy
 from rise.policies.local import LocalPolicy
-from rise.policy import Request, Sampling, stream_seed
+from rise.policy import Request, Sampling
 from rise.trajectory import Message
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -317,7 +319,7 @@ def test_scores_are_the_log_probabilities_that_the_model_gives_each_token_alone(
         by_token = torch.log_softmax(logits, -1)
         expected.append([float(by_token[len(prompt) - 1 + k, token]) for k, token in enumerate(reply)])
     for most in (8192, 12, 1):  # in one batch, in two, one by one
-        monkeypatch.setattr("rise.policies.local.SCORED_TOKENS", most)
+        monkeypatch.setattr("rise.policies.scoring.SCORED_TOKENS", most)
         scores = asyncio.run(policy.score(prompts, replies))
         assert [len(s) for s in scores] == [2, 4, 1, 0]
         for mine, theirs in zip(scores, expected, strict=True):

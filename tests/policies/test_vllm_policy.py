@@ -17,14 +17,15 @@ import pytest
 from toys import ALPHABET, TINY, problem, toy_recipe
 
 from rise.errors import ConfigError, PolicyError
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import Player, play_out, rollout
+from rise.play.player import Player, play_out
 from rise.play.prompt import Prompt
 from rise.policies import make_policy, stop_engines
 from rise.policies.vllm import VllmPolicy, score_by_transformers
 from rise.policy import Request, Sampling
-from rise.recipe.config import EngineConfig
-from rise.runs.bench import with_engine
+from rise.recipe.machines import EngineConfig
+from rise.runs.checks import with_engine
 from rise.trajectory import Message
 
 TESTS = Path(__file__).parents[1] / "support"

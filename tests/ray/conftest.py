@@ -67,7 +67,7 @@ def two_nodes(nodes):
 def slow_dir(tmp_path_factory):
     """An untrained model that takes a while for a reply, so that there is a middle to be killed in."""
 
-    from rise.recipe.config import NanoConfig
+    from rise.recipe.machines import NanoConfig
     from rise.training.nano import make_nano
 
     path = tmp_path_factory.mktemp("slow") / "model"

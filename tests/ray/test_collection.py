@@ -10,10 +10,11 @@ import toys
 from ray_helpers import kill, running, until
 
 from rise.cluster.cluster import Cluster
+from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
-from rise.play.player import Player, rollout
-from rise.play.prompt import make_prompt
-from rise.runs.bench import make_player
+from rise.play.player import Player
+from rise.runs.bench import Bench, Silent
+from rise.runs.preflight import preflight
 from rise.tasks import make_task
 
 N_PROBLEMS, N_TURNS = 16, 2
@@ -45,7 +46,8 @@ class Collecting:
         policy = self.cluster.policy(f"local:{self.model}", chat_format=None)
         if gate:
             judge = Gated(judge, gate)
-        player = make_player(self.config, policy, make_prompt(self.config, self.task), judge, self.ledger, purpose="rollout")
+        bench = Bench(preflight(self.config, "collect"), judge, self.ledger, Silent())
+        player = bench.player(policy, "rollout")
         assert isinstance(player, Player)
 
         async def both():

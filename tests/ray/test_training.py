@@ -12,7 +12,7 @@ from ray_helpers import kill
 from safetensors.torch import load_file
 
 from rise.cluster.cluster import Cluster
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.errors import RiseError
 from rise.play.render import Renderer
 from rise.recipe.config import TrainConfig

@@ -6,7 +6,7 @@ import pytest
 from toys import problem
 
 from rise.errors import ConfigError
-from rise.judge import Judgement, answer_of
+from rise.judge import Judgement
 from rise.judges.math import MathJudge
 from rise.judges.named import OwnJudge
 from rise.tasks import make_task
@@ -93,7 +93,7 @@ def test_an_answer_is_read_without_a_right_one():
         def same(self, left, right):
             return left == right
 
-    assert answer_of(OwnJudge(Last()), "1+1?", "it is 2") == "2"
-    assert answer_of(OwnJudge(Last()), "1+1?", "") is None
-    assert answer_of(MathJudge(), "1+1?", r"so \boxed{2}, I think") == "2"
-    assert answer_of(MathJudge(), "1+1?", "no idea") is None
+    assert OwnJudge(Last()).answer("it is 2", "1+1?") == "2"
+    assert OwnJudge(Last()).answer("", "1+1?") is None
+    assert MathJudge().answer(r"so \boxed{2}, I think", "1+1?") == "2"
+    assert MathJudge().answer("no idea", "1+1?") is None

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from test_docs import own_things
+from documents import own_things
 from toys import SMALLER
 from typer.testing import CliRunner
 

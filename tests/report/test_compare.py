@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from rise.cli.main import app
 from rise.errors import DataError
 from rise.evaluation.compare import difference, read_outs, score
+from rise.evaluation.held_out import write_held_out
+from rise.evaluation.metrics import measure
 from rise.jsonl import dumps
 from rise.report.compare import find_stage, read_entries, to_json
 from rise.report.compare_figure import compare_figure
@@ -93,6 +95,25 @@ def test_the_vote_at_its_own_best_temperature_is_set_beside_the_turns(two):
     # wrong answers, so right; 6 and 7 lose. 6/8, and the same six as the vote at its best: difference 0.
     assert row["m1@t5"]["value"] == 0.75
     assert row["m1@t5-m5@t1 at best temperature"]["value"] == 0.0
+
+
+def test_metrics_say_whether_an_oracle_stopped_runs_and_older_ones_are_told_by_their_lengths(two):
+    """Every run here has five turns, so that lengths alone would not tell."""
+    stage = two[0].stage("round-1")
+    records = [held_out(0, ("wrwww", "wwww", "")), held_out(1, ("rrrrr", "rrrr", ""))]
+    write_held_out(stage.held_out, records)
+
+    def voted(metrics):
+        stage.metrics.write_text(json.dumps(metrics))
+        [entry] = read_entries([two[0].path], same)
+        return entry.scores["p0000"]["m1@t5"]
+
+    # Told the truth, the first run is read up to its second turn: one vote each. Else four wrong answers and a right one.
+    assert voted(measure(records, same, truthful=True, turns=5)) == 0.5
+    assert voted(measure(records, same)) == pytest.approx(1 / 5)
+    old = measure(records, same)
+    del old["truthful"]
+    assert voted(old) == pytest.approx(1 / 5)
 
 
 def test_a_lone_evaluation_stands_beside_runs(two, tmp_path):

@@ -15,14 +15,13 @@ from synthetic_run import BOOST, CONFIG, HOSTILE, ROUND_1, held_out, rows, same,
 from rise.errors import DataError
 from rise.evaluation.metrics import measure
 from rise.report import console_table, write_report
+from rise.report.claims import claims, headline
 from rise.report.collect import choose, collect
-from rise.report.headline import claims, headline
+from rise.report.data_tables import cost_table, data_table
+from rise.report.layout import lay_out
 from rise.report.page import render_html, write_main_picture
-from rise.report.tables import (
-    all_tables,
+from rise.report.result_tables import (
     compute_table,
-    cost_table,
-    data_table,
     kinds_table,
     main_table,
     paired_table,
@@ -96,7 +95,7 @@ def test_what_is_missing_prints_as_a_dash_and_never_as_zero(tmp_path):
     table = rows(main_table(data))
     assert list(table) == ["base", "boost", "round 1", "round 2"]
     assert {cell.text for cell in table["round 2"]} == {"–"}
-    assert [stage.title for stage in data.owed] == ["base", "round 2"]
+    assert [stage.title for stage in data.unmeasured] == ["base", "round 2"]
 
 
 def test_a_run_that_has_only_begun_renders(tmp_path):
@@ -120,8 +119,8 @@ def test_a_stage_that_the_recipe_never_measures_is_no_missing_row(tmp_path):
 
 def test_the_data_table_names_every_drop(tmp_path):
     table = rows(data_table(collect(write_run(tmp_path / "run").path)))
-    assert table["dropped: cut at the limit"][0].text == "4"
-    assert table["from student"][0].text == "2"
+    assert table["dropped: cut at the token limit"][0].text == "4"
+    assert table["from student, not right"][0].text == "2"
     assert table["problems with one judged reply"][0].text == "2"
     assert table["effective sample size of the weights"][0].text == "1.34"
 
@@ -158,7 +157,7 @@ def test_what_an_oracle_found_is_never_called_self_correction(tmp_path):
     assert "50.0\u00a0% of problems are solved within 5 turns" in headline(data)
     assert "corrects itself" not in headline(data)
     assert [claim.answer for claim in claims(data)[:2]] == ["not measured", "not measured"]  # the controls
-    render_html(data)
+    render_html(lay_out(data))
 
 
 def test_trajectories_are_chosen_by_hash_whatever_the_order_of_the_file():
@@ -202,7 +201,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
 
 
 def test_pictures_share_no_id_and_leave_no_placeholder(tmp_path):
-    page = render_html(collect(write_run(tmp_path / "run").path))
+    page = render_html(lay_out(collect(write_run(tmp_path / "run").path)))
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', page)) <= set(ids)
@@ -210,7 +209,7 @@ def test_pictures_share_no_id_and_leave_no_placeholder(tmp_path):
 
 
 def test_every_picture_of_a_finished_run_is_there(tmp_path):
-    page = render_html(collect(write_run(tmp_path / "run").path))
+    page = render_html(lay_out(collect(write_run(tmp_path / "run").path)))
     keys = set(re.findall(r'<figure id="figure-([^"]+)"', page))
     assert keys == {
         "turns",
@@ -244,9 +243,13 @@ def test_the_main_picture_stands_alone(tmp_path):
 def test_the_markdown_holds_the_same_tables_as_the_page(tmp_path):
     html, text = write_report(write_run(tmp_path / "run").path)
     data = collect(tmp_path / "run")
-    for table in all_tables(data).values():
-        assert f"## {table.title}" in text.read_text()
-        assert f'<table id="table-{table.key}">' in html.read_text()
+    shown = [filled for filled in lay_out(data).sections if filled.tables]
+    assert len(shown) > 4
+    for filled in shown:
+        assert f"\n## {filled.section.title}" in text.read_text()
+        for table, _ in filled.tables:
+            assert f"### {table.title}" in text.read_text()
+            assert f'<table id="table-{table.key}">' in html.read_text()
     assert r"| round 1 | 50.0 \[21.5–78.5\] | 55.0 (+5.0) \[" in text.read_text()
 
 
@@ -304,3 +307,20 @@ def test_requests_sent_again_are_counted_by_reason_where_there_were_any(tmp_path
     [cell] = [row[-1].text for row in table.rows if row[1].text == "relabel"]
     assert cell == "5 × status 429, 1 × timed out"
     assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_what_replies_cost_stands_beside_the_part_that_paid_it(tmp_path):
+    run = write_run(tmp_path / "run")
+    assert "price" not in cost_table(collect(run.path)).columns
+    for price in (0.5, 1.25):  # a part that was stopped and continued
+        run.write_log(stage="round-1", part="relabel", seconds=1.0, n_replies=3, price=price)
+    table = cost_table(collect(run.path))
+    assert table.columns[-1] == "price"
+    assert [row[-1].text for row in table.rows if row[1].text == "relabel"] == ["1.75"]
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
+def test_whether_an_oracle_stopped_the_runs_is_in_the_metrics():
+    stopped = [held_out(i, p) for i, p in enumerate([("wr", "wwww", ""), ("wwwww", "wwww", "")])]
+    assert measure(stopped, same, truthful=True, turns=5)["truthful"] is True
+    assert measure([held_out(0, ("wwwww", "wwww", ""))], same)["truthful"] is False

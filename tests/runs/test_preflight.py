@@ -2,13 +2,17 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from toys import toy_recipe
 
 from rise.errors import RiseError
 from rise.method.iterate import run
-from rise.runs.preflight import check_spec
+from rise.policies import check_spec
+from rise.runs.preflight import preflight
+from rise.training.model import weights_hash
 
 
 def own(tmp_path, nano_dir, **overrides):
@@ -93,6 +97,12 @@ def test_all_problems_for_the_boost_when_it_may_share_them():
         toy_recipe(boost={"n_problems": "all", "disjoint": True})
 
 
+@pytest.mark.parametrize("kind", ["", "local:", "vllm:"])
+def test_the_weights_of_a_teacher_are_part_of_a_run_whatever_serves_them(kind, tmp_path, nano_dir):
+    config = own(tmp_path, nano_dir, relabel={"improver": "teacher", "teacher": f"{kind}{nano_dir}"})
+    assert preflight(config).contents["relabel.teacher"] == weights_hash(nano_dir)
+
+
 def test_what_may_be_a_hub_name_is_left_to_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check_spec("models/smollm2")
@@ -100,3 +110,63 @@ def test_what_may_be_a_hub_name_is_left_to_the_hub(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     with pytest.raises(RiseError, match=r'"models/smollm2": there is no such directory'):
         check_spec("models/smollm2")
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        ("config.json", "holds no config.json, so it is no model directory"),
+        ("model.safetensors", r"holds no weights (*.safetensors or *.bin)"),
+        ("tokenizer*", "holds no tokenizer (tokenizer.json or tokenizer_config.json)"),
+    ],
+)
+def test_a_model_directory_that_is_not_whole(without, message, tmp_path, nano_dir):
+    model = Path(shutil.copytree(nano_dir, tmp_path / "model"))
+    for file in model.glob(without):
+        file.unlink()
+    assert message in refused(own(tmp_path, model), tmp_path)
+
+
+def test_a_model_without_a_chat_template(tmp_path, nano_dir):
+    model = Path(shutil.copytree(nano_dir, tmp_path / "model"))
+    (model / "chat_template.jinja").unlink()
+    assert "has no chat template" in refused(own(tmp_path, model), tmp_path)
+
+
+def test_checkpoints_that_the_disk_has_no_room_for(tmp_path, nano_dir, monkeypatch):
+    """One round: its checkpoint and the unfinished training beside it, each as large as the model; half of that is free."""
+    from collections import namedtuple
+
+    n_bytes = (nano_dir / "model.safetensors").stat().st_size
+    Usage = namedtuple("Usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, n_bytes))
+    config = own(tmp_path, nano_dir, iterate={"rounds": 1}, train={"save_steps": 0})
+    assert "Free some, give another --out, or lower iterate.rounds" in refused(config, tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 2 * n_bytes))
+    assert preflight(config, out=tmp_path / "run").missing == ()
+
+
+def test_float16_is_for_measuring(tmp_path, nano_dir):
+    assert 'training needs "bfloat16" or "float32"' in refused(own(tmp_path, nano_dir, model={"dtype": "float16"}), tmp_path)
+
+
+def test_a_dry_run_lists_all_that_is_missing_and_a_run_refuses_the_first(tmp_path, nano_dir, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    config = own(
+        tmp_path,
+        nano_dir,
+        deterministic=False,
+        model={"path": "owner/not-cached"},
+        engine={"kind": "vllm", "python": "no/python"},
+        relabel={"improver": "teacher", "teacher": "https://host/v1#m"},
+    )
+    missing = preflight(config, list_missing=True).missing
+    assert ["no/python" in text or "OPENAI_API_KEY" in text or "owner/not-cached" in text for text in missing] == [True] * 3
+    assert "no/python" in refused(config, tmp_path)
+
+
+def test_what_a_run_needs_is_found_once(tmp_path, nano_dir):
+    ready = preflight(own(tmp_path, nano_dir, iterate={"rounds": 2}))
+    assert [len(problems) for problems in ready.rounds] == [12, 12] and ready.problems(2) is ready.rounds[1]
+    assert set(ready.contents) == {"training problems", "held-out problems", "model.path"}
+    assert len(ready.held_out) == 6 and ready.boost == () and ready.renderer is not None

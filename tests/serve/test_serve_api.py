@@ -6,8 +6,9 @@ import pytest
 from serving import TABLE, Recording, Running, Slow, serving, texts
 from toys import LastNumber
 
-from rise.play.prompt import FEEDBACK_TEXTS, Prompt
+from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
+from rise.recipe.wordings import FEEDBACK
 from rise.serve.requests import Limits
 
 
@@ -61,7 +62,7 @@ def test_the_vote_can_be_chosen_for_a_request(server: Running):
 
 def test_returned_turns_carry_reply_answer_and_the_feedback_that_followed(server: Running):
     data = server.ask(rise={"turns": 2, "return_turns": True}).json()
-    feedback = FEEDBACK_TEXTS["always-wrong"].replace("{question}", "347*68")
+    feedback = FEEDBACK["always-wrong"].text.replace("{question}", "347*68")
     assert [(t["turn"], t["reply"], t["answer"], t["feedback"]) for t in data["rise"]["turns"]] == [
         (1, TABLE["347*68"][0], "23000", feedback),
         (2, TABLE["347*68"][1], "23596", None),
@@ -70,7 +71,7 @@ def test_returned_turns_carry_reply_answer_and_the_feedback_that_followed(server
 
 def test_usage_sums_every_hidden_turn(server: Running):
     """Words are tokens here. Turn 1 reads 1 and writes 3; its feedback has 12, so turn 2 reads 1+3+12 and writes 3."""
-    assert len(FEEDBACK_TEXTS["always-wrong"].split()) == 12
+    assert len(FEEDBACK["always-wrong"].text.split()) == 12
     data = server.ask(rise={"turns": 2}).json()
     assert data["usage"] == {
         "prompt_tokens": 1 + 16,

@@ -19,7 +19,7 @@ from rise.cli.serve import assemble, checkpoint_of, suit
 from rise.errors import ConfigError, DataError
 from rise.play.prompt import Prompt
 from rise.policy import Sampling
-from rise.runs.bench import card
+from rise.runs.card import card
 from rise.serve.requests import Limits
 from rise.trajectory import Message
 

@@ -22,7 +22,7 @@ from toys import toy_recipe
 import rise.method.iterate
 import rise.policies.local
 import rise.report
-import rise.training.trainer
+import rise.training.finetune
 
 Write = tuple[str, str]
 

@@ -6,10 +6,12 @@ A problem is a pattern: one letter a reply, r right, w wrong, u without an answe
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from rise.dataset.build import Example
+from rise.dataset.report import dataset_report
 from rise.evaluation.analyses import analyse
 from rise.evaluation.held_out import HeldOut
 from rise.evaluation.metrics import by_fields, measure, paired_stages
@@ -71,17 +73,19 @@ def held_out(index: int, pattern: tuple[str, str, str], question: str = "6*7=?")
     )
 
 
-DATASET: dict[str, Any] = {
-    "n_examples": 3,
-    "n_rows": 2,
-    "n_trained_tokens": 21,
-    "dropped": {"cut at the limit": 4, "duplicate": 1},
-    "by_source": {"student": 2, "gold": 1},
-    "rewards": [[0.0, 2], [1.0, 1]],
-    # Weights 1, 1 and 12.18 scaled to mean one; (Σw)² ÷ Σw² = 14.18² ÷ 150.4 = 1.34.
-    "weights": {"n": 3, "effective_sample_size": 1.337, "values": [[0.2115, 2], [2.577, 1]]},
-    "counts": {"problems_with_one_judged_reply": 2},
-}
+def example(source: str, reward: float, weight: float) -> Example:
+    """One of seven trained tokens."""
+    verdict = Verdict.RIGHT if reward else Verdict.WRONG
+    return Example("p0000", 0, (), "6*7\n=42", source, reward, weight, (3, 4), (1,) * 7, verdict=verdict)
+
+
+# Weights 1, 1 and 12.18 scaled to mean one; (Σw)² ÷ Σw² = 14.18² ÷ 150.4 = 1.34.
+EXAMPLES = [example("student", 0.0, 0.2115), example("student", 0.0, 0.2115), example("gold", 1.0, 2.577)]
+DATASET = dataset_report(
+    EXAMPLES,
+    Counter({"cut at the token limit": 4, "repeat of the same reply": 1}),
+    Counter({"problems with one judged reply": 2}),
+).to_json()
 
 CONFIG = """name = "toy"
 seed = 7

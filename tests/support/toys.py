@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rise.judge import Judgement
-from rise.recipe.config import NanoConfig, RunConfig
+from rise.judge import Judge, Judgement
+from rise.recipe.config import RunConfig
+from rise.recipe.machines import NanoConfig
 from rise.recipe.toml import build_config, merged
 from rise.task import Problem
 from rise.trajectory import Turn, Verdict
@@ -16,7 +17,7 @@ ALPHABET = "0123456789+*=\n#?abcdefghijklmnopqrstuvwxyz .:"
 TINY = NanoConfig(hidden=32, layers=2, heads=2, kv_heads=1, intermediate=64, max_length=192)
 
 
-class LastNumber:
+class LastNumber(Judge):
     """A judge that can be followed by eye: the last word is the answer, `?` is none."""
 
     def judge(self, problem, reply):
@@ -30,7 +31,7 @@ class LastNumber:
 
 
 def problem(name, question="2+2", gold="4", solution=None):
-    return Problem(name, question, gold, solution)
+    return Problem(question, gold, solution=solution, id=name)
 
 
 def turn(reply, reward, *, source="student", feedback="?", finish="stop", prompt_ids=None, reply_ids=None):

@@ -8,7 +8,7 @@ import random
 import sys
 from pathlib import Path
 
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.recipe.config import TrainConfig
 from rise.trajectory import Message
 

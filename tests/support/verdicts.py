@@ -9,7 +9,7 @@ JUDGE = MathJudge()
 
 
 def verdict(gold, reply, judge=JUDGE):
-    return judge.judge(Problem("id", "?", gold), reply).verdict
+    return judge.judge(Problem("?", gold), reply).verdict
 
 
 def box(answer):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from synthetic_run import HOSTILE, held_out, turn, write_run
 
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.jsonl import write_jsonl
 from rise.runs.directory import RunDir
 from rise.trajectory import Message, Relabelled, Trajectory, Verdict, to_json

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rise.cli.main import app
+from rise.cli.serve import assemble
 from rise.evaluation.evaluate import evaluate
 from rise.evaluation.metrics import measure
 from rise.judges import python_tests, sandbox
@@ -21,8 +22,9 @@ from rise.play.player import Player
 from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Sampling
+from rise.serve.revise import Ask
 from rise.tasks import make_task
-from rise.trajectory import Verdict
+from rise.trajectory import Message, Verdict
 
 
 def test_every_worked_solution_passes_and_no_constant_does():
@@ -137,6 +139,21 @@ def test_the_recipe_runs_with_both_feedbacks_from_one_start(tmp_path, monkeypatc
         shown[out] = [json.loads(line)["run"][0]["feedback"] for line in records]
     assert all(text == "no code" or re.match(r"f\(\d+\)|no |ok", text) for text in shown["tests"])
     assert shown["always-wrong"] == ["?"] * 4
+    assert serve_two_turns("tests").turns[0].feedback in ("check", "no code")  # no tests are known there
+
+
+def serve_two_turns(run):
+    """What `rise serve` answers."""
+    reviser, about = assemble(run, None, 2, "majority", None, [], batch_size=4, dtype="float32")
+    ask = Ask((Message("user", "Write f(n) = 2 * n."),), about.sampling, turns=2, rule="majority", seed=0)
+
+    async def both():
+        try:
+            return await reviser.revise(ask, 0, lambda turn, number: None)
+        finally:
+            await reviser.close()
+
+    return asyncio.run(both())
 
 
 def test_the_alphabet_writes_every_problem():

@@ -200,9 +200,9 @@ def test_a_generator_runs_out_with_a_way_out():
 def test_a_problem_of_another_version_is_not_scored_as_this_one(sums):
     (problem,) = sums.problems("test", 1)
     with pytest.raises(DataError, match="this version makes another problem under that number"):
-        sums.judge().judge(Problem("p", "another question", "4", fields=problem.fields), tagged(4))
+        sums.judge().judge(Problem("another question", "4", fields=problem.fields), tagged(4))
     with pytest.raises(DataError, match="has no field index"):
-        sums.judge().judge(Problem("p", "?", "4"), tagged(4))
+        sums.judge().judge(Problem("?", "4"), tagged(4))
 
 
 def test_a_scorer_without_end_is_timed_out(sums, monkeypatch):

@@ -4,7 +4,8 @@ import pytest
 from training import close, examples, one_step, weights_of
 
 from rise.errors import ConfigError
-from rise.recipe.config import LoraConfig, ModelConfig, TrainConfig
+from rise.recipe.config import TrainConfig
+from rise.recipe.machines import LoraConfig, ModelConfig
 from rise.training import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,7 +48,7 @@ def test_lora_trains_float32_adapters_on_a_base_of_its_own_type(nano_dir, data, 
     def look(net, *args, **kwargs):
         seen.update({name: p.dtype for name, p in net.named_parameters()})
 
-    monkeypatch.setattr("rise.training.trainer.check_exact", look)
+    monkeypatch.setattr("rise.training.finetune.check_exact", look)
     model = ModelConfig(path=str(nano_dir), lora=LoraConfig(rank=2), dtype=dtype)
     train(data, nano_dir, tmp_path / "out", one_step(), model=model)
     assert {t for name, t in seen.items() if "lora" in name} == {torch.float32}

@@ -167,7 +167,7 @@ def test_masters_and_shards_are_not_mixed():
 
 def test_a_log_line_says_what_was_worked_on(nano_dir, renderer, tmp_path):
     """Two rows alone in their lines, 7 and 5 tokens: 14 are computed, 2 of them filling; 2 + 3 are trained."""
-    from rise.dataset.build import Example
+    from rise.dataset.example import Example
 
     def example(n_prompt, n_reply, weight):
         return Example(f"p{n_prompt}", 0, (), "", "student", 0.0, weight, (3,) * n_prompt, (9,) * n_reply)

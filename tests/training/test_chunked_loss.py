@@ -157,7 +157,7 @@ def test_a_model_that_bends_its_logits_is_noticed_and_trains_as_it_says(renderer
 
 
 def test_a_head_with_adapters_on_it_trains(nano_dir, renderer, tmp_path):
-    from rise.recipe.config import LoraConfig, ModelConfig
+    from rise.recipe.machines import LoraConfig, ModelConfig
 
     logs = []
     model = ModelConfig(path=str(nano_dir), lora=LoraConfig(rank=2, target_modules=["q_proj", "lm_head"]))

@@ -78,7 +78,7 @@ def test_the_worked_example_of_the_method_page():
 
     import torch
 
-    from rise.dataset.build import Example
+    from rise.dataset.example import Example
     from rise.training.rows import make_rows
 
     class HalfNat(torch.nn.Module):
@@ -163,10 +163,10 @@ def test_weight_0_adds_nothing_and_does_not_count(nano_dir, data, tmp_path):
 
 def test_weight_0_kept_in_adds_nothing_but_to_the_count(nano_dir, data, tmp_path, monkeypatch):
     """Were it not dropped, its tokens would be in N and in nothing else."""
-    from rise.training import trainer
+    from rise.training import finetune
 
     _, without = loss_and_gradient(data, nano_dir, tmp_path / "a")
-    monkeypatch.setattr(trainer, "_trainable", lambda examples, config, dropped: list(examples))
+    monkeypatch.setattr(finetune, "_trainable", lambda examples, config, dropped: list(examples))
     _, kept = loss_and_gradient([*data, replace(data[0], weight=0.0, problem_id="other")], nano_dir, tmp_path / "b")
     n = sum(len(e.reply_ids) for e in data)
     scale = (n + len(data[0].reply_ids)) / n

@@ -27,7 +27,7 @@ def bfloat16(path, to):
 def test_masters_move_bfloat16_weights_where_rounding_would_lose_every_step():
     import torch
 
-    from rise.training.master_weights import MasterAdamW
+    from rise.training.optimizers import MasterAdamW
 
     def after_steps(optimizer_of):
         weight = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
@@ -48,7 +48,7 @@ def test_masters_move_bfloat16_weights_where_rounding_would_lose_every_step():
 def test_masters_resume_from_their_own_float32_copies():
     import torch
 
-    from rise.training.master_weights import MasterAdamW
+    from rise.training.optimizers import MasterAdamW
 
     def steps(weight, optimizer, n):
         for _ in range(n):

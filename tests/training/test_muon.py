@@ -12,7 +12,7 @@ from rise.play.render import Renderer
 from rise.recipe.config import TrainConfig
 from rise.recipe.toml import build_config
 from rise.training import train
-from rise.training.muon import MuonAdamW
+from rise.training.optimizers import MuonAdamW, check_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = {"lr": 0.1, "weight_decay": 0.01, "betas": (0.9, 0.98), "eps": 1e-8}
@@ -117,6 +117,13 @@ def test_what_muon_does_not_go_with_is_refused(settings, trouble):
     recipe = {"model": {"path": "m", **settings.get("model", {})}, "train": settings["train"]}
     with pytest.raises(ConfigError, match=trouble):
         build_config(recipe)
+
+
+def test_muon_refuses_matrices_in_pieces():
+    check_optimizer(TrainConfig(optimizer="adamw"), sharded=True)
+    check_optimizer(TrainConfig(optimizer="muon"), sharded=False)
+    with pytest.raises(ConfigError, match=r'"muon" needs whole matrices.* Use "adamw"'):
+        check_optimizer(TrainConfig(optimizer="muon"), sharded=True)
 
 
 def test_a_torch_without_muon_says_which_has_it(monkeypatch):

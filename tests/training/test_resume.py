@@ -7,7 +7,8 @@ import pytest
 from training import examples
 
 from rise.errors import ResumeError
-from rise.recipe.config import LoraConfig, ModelConfig, TrainConfig
+from rise.recipe.config import TrainConfig
+from rise.recipe.machines import LoraConfig, ModelConfig
 from rise.training import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rise.dataset.build import Example
+from rise.dataset.example import Example
 from rise.errors import DataError
 from rise.training.loss import tensors
 from rise.training.rows import Row, make_rows, plan_batches

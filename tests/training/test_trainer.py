@@ -107,7 +107,7 @@ def test_roundings_of_half_precision_are_no_leak(half, beside, raises, monkeypat
 def test_a_checkpoint_loads_with_plain_transformers_and_says_what_it_is(nano_dir, data, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from rise.training.model import weights_hash
+    from rise.training.weights import weights_hash
 
     out = tmp_path / "checkpoint"
     facts = train(data, nano_dir, out, TrainConfig(epochs=1, batch_size=4), card={"task": "arithmetic"})

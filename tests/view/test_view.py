@@ -33,7 +33,12 @@ def client(run):
 
 
 def rows(client, key, **more):
-    return client.get("/api/rows", params={"key": key, **more}).json()
+    return by_name(client.get("/api/rows", params={"key": key, **more}).json())
+
+
+def by_name(found):
+    """An answer with its rows as the page reads them."""
+    return found | {"rows": [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]}
 
 
 # --- lists --------------------------------------------------------------------------------------------------------------
@@ -41,9 +46,11 @@ def rows(client, key, **more):
 
 def test_a_row_has_the_question_the_verdicts_and_what_became_of_the_run(client):
     found = rows(client, "0/round-1/held-out")
-    assert [row[3] for row in found["rows"]] == [run for run, _, _ in ROUND_1]
-    assert [row[4] for row in found["rows"]] == ["kept", "kept", "fixed", "fixed", "wavered", "broken", "never", "never"]
-    assert found["rows"][0][:3] == ["p0000", "6*7=?", "42"] and found["rows"][1][5] == ["kind sum"]
+    assert [row["pattern"] for row in found["rows"]] == [run for run, _, _ in ROUND_1]
+    assert [row["outcome"] for row in found["rows"]] == ["kept", "kept", "fixed", "fixed", "wavered", "broken", "never", "never"]
+    first, second, *_ = found["rows"]
+    assert (first["problem_id"], first["title"], first["gold"]) == ("p0000", "6*7=?", "42")
+    assert second["labels"] == ["kind sum"]
     assert (found["n"], found["complete"], found["n_bad"]) == (8, True, 0)
 
 
@@ -58,7 +65,17 @@ def test_rows_come_in_slices_and_only_as_far_as_asked_are_lines_read(run):
 
 def test_an_improved_reply_has_its_question_from_the_trajectory_and_shows_whom_it_was_chosen_from(client):
     [row] = rows(client, "0/round-1/relabelled")["rows"]
-    assert row == ["p0000", "6*7=?", "42", "wr", "right", ["kind product"], 2, None, "student"]
+    assert row == {
+        "problem_id": "p0000",
+        "title": "6*7=?",
+        "gold": "42",
+        "pattern": "wr",
+        "outcome": "right",
+        "labels": ["kind product"],
+        "turn": 2,
+        "weight": None,
+        "source": "student",
+    }
     record = client.get("/api/record", params={"key": "0/round-1/relabelled", "row": 0}).json()
     assert [t["verdict"] for t in record["turns"]] == ["wrong", "wrong"]  # the two attempts of the state
     assert record["candidates"][record["chosen"]]["answer"] == "42"
@@ -178,7 +195,7 @@ def test_the_overview_has_the_numbers_of_every_stage_and_its_files(client):
     stages = {stage["name"]: stage for stage in run["stages"]}
     assert [f["kind"] for f in stages["round-1"]["files"]] == ["held-out", "trajectories", "relabelled", "examples"]
     assert [round(p["value"], 3) for p in stages["round-1"]["metrics"]["accuracy_by_turn"]] == [0.5, 0.5, 0.625, 0.625, 0.625]
-    assert stages["base"]["metrics"] is None and run["live"]["owed"] == ["base", "round-2"]
+    assert stages["base"]["metrics"] is None and run["live"]["unmeasured"] == ["base", "round-2"]
 
 
 SMALL = """name = "toy"
@@ -209,8 +226,9 @@ def test_replies_still_in_the_ledger_can_be_looked_at_until_their_file_is_there(
     [part] = library.overview()["runs"][0]["live"]["parts"]
     assert (part["key"], part["n_replies"], part["n_problems"]) == ("0/round-2/live-rollout", 3, 2)
     assert part["right"] == [[0, 1, 2], [1, 1, 1]]
-    found = json.loads(library.rows(part["key"], 0, 10))["rows"]
-    assert [row[:4] for row in found] == [[a.id, a.question, a.gold, "wr"], [b.id, b.question, b.gold, "r"]]
+    found = by_name(json.loads(library.rows(part["key"], 0, 10)))["rows"]
+    shown = [tuple(row[name] for name in ("problem_id", "title", "gold", "pattern")) for row in found]
+    assert shown == [(a.id, a.question, a.gold, "wr"), (b.id, b.question, b.gold, "r")]
     record = library.record(part["key"], 0)
     assert [(g["attempts"], [t["verdict"] for t in g["turns"]]) for g in record["groups"]] == [(0, ["wrong"]), (1, ["right"])]
     run.stage("round-2").path.mkdir()
@@ -333,3 +351,41 @@ def test_the_address_is_said_when_it_can_be_called(run, monkeypatch):
     monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
     serve(Library([run.path]), "127.0.0.1", 0)
     assert len(called) == 1
+
+
+# --- the run's own judge ------------------------------------------------------------------------------------------------
+
+
+def voted(run, answers, recipe):
+    """Groups of the vote over a run with these answers, as the viewer of a run of that recipe shows them."""
+    run.config.write_text(recipe + "model = { nano = { hidden = 8 } }\n")
+    path = run.stage("round-1").held_out
+    data = json.loads(path.read_text().splitlines()[0])
+    data["run"] = [data["run"][0] | {"answer": answer} for answer in answers]
+    path.write_text(dumps(data) + "\n")
+    return [group["answer"] for group in Library([run.path]).record("0/round-1/held-out", 0)["vote"]["groups"]]
+
+
+def test_the_vote_is_grouped_by_the_judge_of_the_runs_task(run):
+    """Programs are equal up to their layout, puzzles' answers up to case; mathematics would call both different."""
+    functions = 'name = "f"\ntask = { name = "python-functions", settings = { allow_unsandboxed = true } }\n'
+    programs = ["def f(x):\n    return x + 1", "def f(x):\n    # one more\n    return x+1", "def f(x):\n    return x"]
+    assert voted(run, programs, functions) == [programs[0], programs[2]]
+    assert voted(run, ["1/2", "0.5"], functions) == ["1/2", "0.5"]
+    pytest.importorskip("reasoning_gym")
+    puzzles = 'name = "g"\ntask = { name = "reasoning-gym:knights_knaves" }\n'
+    assert voted(run, ["Ann is a Knight", "ann is  a knight", "ann is a knave"], puzzles) == ["Ann is a Knight", "ann is a knave"]
+
+
+def test_where_the_task_cannot_be_made_answers_are_grouped_by_their_text(run):
+    assert voted(run, ["42", "42.0"], 'name = "x"\ntask = { name = "no-such-task" }\n') == ["42", "42.0"]
+
+
+@pytest.mark.parametrize("setting", ["judge", "judge_path"])
+def test_code_that_a_recipe_names_as_its_judge_is_never_imported(run, tmp_path, monkeypatch, setting):
+    (tmp_path / "own_view_judge.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass Judge: ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = f'name = "x"\ntask = {{ name = "jsonl", settings = {{ {setting} = "own_view_judge:Judge" }} }}\n'
+    assert voted(run, ["42", "42.0"], recipe) == ["42", "42.0"]
+    assert not (tmp_path / "was-run").exists()

@@ -27,10 +27,11 @@ async function connect() {
     return say(`The server cannot be reached: ${error.message}`, "trouble");
   }
   say("");
-  const { turns, vote, max_turns: most, task, feedback, window: shown } = model.rise;
+  const { turns, vote, votes, max_turns: most, task, feedback, window: shown } = model.rise;
   $("model").textContent = model.id;
   $("turns").max = most;
   $("turns").value = turns;
+  $("vote").replaceChildren(...Object.entries(votes).map(([name, words]) => new Option(words, name)));
   if (vote === "judge") $("vote").append(new Option("the server's judge", "judge"));
   $("vote").value = vote;
   const facts = [`${turns} turns`];

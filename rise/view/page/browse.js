@@ -97,9 +97,9 @@ rise.Browser = class {
   take(answer, key) {
     if (key !== this.key) return 0;
     for (const row of answer.rows) {
-      this.counts.set(row[4], (this.counts.get(row[4]) || 0) + 1);
-      for (const label of row[5]) this.labels.add(label);
-      this.longest = Math.max(this.longest, this.isRun ? row[3].length : (row[6] || 0));
+      this.counts.set(row.outcome, (this.counts.get(row.outcome) || 0) + 1);
+      for (const label of row.labels) this.labels.add(label);
+      this.longest = Math.max(this.longest, this.isRun ? row.pattern.length : (row.turn || 0));
       this.rows.push(row);
     }
     this.complete = answer.complete;
@@ -143,11 +143,11 @@ rise.Browser = class {
     const shown = [];
     for (let n = 0; n < this.rows.length; n++) {
       const row = this.rows[n];
-      if (show && String(row[4]) !== show) continue;
+      if (show && String(row.outcome) !== show) continue;
       if (this.matches && !this.matches.has(n)) continue;
-      if (word && !`${row[0]} ${row[1]}`.toLowerCase().includes(word)) continue;
-      if (label && !row[5].includes(label)) continue;
-      if (turn && !(this.isRun ? atTurn(row[3], k, at || "r") : String(row[6]) === turn)) continue;
+      if (word && !`${row.problem_id} ${row.title}`.toLowerCase().includes(word)) continue;
+      if (label && !row.labels.includes(label)) continue;
+      if (turn && !(this.isRun ? atTurn(row.pattern, k, at || "r") : String(row.turn) === turn)) continue;
       shown.push(n);
     }
     this.shown = shown;
@@ -188,7 +188,7 @@ rise.Browser = class {
 
   drawRow(n) {
     const { h } = rise;
-    const [id, title, gold, pattern, , , turn, weight, source] = this.rows[this.shown[n]];
+    const { problem_id: id, title, gold, pattern, turn, weight, source } = this.rows[this.shown[n]];
     const main = h("span.title", {}, rise.printable(title || id), gold !== null && this.isRun && h("span.hush", {}, ` = ${rise.printable(gold)}`));
     if (this.kind !== "examples") return h("div.row", {}, main, turn !== null && h("small", {}, `after ${turn}`), rise.marks(pattern));
     return h("div.row", {}, main, h("small", {}, `${source}, after ${turn}`), pattern !== "n" && rise.marks(pattern),
@@ -207,7 +207,7 @@ rise.Browser = class {
     const files = this.stage ? this.stage.files : [];
     this.places.replaceChildren(choice, h("div.kinds", { role: "group", "aria-label": "File" }, files.map((file) =>
       h("a", { href: `#/${file.key}`, "aria-current": file.key === this.key ? "page" : null },
-        file.kind === "live" ? `${file.key.split("live-")[1]} …` : rise.KINDS[file.kind]))));
+        file.kind === "live" ? `${file.title} …` : file.title))));
   }
 
   drawFilters() {

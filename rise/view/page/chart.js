@@ -70,10 +70,3 @@ rise.lossChart = function (points, steps) {
   return svg("svg.loss", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `loss by step, now ${rise.number(values[values.length - 1])}` },
     svg("line.grid", { x1: 0, x2: W, y1: H - 2, y2: H - 2 }), svg("path.curve", { d: path, "--role": "var(--turns)" }));
 };
-
-/** The colour role of a stage, as rise.report.colours.stage_role has it. */
-rise.role = function (name, names) {
-  if (!name.startsWith("round-")) return ["base", "boost", "boost-one-turn"].includes(name) ? name : "turns";
-  const rounds = names.filter((other) => other.startsWith("round-"));
-  return `round-${Math.round((rounds.length > 1 ? rounds.indexOf(name) / (rounds.length - 1) : 1) * 7)}`;
-};

@@ -12,16 +12,15 @@ rise.overviewPage = function (overview) {
     h("section", { "aria-labelledby": "numbers" },
       h("h2", { id: "numbers" }, "Stage by stage"), numbersTable(runs),
       h("p.hush.note", {}, "Percent of held-out problems, with the ends of 95 % intervals; differences in points, green or red where the interval leaves out zero. ",
-        "m1@t1: first reply. m5@t1: vote over parallel samples. m1@t5: vote over turns. p: any right, which needs an oracle. t5 − t1: last reply against first, no vote.")),
+        runs[0].columns.map((column) => `${column.label}: ${column.words}`).join(". "), ". Any right needs an oracle.")),
     h("section", { "aria-labelledby": "files" }, h("h2", { id: "files" }, "Records"), filesTable(runs)));
 };
 
 function runCard(run, range, n) {
   const { h } = rise;
   const measured = run.stages.filter((stage) => stage.metrics);
-  const names = run.stages.map((stage) => stage.name);
   const lines = measured.map((stage) => ({
-    name: stage.title.replace("boost, one-turn only", "boost, 1 turn"), role: rise.role(stage.name, names), points: stage.metrics.accuracy_by_turn || [],
+    name: stage.short, role: stage.colour, points: stage.metrics.accuracy_by_turn || [],
   })).filter((line) => line.points.length > 1);
   return h("article.run", {},
     h("div.lead", {},
@@ -31,7 +30,7 @@ function runCard(run, range, n) {
       rise.turnsChart(lines, range, `Accuracy by turn of ${run.directory}: ${lines.map((l) => l.name).join(", ")}`),
       h("figcaption", {}, "Right replies at each turn, percent: no vote, no oracle.")]),
     h("div.rest", {},
-      run.live && livePanel(run.live),
+      run.live && livePanel(run),
       run.claims.length > 0 && h("dl.claims", {}, run.claims.map((claim) => h("div", { class: claim.answer.replace(/\W+/g, "-") },
         h("dt", {}, claim.question), h("dd", {}, h("b", {}, claim.answer), h("span", {}, claim.detail === rise.DASH ? "" : claim.detail))))),
       madeWith(run)));
@@ -45,38 +44,28 @@ function madeWith(run) {
     p.command && h("p", {}, h("code", {}, rise.printable(p.command.join(" ")))), h("pre", { tabindex: "0" }, rise.printable(run.config)));
 }
 
-function livePanel(live) {
+function livePanel(run) {
   const { h } = rise;
+  const live = run.live;
+  const title = (name) => (run.stages.find((stage) => stage.name === name) || { title: name }).title;
   const idle = live.age_s > 180;
   const training = live.training;
   return h("div.live", { role: "group", "aria-label": "Under way" },
     h("p", {}, h("b", { class: idle ? "pulse idle" : "pulse" }, idle ? "not finished" : "under way"),
-      h("span.hush", {}, ` last written ${rise.seconds(live.age_s)} ago; owed: ${live.owed.map((name) => name.replace("-", " ")).join(", ")}`)),
+      h("span.hush", {}, ` last written ${rise.seconds(live.age_s)} ago; not measured yet: ${live.unmeasured.map(title).join(", ")}`)),
     live.parts.map((part) => h("p", {},
-      h("a", { href: `#/${part.key}` }, part.name.replace("/", ": ").replaceAll("-", " ")),
+      h("a", { href: `#/${part.key}` }, part.title),
       ` ${rise.plural(part.n_replies, "reply", "replies")} to ${rise.plural(part.n_problems, "problem")}`,
       h("span.hush", {}, part.right.length ? `, right so far ${part.right.map(([k, right, n]) => `${rise.percent(right / n)} %${k ? ` after ${k}` : " at turn 1"}`).join(", ")}` : ""))),
     training && h("div.training", {},
-      h("span", {}, `training ${training.stage.replaceAll("-", " ")}: step ${rise.count(training.step)} of ${rise.count(training.steps)}`),
+      h("span", {}, `training ${title(training.stage)}: step ${rise.count(training.step)} of ${rise.count(training.steps)}`),
       training.loss.length > 1 && rise.lossChart(training.loss, training.steps)));
 }
-
-const COLUMNS = (K, S) => [
-  ["m1@t1", (m) => m["m1@t1"], false, "first reply"],
-  [`m${S}@t1`, (m) => m[`m${S}@t1`], false, `vote over ${S} parallel samples`],
-  [`m1@t${K}`, (m) => m[`m1@t${K}`], false, `vote over ${K} turns`],
-  [`p1@t${K}`, (m) => m[`p1@t${K}`], false, "any turn right"],
-  [`t${K} − t1`, (m) => (m.paired || {})[`t${K}-t1`], true, "last reply against first, no vote"],
-  [`vs ${S} samples`, (m) => (m.paired || {})[`m1@t${K}-m${S}@t1`], true, `m1@t${K} − m${S}@t1: revising against resampling`],
-  ["wrong → right", (m) => m.wrong_to_right, false, "of wrong replies, the share whose next is right"],
-  ["right → wrong", (m) => m.right_to_wrong, false, "of right replies, the share whose next is wrong"],
-  ["repeated", (m) => m.repeated, false, "of replies from turn 2 on, the share with the answer before"],
-];
 
 function numbersTable(runs) {
   const { h } = rise;
   const measured = runs.find((run) => run.stages.some((stage) => stage.metrics)) || runs[0];
-  const columns = COLUMNS(measured.n_turns, measured.n_samples);
+  const columns = measured.columns;
   const cell = (estimate, difference) => {
     if (!estimate || estimate.value === null) return h("td", {}, h("span.hush", {}, rise.DASH));
     const tone = difference && estimate.low !== null ? (estimate.low > 0 ? "above" : estimate.high < 0 ? "below" : "unsure") : null;
@@ -86,19 +75,17 @@ function numbersTable(runs) {
   };
   return h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Numbers stage by stage" }, h("table.numbers", {},
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, runs.length > 1 ? "run, stage" : "stage"), h("th", { scope: "col" }, "n"),
-      columns.map(([name, , , title]) => h("th", { scope: "col", title }, name)))),
+      columns.map((column) => h("th", { scope: "col", title: column.words }, column.label)))),
     runs.map((run) => h("tbody", {},
       runs.length > 1 && h("tr.group", {}, h("th", { scope: "rowgroup", colspan: columns.length + 2 }, rise.printable(run.directory))),
       run.stages.filter((stage) => stage.metrics || stage.awaited).map((stage) => {
-        const own = COLUMNS(run.n_turns, run.n_samples), m = stage.metrics;
+        const m = stage.metrics;
         const key = stage.files.find((file) => file.kind === "held-out");
         return h("tr", {}, h("th", { scope: "row" }, key ? h("a", { href: `#/${key.key}` }, stage.title) : stage.title),
-          h("td", {}, m && m["m1@t1"] ? rise.count(m["m1@t1"].n) : h("span.hush", {}, "owed")),
-          own.map(([, get, difference]) => cell(m && get(m), difference)));
+          h("td", {}, m && m["m1@t1"] ? rise.count(m["m1@t1"].n) : h("span.hush", {}, "not yet")),
+          stage.numbers.map((estimate, n) => cell(estimate, run.columns[n].prints === "points")));
       })))));
 }
-
-rise.KINDS = { "held-out": "held-out", trajectories: "trajectories", relabelled: "improved replies", examples: "examples", live: "arriving" };
 
 function filesTable(runs) {
   const { h } = rise;
@@ -108,6 +95,6 @@ function filesTable(runs) {
     h("dl", {}, run.stages.filter((stage) => stage.files.length).map((stage) => h("div", {},
       h("dt", {}, stage.title),
       h("dd", {}, stage.files.map((file) => h("a.file", { href: `#/${file.key}` },
-        file.kind === "live" ? file.key.split("live-")[1] + " under way" : rise.KINDS[file.kind],
+        file.kind === "live" ? `${file.title} under way` : file.title,
         h("small", {}, file.n !== undefined ? rise.count(file.n) : size(file.n_bytes)))))))))));
 }

@@ -108,7 +108,7 @@ function votePanel(title, vote, unit) {
   const { h } = rise;
   if (!vote) return null;
   const score = vote.scores[vote.scores.length - 1];
-  const said = score === 1 ? "right" : score > 0 ? `a tie, scored ${rise.number(score)}` : vote.groups.length ? "wrong" : "nobody answered";
+  const said = score === 1 ? "right" : score > 0 ? `a tie, scored ${rise.number(score)}` : vote.groups.length ? "wrong" : "no answer";
   return h("section.vote", { "aria-label": title },
     h("h3", {}, title, h("span.verdict", { class: score === 1 ? "r" : score > 0 ? "t" : "w" }, said)),
     h("ul", {}, vote.groups.map((group) => h("li", { class: (group.right ? "r" : "w") + (group.wins ? " wins" : "") },

@@ -11,7 +11,10 @@ rise.server = {
   },
   overview() { return this.ask("overview"); },
   async stamp() { return (await this.ask("stamp")).stamp; },
-  rows(key, start, limit) { return this.ask("rows", { key, start, limit }); },
+  async rows(key, start, limit) {
+    const answer = await this.ask("rows", { key, start, limit });
+    return { ...answer, rows: byName(answer.columns, answer.rows) };
+  },
   record(key, row) { return this.ask("record", { key, row }); },
   async search(key, text) { return (await this.ask("search", { key, q: text })).rows; },
   async where(problem) { return (await this.ask("where", { problem })).where; },
@@ -57,7 +60,7 @@ rise.disk = {
     const about = { n: file.n, complete: true, share: 1, version: 0, n_bad: file.n_bad, first_bad: file.first_bad };
     if (start >= file.n) return { rows: [], ...about };
     const rows = await this.part(`${this.name(key)}-rows-${Math.floor(start / file.rows_per_part)}`);
-    return { rows: rows.slice(start % file.rows_per_part), ...about, complete: start + rows.length >= file.n };
+    return { rows: byName(file.columns, rows.slice(start % file.rows_per_part)), ...about, complete: start + rows.length >= file.n };
   },
   async record(key, row) {
     const file = this.file(key);
@@ -78,13 +81,23 @@ rise.disk = {
       if (file.kind !== "held-out") continue;
       for (let start = 0; start < file.n; start += file.rows_per_part) {
         const rows = await this.part(`${this.name(file.key)}-rows-${start / file.rows_per_part}`);
-        const at = rows.findIndex((row) => row[0] === problem);
-        if (at >= 0) { found.push({ key: file.key, row: start + at, pattern: rows[at][3] }); break; }
+        const named = byName(file.columns, rows);
+        const at = named.findIndex((row) => row.problem_id === problem);
+        if (at >= 0) { found.push({ key: file.key, row: start + at, pattern: named[at].pattern }); break; }
       }
     }
     return found;
   },
 };
+
+/* Rows travel as lists, with the names of their columns once beside them; the page reads them by name. */
+function byName(columns, rows) {
+  return rows.map((values) => {
+    const row = {};
+    for (let i = 0; i < columns.length; i++) row[columns[i]] = values[i];
+    return row;
+  });
+}
 
 /* What the server's index searches, too. */
 function texts(record) {

@@ -10,29 +10,28 @@ from pathlib import Path
 from rise.errors import ConfigError
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.recipe.toml import differences, load_recipe
-from rise.runs.bench import Run
+from rise.runs import stages
 from rise.runs.directory import RunDir, StageDir
 
 MADE_BY = ("seed", "task", "model", "state", "sampling", "reward", "boost")
 """Parts of a recipe that decide what base and boost come out."""
 
 
-def reuse(it: Run, other: RunDir) -> None:
+def take_start(config: RunConfig, mine: RunDir, other: RunDir) -> None:
     """Copy the base and the boost of a finished run. Raises `ConfigError` if they would have come out otherwise here.
 
     Where this recipe evaluates otherwise, their measurements are left behind and made again.
     """
-    config = it.config
     theirs = _same(config, other, MADE_BY, "boost was made")
-    last = "base" if not config.boost.enabled else "boost" if config.boost.multi_turn_share else "boost-one-turn"
+    last = [name for name in stages.expected(config.model_dump()) if not stages.round_number(name)][-1]
     made = other.stage(last)
     if not made.metrics.exists() or (config.boost.enabled and not made.checkpoint.exists()):
         raise ConfigError(f'boost.reuse = "{other.path}", but that run has not finished its boost. Let it end first.')
     left = ["training", "*.partial"]
     if theirs.evaluate != config.evaluate:
         left += [made.held_out.name, made.metrics.name]
-    for name in ("base", "boost-one-turn", "boost"):
-        source, target = other.stage(name).path, it.dir.stage(name).path
+    for name in (stage.name for stage in stages.BEFORE_ROUNDS):
+        source, target = other.stage(name).path, mine.stage(name).path
         if source.exists() and not target.exists():
             partial = target.with_name(name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
@@ -40,10 +39,10 @@ def reuse(it: Run, other: RunDir) -> None:
             os.replace(partial, target)
 
 
-def reuse_collection(it: Run, stage: StageDir) -> None:
+def take_collection(config: RunConfig, stage: StageDir) -> None:
     """Copy a round's trajectories and improved replies: RISE's own data, for another training on them."""
-    other = _named(it.config)
-    _same(it.config, other, ("seed", "task", "model", "state", "sampling", "reward", "rollout", "relabel"), "data were collected")
+    other = _named(config)
+    _same(config, other, ("seed", "task", "model", "state", "sampling", "reward", "rollout", "relabel"), "data were collected")
     for name in ("trajectories", "relabelled"):
         source, target = getattr(other.stage(stage.name), name), getattr(stage, name)
         if target.exists():
@@ -82,24 +81,20 @@ def trained_tokens(run: RunDir) -> dict[int, int]:
     found = {}
     train = load_recipe(run.config).train
     for event in run.read_log():
-        name, _, number = str(event.get("stage", "")).partition("-")
-        if event.get("part") == "train" and name == "round" and number.isdigit():
+        number = stages.round_number(str(event.get("stage", "")))
+        if event.get("part") == "train" and number:
             # Runs of before this was logged had no way to train on anything but whole epochs' shares.
             total = event.get("n_trained_tokens") or round(event.get("n_trained_tokens_per_epoch", 0) * train.epochs)
-            found[int(number)] = int(total)
+            found[number] = int(total)
     return found
 
 
-def check_reuse(config: RunConfig) -> None:
+def check_takeover(config: RunConfig) -> None:
     """Raise `ConfigError` where a recipe takes over what no run is named for, before anything starts."""
-    wants = [
-        name
-        for name, wanted in (
-            ("rollout.reuse", config.rollout.reuse),
-            ("iterate.match_tokens", config.iterate.match_tokens),
-        )
-        if wanted
-    ]
+    if config.boost.reuse and not RunDir(Path(config.boost.reuse)).config.exists():
+        raise ConfigError(f'boost.reuse = "{config.boost.reuse}" is no run directory: it holds no config.toml.')
+    asked = {"rollout.reuse": config.rollout.reuse, "iterate.match_tokens": config.iterate.match_tokens}
+    wants = [name for name, wanted in asked.items() if wanted]
     if wants:
         other = _named(config, wants[0])
         if config.rollout.reuse:

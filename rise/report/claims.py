@@ -1,9 +1,10 @@
-"""The first sentence of a report, computed from the numbers; it never says more than the intervals do."""
+"""The first sentence of a report and what it claims, computed from the numbers; they never say more than the intervals do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rise.evaluation.headline import PAIRED, named
 from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage
 from rise.report.numbers import DASH, count, percent, points, points_interval, sign
@@ -31,7 +32,7 @@ def headline(data: ReportData) -> str:
         return f"{_when(stage)}, {percent(stage.estimate('m1@t1').value)}\u00a0% of problems are right at turn 1."
     if data.oracle == "stops":
         return _with_oracle(stage, K)
-    told = " The feedback came from a function of its own, which may know the truth." if data.oracle else ""
+    told = " The feedback came from the recipe's own function, which may know the truth." if data.oracle else ""
     return f"{_revision(stage, gain, K)} {_vote(stage, K, S)}".strip() + told
 
 
@@ -41,21 +42,14 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
     if stage is None or data.n_turns < 2:
         return ()
     K, S = data.n_turns, data.n_samples
-    questions = (
-        (f"Is the last reply better than the first? (t{K} − t1, no vote)", f"t{K}-t1"),
-        ("… better than a fresh sample, with nothing shown?", f"t{K}-nothing"),
-        ("… better than when another problem's attempt is shown?", f"t{K}-other"),
-        (f"Does a vote over {K} turns beat a vote over {S} parallel samples? (m1@t{K} − m{S}@t1)", f"m1@t{K}-m{S}@t1"),
-        (f"With an oracle to stop: do {K} turns find more than {S} samples? (p1@t{K} − p{S}@t1)", f"p1@t{K}-p{S}@t1"),
-    )
     found = []
-    for question, key in questions:
-        difference = stage.estimate("paired", key)
-        if data.oracle == "stops" and key == f"t{K}-t1":
+    for name in named(PAIRED, K, S):
+        difference = stage.number(name)
+        if data.oracle == "stops" and name.key == f"t{K}-t1":
             continue  # it could not be negative
         answer = {"above": "yes", "below": "no, worse", "includes zero": "not shown", None: "not measured"}[sign(difference)]
         detail = DASH if difference.value is None else f"{points(difference.value)} points ({points_interval(difference)})"
-        found.append(Claim(question, answer, detail, difference))
+        found.append(Claim(name.of.question.format(K=K, S=S), answer, detail, difference))
     return tuple(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
@@ -10,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rise.evaluation.uncertainty import Estimate
 from rise.report.analysis_tables import hard_entries
-from rise.report.collect import ReportData, Stage
+from rise.report.collect import ReportData
 from rise.report.colours import placeholder, stage_role
 from rise.report.drawing import Figure, band, end_labels, horizontal, make_figure, patch, turn_axis
 from rise.report.numbers import percent
@@ -137,14 +136,14 @@ def gold_figure(data: ReportData) -> Figure | None:
     return make_figure("gold", "Probability of the gold solution", caption, draw)
 
 
-def gains_figure(runs: Sequence[tuple[str, Stage, Stage]]) -> Figure | None:
-    """Gain by turns against where a model began: (name, stage before the rounds, last round) of each run."""
-    if len(runs) < 2:
+def gains_figure(data: ReportData) -> Figure | None:
+    """Gain by turns against where a model began: one point for each of several runs."""
+    if len(data.beside) < 2:
         return None
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        for name, start, last in runs:
+        for name, start, last in data.beside:
             x = 100 * (start.estimate("m1@t1").value or 0.0)
             gain: Estimate = last.estimate("paired", f"t{last.n_turns}-t1")
             assert gain.value is not None and gain.low is not None and gain.high is not None, "only runs that have it are drawn"
@@ -158,10 +157,3 @@ def gains_figure(runs: Sequence[tuple[str, Stage, Stage]]) -> Figure | None:
 
     caption = "One point a run: accuracy of one reply before the rounds, and what its turns gain after them. Whiskers: 95 %."
     return make_figure("gains", "Gain against base accuracy", caption, draw)
-
-
-def analysis_figures(data: ReportData) -> list[Figure]:
-    """All of them that this run has numbers for."""
-    makers = (one_turn_figure, steps_figure, hard_figure, gold_figure)
-    found = [make(data) for make in makers]
-    return [figure for figure in (*found, gains_figure(data.beside)) if figure]

@@ -1,4 +1,4 @@
-"""`ReportData` → pictures: what each one shows. How they are drawn is in `drawing.py`; only these two know matplotlib."""
+"""Held-out results as pictures: turn by turn, controls, transitions, cost, paired differences. `drawing.py` draws them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
+from rise.evaluation.headline import PAIRED, REPLIES, named
 from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage, estimate_at
 from rise.report.colours import placeholder, stage_role
-from rise.report.drawing import (
-    Figure,
-    band,
-    end_labels,
-    histogram,
-    horizontal,
-    make_figure,
-    patch,
-    running_mean,
-    stroke,
-    turn_axis,
-)
-from rise.report.numbers import count, duration, number, percent
-from rise.report.tables import CONTROLS, paired_names
+from rise.report.drawing import Figure, band, end_labels, horizontal, make_figure, patch, stroke, turn_axis
+from rise.report.numbers import count, percent
+from rise.report.result_tables import CONTROLS
 
 
 def turns_figure(data: ReportData) -> Figure | None:
@@ -74,7 +64,8 @@ def main_picture(data: ReportData) -> Figure | None:
 
 def transitions_figure(data: ReportData) -> Figure | None:
     """Wrong→right and right→wrong by stage."""
-    stages = [stage for stage in data.measured if stage.estimate("wrong_to_right").value is not None]
+    steps, roles = named(REPLIES, data.n_turns, data.n_samples)[:2], ("right", "wrong")
+    stages = [stage for stage in data.measured if stage.number(steps[0]).value is not None]
     if not stages:
         return None
 
@@ -82,8 +73,8 @@ def transitions_figure(data: ReportData) -> Figure | None:
         axes = canvas.subplots()
         largest = 0.0
         for i, stage in enumerate(reversed(stages)):
-            for offset, name, role in ((0.19, "wrong_to_right", "right"), (-0.19, "right_to_wrong", "wrong")):
-                estimate = stage.estimate(name)
+            for offset, name, role in zip((0.19, -0.19), steps, roles, strict=True):
+                estimate = stage.number(name)
                 if estimate.value is None or estimate.high is None or estimate.low is None:
                     continue
                 value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
@@ -96,10 +87,9 @@ def transitions_figure(data: ReportData) -> Figure | None:
         horizontal(axes, [stage.title for stage in reversed(stages)])
         axes.set_xlim(0, largest * 1.14 or 1)
         axes.set_xlabel("% of wrong (right) replies")
-        handles = [patch(placeholder("right")), patch(placeholder("wrong"))]
-        canvas.legend(handles, ["wrong→right", "right→wrong"], loc="outside upper left", ncols=2)
+        canvas.legend([patch(placeholder(role)) for role in roles], [n.label for n in steps], loc="outside upper left", ncols=2)
 
-    caption = "Share of wrong replies whose next reply is right, and of right replies whose next reply is wrong. Whiskers: 95 %."
+    caption = f"{' '.join(name.of.meaning for name in steps)} Whiskers: 95 %."
     return make_figure("transitions", "One more turn", caption, draw, height=0.9 + 0.48 * len(stages))
 
 
@@ -180,8 +170,8 @@ def _compute_figure(data: ReportData, field: str) -> Figure | None:
 
 
 def paired_figures(data: ReportData) -> list[Figure]:
-    """Paired differences of every stage around zero; the control with another's attempt apart, as it dwarfs the rest."""
-    names = paired_names(data)
+    """Paired differences of every stage around zero; the control with another's attempt in a figure of its own scale."""
+    names = {name.key: name.words for name in named(PAIRED, data.n_turns, data.n_samples)}
     other = f"t{data.n_turns}-other"
     near = {key: label for key, label in names.items() if key != other}
     title = "Own attempt shown, against another problem's"
@@ -239,102 +229,6 @@ def _paired_figure(data: ReportData, names: Mapping[str, str], key: str, title: 
         if _asked_of_few(stage, data):
             caption += f" Not drawn: {stage.title}, asked of only {count(stage.estimate('m1@t1').n)} problems."
     return make_figure(key, title, caption, draw, height=0.6 + 0.19 * n_lines)
-
-
-def data_figures(data: ReportData) -> list[Figure]:
-    """Rewards and weights of what each stage trained on."""
-    return [figure for stage in data.stages if (figure := _data_figure(stage, [s.name for s in data.stages]))]
-
-
-def _data_figure(stage: Stage, names: Sequence[str]) -> Figure | None:
-    dataset = stage.dataset or {}
-    rewards = dataset.get("rewards") or []
-    weights = dataset.get("weights") or {}
-    values = weights.get("values") or []
-    if not (rewards or values):
-        return None
-
-    def draw(canvas: Canvas) -> None:
-        colour = placeholder(stage_role(stage.name, names))
-        for axes, pairs, label in zip(canvas.subplots(1, 2), (rewards, values), ("reward", "weight"), strict=True):
-            histogram(axes, pairs, colour)
-            axes.set_xlabel(label)
-        canvas.supylabel("examples", fontsize=9, color=placeholder("quiet"))
-
-    n, effective = weights.get("n"), weights.get("effective_sample_size")
-    size = number(effective) if effective and effective < 100 else count(effective)
-    caption = f"Effective sample size {size} of {count(n)} examples."
-    return make_figure(f"data-{stage.name}", f"Rewards and weights, {stage.title}", caption, draw, height=2.2)
-
-
-def training_figure(data: ReportData) -> Figure | None:
-    """Loss by step of every training."""
-    stages = [stage for stage in data.stages if any(line.get("loss") is not None for line in stage.training)]
-    if not stages:
-        return None
-    names = [stage.name for stage in data.stages]
-
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        for stage in stages:
-            pairs = [(line["step"], line["loss"]) for line in stage.training if line.get("loss") is not None]
-            colour = placeholder(stage_role(stage.name, names))
-            axes.plot(*zip(*pairs, strict=True), color=colour, linewidth=0.7, alpha=0.4)
-            smooth = running_mean([loss for _, loss in pairs], n=max(1, len(pairs) // 20))
-            axes.plot([step for step, _ in pairs], smooth, color=colour, label=stage.title)
-        if all(line["loss"] > 0 for stage in stages for line in stage.training if line.get("loss") is not None):
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(lambda value, _: number(value))
-            axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("step")
-        canvas.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
-
-    return make_figure("training", "Training loss", "Thin: as logged. Thick: running mean.", draw)
-
-
-PARTS = {
-    "boost-data": "boost-one-turn",
-    "rollout": "turns",
-    "relabel": "parallel",
-    "dataset": "base",
-    "train": "wrong",
-    "evaluate": "right",
-}
-
-
-def time_figure(data: ReportData) -> Figure | None:
-    """Wall clock of every stage by part."""
-    stages = [stage for stage in data.stages if any(part.seconds for part in stage.parts)]
-    if not stages:
-        return None
-    longest = max(sum(part.seconds or 0 for part in stage.parts) for stage in stages)
-    total = sum(part.seconds or 0 for stage in stages for part in stage.parts)
-    unit, name = (60.0, "minutes") if longest >= 120 else (1.0, "seconds")
-    shown = [part for part in PARTS if any(p.part == part for stage in stages for p in stage.parts)]
-
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        for i, stage in enumerate(reversed(stages)):
-            left = 0.0
-            for part in stage.parts:
-                width = (part.seconds or 0.0) / unit
-                role = PARTS.get(part.part, "quiet")
-                axes.barh(i, width, left=left, height=0.62, color=placeholder(role), linewidth=0)
-                left += width
-        horizontal(axes, [stage.title for stage in reversed(stages)])
-        axes.set_xlabel(name)
-        handles = [patch(placeholder(PARTS[part])) for part in shown]
-        labels = [part.replace("-", " ") for part in shown]
-        canvas.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.2)
-
-    return make_figure(
-        "time",
-        "Where the time went",
-        f"All together {duration(total)}. Parts that have ended, by the wall clock.",
-        draw,
-        height=1.1 + 0.34 * len(stages),
-    )
 
 
 def _lines_over_turns(data: ReportData, field: str, key: str, title: str, caption: str) -> Figure | None:

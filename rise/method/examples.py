@@ -1,0 +1,142 @@
+"""Examples as a stage: keep, weigh, mix in what the recipe asks for. RISE eq. 4.6 and the recipe's [keep] [weigh] [dataset]."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rise.dataset.build import build_examples, scaled, with_ids, without_repeats
+from rise.dataset.example import Example, read_examples
+from rise.dataset.report import DatasetReport, dataset_report
+from rise.dataset.weigh import raw_weight
+from rise.jsonl import write_jsonl, write_whole
+from rise.method.choose import chose
+from rise.play.prompt import Prompt
+from rise.recipe.config import RunConfig, TrainConfig
+from rise.runs.bench import Bench
+from rise.runs.directory import StageDir
+from rise.runs.stages import round_name
+from rise.task import Problem
+from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
+
+
+def examples_stage(
+    bench: Bench,
+    stage: StageDir,
+    k: int,
+    problems: Sequence[Problem],
+    trajectories: Sequence[Trajectory],
+    relabelled: Sequence[Relabelled],
+) -> None:
+    """examples.jsonl of round k.
+
+    Weights are scaled once, over what is left of every round that trains; only then come replayed solutions.
+    """
+    config = bench.config
+    examples, dropped, counts = round_examples(config, bench.ready.prompt, problems, trajectories, relabelled)
+    if config.dataset.data == "aggregate":
+        earlier = [example for j in range(1, k) for example in _earlier_round(bench, j)]
+        counts["examples of earlier rounds"] = len(earlier)
+        examples = [*earlier, *examples]
+        if config.dataset.deduplicate:
+            examples = without_repeats(examples, dropped)
+    examples = weighted(bench, examples, dropped)
+    if config.dataset.replay_share > 0:
+        solutions = list(read_examples(bench.dir.stage("boost-one-turn").examples))
+        n = round(len(examples) * config.dataset.replay_share / (1 - config.dataset.replay_share))
+        replayed = random.Random(f"{config.seed}-{k}").sample(solutions, min(n, len(solutions)))
+        counts["boost examples replayed"] = len(replayed)
+        examples = [*examples, *(replace(example, weight=_replay_weight(config)) for example in replayed)]
+    write_examples(bench, stage, examples, dropped, counts, config.train)
+
+
+def examples_file(
+    bench: Bench,
+    out: Path,
+    problems: Sequence[Problem],
+    trajectories: Sequence[Trajectory],
+    relabelled: Sequence[Relabelled],
+) -> DatasetReport:
+    """Weighted examples of one round as a file by itself, its counts beside it (`.json`)."""
+    examples, dropped, counts = round_examples(bench.config, bench.ready.prompt, problems, trajectories, relabelled)
+    complete = weighted(bench, examples, dropped)
+    summary = dataset_report(complete, dropped, counts)
+    write_jsonl(out, (to_json(example) for example in complete))
+    write_whole(out.with_suffix(".json"), json.dumps(summary.to_json(), indent=2) + "\n")
+    return summary
+
+
+def round_examples(
+    config: RunConfig,
+    prompt: Prompt,
+    problems: Sequence[Problem],
+    trajectories: Sequence[Trajectory],
+    relabelled: Sequence[Relabelled],
+) -> tuple[list[Example], Counter[str], Counter[str]]:
+    """Keep and weigh, as the recipe says: (examples with raw weights, dropped by reason, other counts)."""
+    by_id = {problem.id: problem for problem in problems}
+    examples, dropped, counts = build_examples(
+        trajectories,
+        relabelled,
+        lambda t, k: prompt.messages(by_id[t.problem_id], t.turns[:k]),
+        rule=config.keep.rule,
+        trained_turns=config.keep.trained_turns,
+        weigh=config.weigh.rule,
+        temperature=config.weigh.temperature,
+        centre=config.weigh.centre,
+        clip=config.weigh.clip,
+        drop_truncated=config.dataset.drop_truncated,
+        deduplicate=config.dataset.deduplicate,
+        per_problem=config.dataset.per_problem,
+    )
+    counts["states improved"] = len(relabelled)
+    counts["states with a right improved reply"] = sum(r.reply.right for r in relabelled)
+    counts["choices that named no reply"] = sum(not chose(r) for r in relabelled)
+    told = [turn for r in relabelled for turn in r.candidates if turn.source == "teacher"]
+    counts["teacher: replies"] = len(told)
+    counts["teacher: refused"] = sum(turn.finish == "refused" for turn in told)
+    counts["teacher: empty"] = sum(turn.finish != "refused" and not turn.reply.strip() for turn in told)
+    counts["teacher: no answer in it"] = sum(bool(turn.reply.strip()) and turn.answer is None for turn in told)
+    return examples, dropped, counts
+
+
+def weighted(bench: Bench, examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:
+    """The same with token ids of the student, without those too long to train, weights scaled as the recipe says."""
+    complete = with_ids(examples, bench.renderer, max_length=bench.config.train.max_length, dropped=dropped)
+    return scaled(complete, bench.config.weigh.scale)
+
+
+def write_examples(
+    bench: Bench,
+    stage: StageDir,
+    examples: Sequence[Example],
+    dropped: Counter[str],
+    counts: Counter[str],
+    config: TrainConfig,
+) -> None:
+    """dataset.json, then examples.jsonl. `config` is that of the training: its max_length decides what is too long."""
+    complete = with_ids(examples, bench.renderer, max_length=config.max_length, dropped=dropped)
+    summary = dataset_report(complete, dropped, counts)
+    write_whole(stage.dataset, json.dumps(summary.to_json(), indent=2) + "\n")
+    write_jsonl(stage.examples, (to_json(example) for example in complete))
+
+
+def _earlier_round(bench: Bench, j: int) -> list[Example]:
+    """Examples of round j with raw weights, from its own files: what its examples.jsonl holds was scaled for itself."""
+    stage = bench.dir.stage(round_name(j))
+    trajectories, relabelled = list(read_trajectories(stage.trajectories)), list(read_relabelled(stage.relabelled))
+    return round_examples(bench.config, bench.ready.prompt, bench.ready.problems(j), trajectories, relabelled)[0]
+
+
+def _replay_weight(config: RunConfig) -> float:
+    """Of a worked solution: an example like the average one, or, where weights are raw, what a right reply weighs."""
+    weigh, right = config.weigh, config.reward.right
+    if weigh.scale == "mean-one":
+        return 1.0
+    # Centred, a problem with one reply is at its own mean.
+    baseline = right if weigh.centre else 0.0
+    return raw_weight(right, weigh.rule, temperature=weigh.temperature, baseline=baseline, clip=weigh.clip)

@@ -1,0 +1,47 @@
+"""Fine-tuning as a stage: weighted examples of a file → a checkpoint, here or on the cluster."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rise import training
+from rise.dataset.example import Example, read_examples
+from rise.policies import stop_engines
+from rise.recipe.config import TrainConfig
+from rise.runs.bench import Bench
+from rise.runs.card import card
+from rise.runs.directory import StageDir
+
+
+def train_stage(bench: Bench, stage: StageDir, start: Path, config: TrainConfig) -> None:
+    """Fine-tune `start` on the stage's examples; skipped where the checkpoint is there."""
+    if stage.checkpoint.exists():
+        shutil.rmtree(stage.training, ignore_errors=True)  # left by a kill between the two
+        return
+    fit(bench, stage.name, list(read_examples(stage.examples)), start, stage.checkpoint, config, work=stage.training)
+
+
+def fit(
+    bench: Bench, stage: str, examples: Sequence[Example], start: Path | str, out: Path, config: TrainConfig, *, work: Path
+) -> dict[str, Any]:
+    """Fine-tune `start` on examples and write `out`, in this process, under the recipe's launcher or on its cluster.
+
+    Returns what `rise.training.train` does: counts of rows, steps, tokens. `work` holds training that has not ended.
+    """
+    stop_engines()  # training wants the memory, and after it the weights are others
+    with bench.timed(stage, "train", len(examples)) as timer:
+
+        def tell(logs: dict[str, Any]) -> None:
+            if bench.run_dir is not None:
+                bench.run_dir.write_log(stage=stage, **{k: round(v, 6) if isinstance(v, float) else v for k, v in logs.items()})
+            timer.restart(logs["steps"])
+            bench.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
+
+        about = card(bench.config, bench.ready.prompt, stage)
+        run = bench.cluster.train if bench.cluster else partial(training.train, model=bench.config.model, seed=bench.config.seed)
+        timer.facts = run(examples, start, out, config, card=about, work=work, on_log=tell)
+    return timer.facts

@@ -1,0 +1,82 @@
+"""Measurement as a stage: held-out problems played over five turns, and everything in metrics.json. RISE §4.3, §5."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rise.evaluation.analyses import analyse, with_gold_scores
+from rise.evaluation.evaluate import evaluate
+from rise.evaluation.held_out import HeldOut, read_held_out, write_held_out
+from rise.evaluation.metrics import by_fields, measure, paired_stages
+from rise.jsonl import write_whole
+from rise.play.player import Player, play_out
+from rise.policy import Policy
+from rise.runs import stages
+from rise.runs.bench import Bench
+from rise.runs.directory import StageDir
+from rise.task import Problem
+
+
+def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None) -> None:
+    """Held-out records and metrics of one stage; `n` takes the first n problems."""
+    stage = bench.dir.stage(name)
+    if stage.metrics.exists():
+        return
+    settings = bench.config.evaluate
+    if not stage.held_out.exists():
+        problems = list(bench.ready.held_out)[: n or None]
+        last = name == stages.round_name(bench.config.iterate.rounds)
+        control = settings.controls == "all" or (settings.controls == "last" and last)
+        write_held_out(stage.held_out, play_held_out(bench, name, problems, model, control=control))
+    records = list(read_held_out(stage.held_out))
+    metrics = {**numbers(bench, records), "stage": name}
+    _compare(bench, stage, records, metrics)
+    write_whole(stage.metrics, json.dumps(metrics, indent=1) + "\n")
+    bench.progress.stage_done(stage)
+
+
+def play_held_out(
+    bench: Bench, stage: str, problems: Sequence[Problem], model: Path | str | Policy, *, control: bool, purpose: str = ""
+) -> list[HeldOut]:
+    """Play the policy on held-out problems as `[evaluate]` says. `control` also shows other problems' attempts."""
+    with bench.timed(stage, "evaluate", len(problems)) as timer:
+        player = bench.player(bench.policy(model), purpose or f"{stage}/evaluate", measured=True)
+        records = play_out(player, _played(bench, player, problems, control))
+        timer.of(player)
+    return records
+
+
+async def _played(bench: Bench, player: Player, problems: Sequence[Problem], control: bool) -> list[HeldOut]:
+    settings = bench.config.evaluate
+    records = await evaluate(player, problems, n_turns=settings.turns, n_samples=settings.samples, control=control)
+    return await with_gold_scores(player, problems, records) if settings.gold_probability else records
+
+
+def numbers(bench: Bench, records: Sequence[HeldOut]) -> dict[str, Any]:
+    """What metrics.json says of one set of records: the headline metrics, analyses, and each field of the problems."""
+    truthful, turns = bench.ready.evaluated.stops_when_right, bench.config.evaluate.turns
+    metrics = measure(records, bench.judge.same, truthful=truthful, turns=turns)
+    metrics |= analyse(records, turns)
+    metrics["by_field"] = by_fields(records, bench.judge.same, truthful=truthful, turns=turns)
+    return metrics
+
+
+def _compare(bench: Bench, stage: StageDir, records: Sequence[HeldOut], metrics: dict[str, Any]) -> None:
+    """Differences, problem by problem, from the stage before, and of a round also from what the rounds began with."""
+    truthful, turns = bench.ready.evaluated.stops_when_right, bench.config.evaluate.turns
+
+    def against(other: StageDir, name: str) -> None:
+        theirs = list(read_held_out(other.held_out))
+        metrics["paired"][name] = paired_stages(theirs, records, bench.judge.same, truthful=truthful, turns=turns)
+        metrics[name] = other.name
+
+    # Those in front of it in order: a later one is on disk too where this one is measured again.
+    before = [other for other in bench.dir.stages() if stages.order(other.name) < stages.order(stage.name)]
+    if before:
+        against(before[-1], "previous")
+    began = next((other for other in reversed(before) if not stages.round_number(other.name)), None)
+    if began is not None and stages.round_number(stage.name):
+        against(began, "before_rounds")

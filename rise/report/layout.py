@@ -1,0 +1,142 @@
+"""What a report shows and where: the only list. A table or figure that stands here stands in both pages, html and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rise.report import analysis_figures, analysis_tables, data_figures, data_tables, result_figures, result_tables
+from rise.report.claims import Claim, claims, headline
+from rise.report.collect import ReportData
+from rise.report.drawing import Figure
+from rise.report.table import Table
+from rise.report.words import facts, glossary
+
+MakeTable = Callable[[ReportData], Table]
+"""A table without rows is left out."""
+MakeFigure = Callable[[ReportData], Figure | Sequence[Figure] | None]
+"""One figure, several, or none where the run has no numbers for it."""
+
+How = Literal["titled", "plain", "folded"]
+"""How a table stands in the page: under its title, without one (the section's says it), or folded away under its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One heading of the report with its figures and, after them, its tables."""
+
+    id: str
+    title: str
+    link: str
+    """How the page's list of sections calls it."""
+    figures: tuple[MakeFigure, ...] = ()
+    tables: tuple[tuple[MakeTable, How], ...] = ()
+    empty: str = ""
+    """Said where there is nothing to show; a section that is empty and says nothing is left out."""
+
+
+SECTIONS: list[Section] = [
+    Section("results", "Results", "Table", tables=((result_tables.main_table, "plain"),)),
+    Section(
+        "by-turn",
+        "Turn by turn",
+        "Turn by turn",
+        figures=(result_figures.turns_figure, result_figures.controls_figure),
+        tables=((result_tables.turns_table, "folded"),),
+    ),
+    Section(
+        "changes",
+        "What another turn changes",
+        "What changes",
+        figures=(result_figures.transitions_figure, result_figures.ends_figure),
+        tables=((result_tables.transitions_table, "folded"),),
+    ),
+    Section(
+        "cost",
+        "Turns against parallel samples",
+        "At what cost",
+        figures=(result_figures.votes_figure, result_figures.compute_figures),
+        tables=((result_tables.votes_table, "folded"), (result_tables.compute_table, "folded")),
+    ),
+    Section(
+        "differences",
+        "Differences, on the same problems",
+        "Differences",
+        figures=(result_figures.paired_figures,),
+        tables=(
+            (result_tables.paired_table, "plain"),
+            (result_tables.previous_table, "titled"),
+            (result_tables.kinds_table, "titled"),
+        ),
+    ),
+    Section(
+        "analyses",
+        "Analyses",
+        "Analyses",
+        figures=(
+            analysis_figures.one_turn_figure,
+            analysis_figures.steps_figure,
+            analysis_figures.hard_figure,
+            analysis_figures.gold_figure,
+            analysis_figures.gains_figure,
+        ),
+        tables=(
+            (analysis_tables.one_turn_table, "titled"),
+            (analysis_tables.hard_table, "titled"),
+            (analysis_tables.gold_table, "titled"),
+            (analysis_tables.gains_table, "titled"),
+            (analysis_tables.steps_table, "folded"),
+        ),
+    ),
+    Section(
+        "data",
+        "Data and training",
+        "Data and training",
+        figures=(data_figures.data_figures, data_figures.training_figure, data_figures.time_figure),
+        tables=((data_tables.data_table, "titled"), (data_tables.training_table, "folded"), (data_tables.cost_table, "folded")),
+        empty="No data set has been made yet.",
+    ),
+]
+"""In order. After them come the trajectories, the words and the provenance, which are neither tables nor figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A section with what a run has to show in it."""
+
+    section: Section
+    figures: tuple[Figure, ...]
+    tables: tuple[tuple[Table, How], ...]
+
+
+def fill(data: ReportData) -> tuple[Filled, ...]:
+    """Every section of which there is something to say."""
+    found = (_filled(section, data) for section in SECTIONS)
+    return tuple(filled for filled in found if filled.figures or filled.tables or filled.section.empty)
+
+
+def _filled(section: Section, data: ReportData) -> Filled:
+    figures: list[Figure] = []
+    for draw in section.figures:
+        drawn = draw(data)
+        figures += [] if drawn is None else [drawn] if isinstance(drawn, Figure) else drawn
+    tables = [(make(data), how) for make, how in section.tables]
+    return Filled(section, tuple(figures), tuple((table, how) for table, how in tables if table.rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything a report says, worked out once for both of its forms."""
+
+    data: ReportData
+    headline: str
+    claims: tuple[Claim, ...]
+    sections: tuple[Filled, ...]
+    glossary: Mapping[str, str]
+    facts: Mapping[str, str]
+
+
+def lay_out(data: ReportData) -> Page:
+    """Tables, figures and words of a run."""
+    return Page(data, headline(data), claims(data), fill(data), glossary(data), facts(data))

@@ -1,0 +1,65 @@
+"""The words under a report: what each name in it means, and how the run was made."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rise.evaluation.headline import HEADLINE, REPLIES, named
+from rise.report.collect import ReportData
+from rise.report.numbers import DASH, count
+
+
+def glossary(data: ReportData) -> dict[str, str]:
+    """What every name in the tables means, with this run's numbers of turns and samples."""
+    K, S = data.n_turns, data.n_samples
+    n = max((stage.estimate("m1@t1").n for stage in data.measured), default=0)
+    metrics = {name.label: name.of.meaning.format(K=K, S=S) for name in named((*HEADLINE, *REPLIES), K, S)}
+    return metrics | {
+        "vote": "Equal answers form a group without sight of the right one; a reply without an answer never votes; "
+        "a tie scores the share of tied answers that are right.",
+        "nothing shown": "Control: turn k is an independent sample at the bare problem.",
+        "another's attempt shown": "Control: from turn 2 on the attempt shown is another problem's.",
+        "n": f"Problems, up to {count(n)} here; for shares of replies, the number of replies.",
+        "interval": "95 %, clustered by problem, since replies to one problem belong together. Shares: Wilson's score interval "
+        "at an effective sample size. Differences: paired by problem, Bonett and Price's adjusted interval. Neither "
+        "collapses at 0 or 1.",
+        "hard problems": "Those that all of B parallel first replies miss.",
+        "probability of the gold solution": "Geometric mean over its tokens; scored, not sampled.",
+        "equal compute": f"m{S}@t1 and m1@t{K} are compared at equal numbers of samples. A later turn also reads earlier "
+        "attempts, so tokens are shown beside, generated and all.",
+        "effective sample size": "(Σw)² ÷ Σw² of the training weights w.",
+        DASH: "Not measured, or not yet. Never zero.",
+    }
+
+
+def facts(data: ReportData) -> dict[str, str]:
+    """Provenance as name → text."""
+    p = data.provenance
+    if not p:
+        return {}
+    command = p.get("command")
+    words = [str(word) for word in command] if isinstance(command, list) else [str(command or DASH)]
+    words[0] = Path(words[0]).name or words[0]  # without the path of the user's environment
+    clean = {True: "", False: " with uncommitted changes", None: ""}[p.get("clean")]
+    versions = p.get("versions") or {}
+    found = {
+        "command": shlex.join(words),
+        "rise": f"{p.get('rise') or DASH}, commit {str(p.get('commit') or DASH)[:12]}{clean}",
+        "seed": _text(p.get("seed")),
+        "started": _text(p.get("started")),
+        "machine": f"{p.get('machine') or DASH}, {_text(p.get('cpu_count'))} cores, Python {p.get('python') or DASH}",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version) or DASH,
+    }
+    known = {"command", "rise", "commit", "clean", "seed", "started", "machine", "cpu_count", "python", "versions"}
+    return found | {name.replace("_", " "): _fact(value) for name, value in p.items() if name not in known}
+
+
+def _fact(value: Any) -> str:
+    return ", ".join(f"{k} {_text(v)}" for k, v in value.items()) if isinstance(value, Mapping) else _text(value)
+
+
+def _text(value: Any) -> str:
+    return DASH if value is None else str(value)

@@ -1,0 +1,116 @@
+"""rise.json: what a checkpoint must know to be evaluated and served as it was trained. Written and read here alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rise.errors import ConfigError, ModelError
+from rise.play.prompt import Prompt
+from rise.policies import check_spec, directory_of, parse_spec
+from rise.recipe.config import RunConfig, StateConfig
+from rise.recipe.toml import build_config, merged, parse_override
+from rise.runs.stages import round_number
+
+NAME = "rise.json"
+
+
+def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
+    """What `stage` of this recipe is. Every field of [state] is in it, so that none is lost on the way to evaluate and serve."""
+    state = config.state.model_dump(exclude={"preset"})  # a preset is resolved into the other fields when it is read
+    return {
+        "task": config.task.name,
+        "task_settings": config.task.settings,
+        **state,
+        "instructions": prompt.instructions,
+        "sampling": config.sampling.model_dump(),
+        "turns": config.evaluate.turns,
+        "stage": stage,
+        "round": round_number(stage),
+    }
+
+
+def read_card(spec: str) -> dict[str, Any]:
+    """The card of the checkpoint behind a policy spec; empty where the policy has none.
+
+    Raises `ModelError` for a card that is not JSON.
+    """
+    directory = directory_of(spec)
+    if directory is None or not (directory / NAME).exists():
+        return {}
+    path = directory / NAME
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path}: not JSON ({error}). Take it from the run's checkpoint again, or remove it.") from error
+
+
+GIVEN = "function:given"
+"""The spec of a policy that is at hand as an object and has no name."""
+
+SECTIONS = ("state", "sampling", "http", "engine", "cluster")
+"""Tables of a recipe that `--set` reaches beside a policy; anything else is a setting of the task."""
+
+
+def config_for(
+    spec: str,
+    *,
+    task: str | None = None,
+    overrides: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    without: Iterable[str] = (),
+) -> RunConfig:
+    """The recipe by which the policy behind `spec` is measured or served: its card, then `overrides`.
+
+    `overrides` are texts of `--set`: `state.window=1`, `sampling.temperature=0`, `http.timeout_s=30`, or a setting of the
+    task (`path=problems.jsonl`, the same as `task.settings.path=…`). `settings` are further tables of the recipe; settings of
+    the task that are named in `without` are left out.
+    Raises `PolicyError` or `ModelError` for a spec that names nothing, `ConfigError` where no task is known.
+    """
+    if not spec.startswith(GIVEN):
+        check_spec(spec)
+    known = read_card(spec)
+    name = task or known.get("task")
+    if name is None:
+        raise ConfigError(f"{spec} carries no rise.json that names a task. Give one: --task gsm8k, for example.")
+    own, tables = divide(overrides)
+    same_task = name == known.get("task")
+    state = {field: known[field] for field in StateConfig.model_fields if field in known and field != "preset"}
+    # The card holds the system text that was shown: null is none at all, where a recipe's null is the task's own.
+    state["instructions"] = (known.get("instructions") or "") if same_task else None
+    of_task = {**(known.get("task_settings", {}) if same_task else {}), **own}
+    data: dict[str, Any] = {
+        "name": "policy",
+        "task": {"name": name, "settings": {key: value for key, value in of_task.items() if key not in without}},
+        "model": {"path": parse_spec(spec).rest or spec},
+        "state": state,
+        "sampling": known.get("sampling", {}),
+        "evaluate": {"turns": known.get("turns", 5)},
+    }
+    return build_config(merged(merged(data, settings or {}), tables), "--set")
+
+
+def divide(overrides: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`--set` texts → (task settings, tables of a recipe). `task.settings.path=…` is `path=…`.
+
+    >>> divide(["path=a", "task.settings.mode=lenient", "state.window=1"])
+    ({'path': 'a', 'mode': 'lenient'}, {'state': {'window': 1}})
+    """
+    own: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
+    for text in overrides:
+        override = parse_override(text)
+        for key, value in override.items():
+            if key in SECTIONS and isinstance(value, Mapping):
+                tables = merged(tables, {key: value})
+            elif key == "task" and isinstance(value, Mapping):
+                if not isinstance(value.get("settings"), Mapping):
+                    raise ConfigError(
+                        f"--set {text}: of a recipe's [task] only task.settings.… can be set here. "
+                        "The task is named by --task, the number of problems by -n."
+                    )
+                own.update(value["settings"])
+            else:
+                own[key] = value
+    return own, tables

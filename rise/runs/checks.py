@@ -1,0 +1,261 @@
+"""What can be known to be impossible about one part of a recipe. `preflight.py` says which check precedes which work."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from rise.errors import ConfigError, DataError, ModelError, NotHereError
+from rise.play.formats import find_format
+from rise.play.prompt import Prompt
+from rise.play.render import Renderer
+from rise.policies import check_place, check_spec, is_bare
+from rise.recipe.config import RunConfig, TrainConfig
+from rise.recipe.improvers import IMPROVERS
+from rise.recipe.machines import ModelConfig
+from rise.task import Problem, Task
+from rise.training.arguments import check_arguments, check_devices
+
+# ---- the process and its packages ----------------------------------------------------------------------------------------
+
+
+def check_process(config: RunConfig) -> None:
+    """A whole run is one process; ranks are started by it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            f"WORLD_SIZE = {os.environ['WORLD_SIZE']}, but a whole run is one process: only `rise train` runs under torchrun. "
+            'Start `rise run` by itself; train.launcher = "torchrun --nproc-per-node 4" gives its trainings several GPUs.'
+        )
+
+
+def check_packages(config: RunConfig) -> None:
+    """The optional packages that this recipe uses."""
+    needed = {"torch": "a run", "transformers": "a run"}
+    if config.model.lora:
+        needed["peft"] = "[model.lora]"
+    if config.model.gguf_file:
+        needed["gguf"] = f'model.gguf_file = "{config.model.gguf_file}"'
+    for package, what in needed.items():
+        if not installed(package):
+            way_out = " Or leave it out to train all weights." if package == "peft" else ""
+            raise ConfigError(f"{what} needs the package {package}: pip install 'rise-lm[train]'.{way_out}")
+    if config.model.lora:
+        from rise.training.arguments import check_quantize
+
+        check_quantize(config.model.lora)
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """An option has one of a few values."""
+    if value not in choices:
+        raise ConfigError(f"{name} {value}: use {', '.join(choices[:-1])} or {choices[-1]}.")
+
+
+# ---- the model -----------------------------------------------------------------------------------------------------------
+
+
+def check_model(config: RunConfig) -> None:
+    """The model directory holds a model, and the chat format exists. A hub name that is not cached is merely missing."""
+    check_format(config)
+    model = config.model
+    if not model.path:
+        return
+    named = f'model.path = "{model.path}"'
+    check_place(model.path, named)
+    where = Path(model.path)
+    if where.is_dir() and model.gguf_file:
+        if not (where / model.gguf_file).exists():
+            raise ConfigError(f'model.gguf_file = "{model.gguf_file}", but there is no {where / model.gguf_file}.')
+    elif where.is_dir():
+        check_directory(where, named)
+
+
+def check_format(config: RunConfig) -> None:
+    """The chat format is one of ours."""
+    if config.model.chat_format:
+        find_format(config.model.chat_format)
+
+
+def check_directory(where: Path, named: str) -> None:
+    """A model directory has a config, weights and a tokenizer."""
+    wanted = {
+        "config.json": ("config.json",),
+        "weights (*.safetensors or *.bin)": ("*.safetensors", "*.bin"),
+        "tokenizer (tokenizer.json or tokenizer_config.json)": ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+    }
+    for what, patterns in wanted.items():
+        if not any(True for pattern in patterns for _ in where.glob(pattern)):
+            raise ModelError(f"{named} holds no {what}, so it is no model directory. Give the folder with the weights.")
+
+
+def on_this_machine(model: ModelConfig) -> bool:
+    """Whether the base model can be read without a network."""
+    if model.path is None or Path(model.path).exists():
+        return True
+    cache_dir = Path(os.environ.get("HF_HOME", Path.home() / ".cache/huggingface")) / "hub"
+    return (cache_dir / f"models--{model.path.replace('/', '--')}").exists()
+
+
+def student_renderer(config: RunConfig, task: Task, prompt: Prompt, *, fetch: bool = True) -> Renderer | None:
+    """The student's renderer: of the recipe's model, or made as that of a nano model is.
+
+    None for a GGUF file, whose tokenizer is read when it is converted: that takes as long as reading the weights.
+
+    Raises `ModelError` where the tokenizer or its chat template will not do, and, without `fetch`, `NotHereError` where it
+    would have to come from the hub first.
+    """
+    if config.model.nano is not None:
+        from rise.training.nano import make_tokenizer
+
+        return Renderer(make_tokenizer(nano_alphabet(task, prompt)))
+    if not fetch and not on_this_machine(config.model):
+        raise NotHereError(
+            f"{config.model.path}: not on this machine; fetched from the hub when the run begins, or give a directory"
+        )
+    if config.model.gguf_file:
+        return None
+    return Renderer.load(config.model.path or "", chat_format=config.model.chat_format)
+
+
+def nano_alphabet(task: Task, prompt: Prompt) -> str:
+    """Every character that a nano model may be shown."""
+    example = "".join(prompt.demonstration.model_dump().values()) if prompt.demonstration else ""
+    own = (prompt.feedback_text or "") + (prompt.critique_text or "") + (prompt.instructions or "") + example
+    return (task.alphabet or "") + own + "?"
+
+
+def check_alphabet(config: RunConfig, task: Task) -> None:
+    """A nano model has one token per character, so its task must say which characters there are."""
+    if config.model.nano and task.alphabet is None:
+        raise ConfigError(
+            f"model.nano needs a task with a fixed alphabet, which {config.task.name} has not. Use task.name = "
+            '"arithmetic", or give a pretrained model: model.path.'
+        )
+
+
+def context_of(config: RunConfig) -> int | None:
+    """How many tokens the base model was built for; None where nobody on this machine knows."""
+    if config.model.nano is not None:
+        return config.model.nano.max_length
+    if config.model.gguf_file or not Path(config.model.path or "").is_dir():
+        return None
+    from rise.training.model import context_length
+
+    return context_length(config.model.path or "")
+
+
+# ---- who generates and who improves --------------------------------------------------------------------------------------
+
+
+def check_engine(config: RunConfig) -> None:
+    """The engine's own Python is there."""
+    if config.engine.kind == "vllm" and not Path(config.engine.python).exists():
+        raise NotHereError(
+            f'engine.kind = "vllm", but engine.python = "{config.engine.python}" is not there. Run `make venv-vllm`, name a '
+            'Python that has vLLM, or set engine.kind = "auto" or "local".'
+        )
+
+
+def check_improver(config: RunConfig) -> None:
+    """The models that improve or choose can be asked."""
+    relabel = config.relabel
+    if IMPROVERS[relabel.improver].asks == "teacher" and relabel.teacher:
+        check_spec(relabel.teacher, "relabel.teacher")
+    if relabel.select == "judge" and relabel.judge not in (None, "self"):
+        check_spec(relabel.judge or "", "relabel.judge")
+
+
+def check_key(config: RunConfig) -> None:
+    """The teacher's key, which a dry run names before it is needed."""
+    key = config.http.key
+    if (config.relabel.teacher or "").startswith("https:") and not os.environ.get(key):
+        raise NotHereError(f"${key} for the teacher, if it wants a key")
+
+
+# ---- training ------------------------------------------------------------------------------------------------------------
+
+
+def trainings(config: RunConfig) -> Iterator[tuple[str, TrainConfig]]:
+    """Each training of a recipe, by the name of its settings."""
+    yield "train", config.train
+    if config.boost.enabled:
+        yield "boost.train", config.boost.train
+        if config.boost.train_multi_turn:
+            yield "boost.train_multi_turn", config.boost.train_multi_turn
+
+
+def check_trainings(config: RunConfig) -> None:
+    if config.model.dtype == "float16":
+        raise ConfigError('model.dtype = "float16" is for measuring and serving; training needs "bfloat16" or "float32".')
+    for name, training in trainings(config):
+        check_arguments(training, name)
+        check_devices(training, name)
+
+
+def check_training(config: RunConfig) -> None:
+    """`rise train` has devices of its launcher, so only the arguments are looked at."""
+    check_arguments(config.train)
+
+
+def check_space(config: RunConfig, out: Path | None) -> None:
+    """Room on the disk for the checkpoints of every stage, where the size of the model is known."""
+    if out is None:
+        return
+    there = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    n_bytes = _model_bytes(config)
+    made = sum(1 for _ in out.glob("*/checkpoint")) if out.exists() else 0
+    stages = config.iterate.rounds + (2 if config.boost.enabled else 0) + (config.model.nano is not None)
+    # Beside each checkpoint a training may keep its own: weights and two moments, in float32.
+    wanted = n_bytes * (max(0, stages - made) + (4 if any(t.save_steps for _, t in trainings(config)) else 1))
+    free = shutil.disk_usage(there).free
+    if wanted > free:
+        raise ConfigError(
+            f"{out}: the run writes about {wanted / 2**30:.1f} GiB of checkpoints, and {free / 2**30:.1f} GiB are free on that "
+            "disk. Free some, give another --out, or lower iterate.rounds."
+        )
+
+
+def _model_bytes(config: RunConfig) -> int:
+    where = Path(config.model.path or "")
+    if config.model.path and where.is_dir():
+        return sum(file.stat().st_size for pattern in ("*.safetensors", "*.bin", "*.gguf") for file in where.glob(pattern))
+    return 0
+
+
+def need_solutions(problems: Sequence[Problem], who: str, way_out: str) -> None:
+    """Raise `DataError` where a problem has no worked solution."""
+    lacking = [problem for problem in problems if problem.solution is None]
+    if lacking:
+        raise DataError(
+            f"{who} worked solutions, but {len(lacking)} of {len(problems)} problems have none; the first is {lacking[0].id}: "
+            f"{lacking[0].question[:60]!r}. {way_out}, or give each problem a solution field."
+        )
+
+
+def with_engine(spec: str, config: RunConfig) -> str:
+    """A bare directory or hub name with the kind of policy that `engine.kind` chooses; any other spec as it is."""
+    if not is_bare(spec):
+        return spec
+    kind = config.engine.kind
+    if kind == "auto":
+        missing = not Path(config.engine.python).exists()
+        kind = "local" if missing or config.deterministic else "vllm"
+        if kind == "local":
+            why = f"there is no {config.engine.python} (make venv-vllm)" if missing else "deterministic = true fixes batches"
+            _notice(f'engine.kind = "auto": generating with transformers in this process, since {why}.')
+    return f"{kind}:{spec}"
+
+
+@cache
+def _notice(text: str) -> None:
+    """Once a process, on standard error."""
+    print(f"rise: {text}", file=sys.stderr)

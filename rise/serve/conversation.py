@@ -1,0 +1,104 @@
+"""The choices of one request while they are played: a task for each, and a queue of what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+
+from rise.errors import PolicyError
+from rise.serve.admission import Ticket
+from rise.serve.meters import Meters
+from rise.serve.middleware import described
+from rise.serve.requests import ApiError
+from rise.serve.revise import Ask, Outcome, Reviser, TooLong, Unrenderable
+from rise.trajectory import Turn
+
+log = logging.getLogger("rise.serve")
+
+
+@dataclass(slots=True)
+class Event:
+    """A turn of a choice came in, or (without a turn) the choice ended."""
+
+    choice: int
+    turn: Turn | None = None
+    number: int = 0
+    outcome: Outcome | None = None
+
+
+class Conversation:
+    """The choices of one request, played in tasks beside the connection: a slow reader holds no place."""
+
+    def __init__(
+        self, reviser: Reviser, meters: Meters, ask: Ask, n: int, ticket: Ticket, name: str, *, log_text: bool = False
+    ) -> None:
+        self.reviser, self.meters, self.log_text = reviser, meters, log_text
+        self.ask, self.ticket, self.name = ask, ticket, name
+        self.events: asyncio.Queue[Event | None] = asyncio.Queue()
+        """Bounded by choices × turns. None at the end."""
+        self.task = asyncio.create_task(self._play(n))
+
+    async def _play(self, n: int) -> list[Outcome]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._choice(index)) for index in range(n)]
+        except BaseExceptionGroup as several:
+            raise _first(several) from None
+        finally:
+            self.ticket.close()
+            self.events.put_nowait(None)
+        return [task.result() for task in tasks]
+
+    async def _choice(self, index: int) -> Outcome:
+        def on_turn(turn: Turn, number: int) -> None:
+            self.meters.turn(turn)
+            self.events.put_nowait(Event(index, turn, number))
+            if self.log_text:
+                log.info("%s choice %d turn %d says %s", self.name, index, number, json.dumps(turn.reply))
+
+        async with self.ticket.place():
+            outcome = await self.reviser.revise(self.ask, index, on_turn)
+        self.meters.outcome(outcome)
+        self.events.put_nowait(Event(index, outcome=outcome))
+        return outcome
+
+    async def finished(self) -> list[Outcome]:
+        """All outcomes, in the order of the choices. Raises `ApiError` where a choice failed."""
+        try:
+            return await self.task
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            raise self.trouble(error) from error
+
+    def trouble(self, error: Exception) -> ApiError:
+        """The error for the client. It is logged here, without the text of the conversation."""
+        if isinstance(error, TooLong):
+            return ApiError(400, str(error), param="messages", code="context_length_exceeded")
+        if isinstance(error, Unrenderable):
+            return ApiError(400, str(error), param="messages", code="invalid_value")
+        if isinstance(error, PolicyError):
+            self.meters.failures.inc()
+            log.error("%s the engine: %s", self.name, described(error, self.log_text))
+            return ApiError(
+                502,
+                f"The engine behind this server gave no reply; the server's log has it under {self.name}.",
+                code="engine_error",
+                kind="engine_error",
+            )
+        log.error("%s %s", self.name, described(error, self.log_text))
+        return ApiError(500, f"Something broke in the server; its log has it under {self.name}.")
+
+    async def end(self) -> None:
+        """Cancel the choices that still run; the policy sees a cancelled call."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error that task groups wrap."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

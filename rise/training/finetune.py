@@ -1,0 +1,234 @@
+"""One training from start to end: examples → rows → batches → optimiser steps → a plain checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback
+
+from rise.dataset.example import Example
+from rise.errors import DataError, EmptyStageError, RiseError
+from rise.play.render import Renderer
+from rise.recipe.config import TrainConfig
+from rise.recipe.machines import ModelConfig
+from rise.training import checkpoints
+from rise.training.adapters import add_adapters, merged_on, prepared_for_few_bits, quantization
+from rise.training.arguments import attention_of, is_sharded, training_arguments
+from rise.training.chunked_loss import Head
+from rise.training.model import check_free, load_model, save_checkpoint
+from rise.training.optimizers import check_optimizer, make_optimizer
+from rise.training.packing_check import check_exact
+from rise.training.rows import Plan, Row, make_rows, plan_batches
+from rise.training.trainer import WAY_OUT, Batches, LogLines, WeightedTrainer
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model to be trained and what was decided about it."""
+
+    net: Any
+    renderer: Renderer
+    dtype: str
+    """Of the weights that are loaded: float32, or bfloat16 with masters or a frozen base."""
+    attention: str | None
+    """transformers' name of the attention; None leaves the model its own."""
+
+    @property
+    def pad_id(self) -> int:
+        tokenizer = self.renderer.tokenizer
+        return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+
+    @property
+    def flat(self) -> bool:
+        """Whether each batch is one line: with several, attention of variable length (flash) ignores position ids."""
+        return bool(self.attention and self.attention.startswith("flash"))
+
+
+def finetune(
+    examples: Sequence[Example],
+    start: Path | str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    model: ModelConfig | None,
+    seed: int,
+    card: dict[str, Any] | None,
+    work: Path,
+    on_log: Callable[[dict[str, Any]], None] | None,
+    on_save: Callable[[Path], None] | None = None,
+    elastic: bool = False,
+) -> dict[str, Any]:
+    """`rise.training.train` in this process: the parameters, the result and the errors are explained there."""
+    check_free(out)
+    dropped: Counter[str] = Counter()
+    weighted = _trainable(examples, config, dropped)
+    torch.manual_seed(seed)
+    arguments = training_arguments(config, work, seed, 1, logs=out)
+    sharded = is_sharded(arguments)
+    check_optimizer(config, sharded=sharded)
+    loaded = _load(start, config, model, arguments.device)
+    rows = make_rows(weighted, per=config.per, merge=config.merge)
+    plan = _plan(rows, config, arguments.world_size, seed)
+    resume = None
+    if config.save_steps:
+        settings = checkpoints.settings_of(weighted, start, config, model, seed, arguments.world_size)
+        resume = checkpoints.begin(work, settings, first=arguments.process_index == 0, elastic=elastic)
+    if plan.n_steps == 1:  # warming up starts from 0: a single step would train nothing
+        config = config.model_copy(update={"warmup_ratio": 0.0})
+    arguments = training_arguments(config, work, seed, plan.accumulation, logs=out)
+    if not (sharded or (model and model.lora and model.lora.quantize)):  # they place the model themselves
+        loaded.net.to(arguments.device)  # before masters are copied from it, or they would stay behind
+    trainer = _trainer(loaded, arguments, rows, plan, config, on_log=on_log, on_save=on_save)
+    with _memory(config):
+        trainer.train(resume_from_checkpoint=resume)
+    _save(trainer, start, out, loaded, card, model=model, sharded=sharded, n_steps=plan.n_steps)
+    if trainer.is_world_process_zero():
+        shutil.rmtree(work, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    return _counts(weighted, dropped, rows, plan)
+
+
+def _load(start: Path | str, config: TrainConfig, model: ModelConfig | None, device: Any) -> Loaded:
+    """The model at `start`, with adapters where the recipe has them, in the number format it trains in."""
+    lora = model.lora if model else None
+    # What trains is float32, or bfloat16 with float32 masters. A base that adapters leave as it is may be smaller.
+    dtype = model.dtype if model and lora else "bfloat16" if config.masters else "float32"
+    attention = attention_of(config, dtype, device)
+    net, renderer = load_model(
+        start,
+        dtype=dtype,
+        chat_format=model.chat_format if model else None,
+        attention=attention,
+        quantization=quantization(lora, torch.bfloat16),
+    )
+    net.config.use_cache = False
+    if lora:
+        net = add_adapters(prepared_for_few_bits(net) if lora.quantize else net, lora)
+    return Loaded(net, renderer, dtype, attention)
+
+
+def _plan(rows: Sequence[Row], config: TrainConfig, world: int, seed: int) -> Plan:
+    return plan_batches(
+        rows,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        max_steps=config.max_steps,
+        line_length=config.line_length,
+        micro_batch_tokens=config.micro_batch_tokens,
+        world=world,
+        seed=seed,
+        trained_tokens=config.trained_tokens,
+    )
+
+
+def _trainer(
+    loaded: Loaded,
+    arguments: Any,
+    rows: Sequence[Row],
+    plan: Plan,
+    config: TrainConfig,
+    *,
+    on_log: Callable[[dict[str, Any]], None] | None,
+    on_save: Callable[[Path], None] | None,
+) -> WeightedTrainer:
+    head, flat = Head(loaded.net), loaded.flat
+    half = loaded.dtype != "float32" or arguments.bf16 or arguments.fp16
+    trainer = WeightedTrainer(
+        model=loaded.net,
+        args=arguments,
+        train_dataset=Batches(rows, plan, loaded.pad_id, config.per, flat=flat),
+        data_collator=lambda items: items[0],
+        callbacks=[LogLines(on_log)],
+        optimizers=(make_optimizer(loaded.net, config, arguments), None),
+        head=head,
+        on_save=on_save,
+        check=lambda wrapped: check_exact(wrapped, head, rows, plan, loaded.pad_id, flat=flat, half=half),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _save(
+    trainer: WeightedTrainer,
+    start: Path | str,
+    out: Path,
+    loaded: Loaded,
+    card: dict[str, Any] | None,
+    *,
+    model: ModelConfig | None,
+    sharded: bool,
+    n_steps: int,
+) -> None:
+    """The whole model as plain files, written by the first rank, however it was spread while it trained."""
+    lora = model.lora if model else None
+    net = trainer.accelerator.unwrap_model(trainer.model)
+    state = None
+    if sharded:
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # every rank hands over its share
+    if not trainer.is_world_process_zero():
+        return
+    if lora and (sharded or lora.quantize):
+        net, state = merged_on(start, lora, state or net.state_dict(), loaded.dtype), None
+    elif lora:
+        net = net.merge_and_unload()
+    net.config.use_cache = True
+    if model and model.chat_format:  # or plain `generate` would run past the end of a turn
+        net.generation_config.eos_token_id = sorted(loaded.renderer.eos_ids)
+    if not all(bool(torch.isfinite(p).all()) for p in (state.values() if state else net.parameters())):
+        raise RiseError(f"a weight is no longer a number after {n_steps} steps, so nothing was saved. {WAY_OUT}")
+    save_checkpoint(net, loaded.renderer.tokenizer, out, card, state=state)
+
+
+@contextlib.contextmanager
+def _memory(config: TrainConfig) -> Iterator[None]:
+    """Say which setting to lower when the device's memory does not suffice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RiseError(
+            f"training ran out of memory with train.micro_batch_tokens = {config.micro_batch_tokens}. Halve it: the batch of "
+            "the optimiser stays what train.batch_size says. If it is small already, set [model.lora], or "
+            "train.arguments.gradient_checkpointing = true."
+        ) from error
+
+
+def _trainable(examples: Sequence[Example], config: TrainConfig, dropped: Counter[str]) -> list[Example]:
+    """The examples that train; the others are counted. Raises for an impossible weight, and where nothing is left."""
+    bad = next((e for e in examples if not (math.isfinite(e.weight) and e.weight >= 0)), None)
+    if bad is not None:
+        raise DataError(f"the example of problem {bad.problem_id}, turn {bad.turn} has weight {bad.weight}; expected 0 or more.")
+    kept = []
+    for example in examples:
+        if example.weight == 0:
+            dropped["weight 0"] += 1
+        elif len(example.prompt_ids) + len(example.reply_ids) > config.max_length:
+            dropped["too long"] += 1
+        else:
+            kept.append(example)
+    if not kept:
+        counts = ", ".join(f"{n} of {name}" if name == "weight 0" else f"{n} {name}" for name, n in dropped.items())
+        raise EmptyStageError(f"no example to train on ({counts or 'none was given'}; train.max_length = {config.max_length}).")
+    return kept
+
+
+def _counts(trained: Sequence[Example], dropped: Counter[str], rows: Sequence[Row], plan: Plan) -> dict[str, Any]:
+    """What `train` returns."""
+    return {
+        "n_rows": len(rows),
+        "n_weight_0": dropped["weight 0"],
+        "n_too_long": dropped["too long"],
+        "n_truncated": sum(e.finish == "length" for e in trained),
+        "n_steps": plan.n_steps,
+        "accumulation": plan.accumulation,
+        "n_tokens_per_epoch": sum(len(row.ids) for row in rows),
+        "n_trained_tokens_per_epoch": sum(row.n_trained for row in rows),
+        "n_trained_tokens": plan.n_trained_tokens,
+    }

@@ -1,0 +1,82 @@
+"""rise.json: every field of [state] goes from a recipe to its checkpoint, and from there to evaluate and serve."""
+
+import json
+
+import pytest
+from toys import small
+
+from rise.errors import ConfigError, ModelError
+from rise.play.prompt import make_prompt
+from rise.recipe.config import Demonstration, StateConfig
+from rise.runs.card import card, config_for, divide
+from rise.tasks import make_task
+
+OTHERS = {
+    "demonstration": {"question": "1+2?", "reply": "3", "lead": "Now: {question}"},
+    "instructions": "Add.",
+    "feedback": "self-refine",
+    "feedback_text": "Again: {question}",
+    "critique_text": "What is wrong?",
+    "window": 2,
+}
+"""A value for each field that no recipe has by default."""
+
+
+def carded(tmp_path, **state):
+    """A checkpoint directory with the card of a recipe that has this [state]."""
+    config = small(state=state)
+    prompt = make_prompt(config, make_task(config.task.name, **config.task.settings))
+    (tmp_path / "rise.json").write_text(json.dumps(card(config, prompt, "round-1")))
+    return config, prompt, tmp_path
+
+
+def test_each_field_of_state_has_an_example_here():
+    """A field that is added to [state] is asked for below: nobody has to remember card, evaluate and serve."""
+    assert set(OTHERS) == set(StateConfig.model_fields) - {"preset"}
+
+
+@pytest.mark.parametrize("field", OTHERS)
+def test_a_field_of_state_is_not_lost_on_the_way(field, tmp_path):
+    config, prompt, where = carded(tmp_path, **{field: OTHERS[field]})
+    again = config_for(str(where))
+    expected = Demonstration(**OTHERS[field]) if field == "demonstration" else OTHERS[field]
+    assert getattr(again.state, field) == expected
+    assert make_prompt(again, make_task(again.task.name, **again.task.settings)) == prompt
+    assert (again.task.name, again.sampling, again.evaluate.turns) == (config.task.name, config.sampling, config.evaluate.turns)
+
+
+def test_a_preset_arrives_as_what_it_stands_for(tmp_path):
+    _, prompt, where = carded(tmp_path, preset="paper", feedback_text=None)
+    again = config_for(str(where))
+    assert make_prompt(again, make_task(again.task.name, **again.task.settings)) == prompt
+    assert again.state.demonstration is not False
+
+
+def test_what_is_set_beside_the_policy_goes_before_the_card(tmp_path):
+    _, _, where = carded(tmp_path, window=2)
+    again = config_for(str(where), overrides=["state.window=0", "sampling.temperature=0", "http.timeout_s=7", "sum_digits=2"])
+    assert (again.state.window, again.sampling.temperature, again.http.timeout_s) == (0, 0, 7)
+    assert again.task.settings["sum_digits"] == 2 and again.task.settings["kinds"] == {"sum": 1}
+
+
+def test_another_task_brings_its_own_instructions_and_none_of_the_cards_settings(tmp_path):
+    _, _, where = carded(tmp_path, instructions="Add.")
+    again = config_for(str(where), task="gsm8k")
+    assert again.task.settings == {} and again.state.instructions is None
+
+
+def test_a_card_of_0_1_0_is_read(tmp_path):
+    old = {"task": "arithmetic", "feedback": "neutral", "feedback_text": "?", "window": 1, "demonstration": False, "turns": 3}
+    (tmp_path / "rise.json").write_text(json.dumps({**old, "instructions": None, "sampling": {"temperature": 0.5}}))
+    again = config_for(str(tmp_path))
+    assert (again.state.feedback, again.state.window, again.state.instructions, again.evaluate.turns) == ("neutral", 1, "", 3)
+
+
+def test_what_is_no_card_or_names_no_task_says_so(tmp_path):
+    with pytest.raises(ConfigError, match=r"carries no rise\.json that names a task. Give one: --task gsm8k"):
+        config_for(str(tmp_path))
+    (tmp_path / "rise.json").write_text("{")
+    with pytest.raises(ModelError, match=r"rise\.json: not JSON"):
+        config_for(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"only task\.settings\.… can be set here"):
+        divide(["task.name=gsm8k"])
