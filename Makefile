@@ -11,14 +11,13 @@
 # Another Python: make run PYTHON=python3.13
 
 PYTHON ?= python3
-SCALE ?= quick
 BIN := .venv/bin
 
 .PHONY: run test test-oldest test-clients test-ray venv docs venv-vllm test-engines
 .DEFAULT_GOAL := run
 
 run: venv
-	$(BIN)/rise run recipes/nano.toml --scale $(SCALE)
+	$(BIN)/rise run recipes/nano.toml $(if $(SCALE),--scale $(SCALE))
 
 test: .venv/.test
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Seconds per stage and part of the nano recipe, as JSON: `python benchmarks/nano.py [--scale quick] [--set a.b=c …]`.
+"""Seconds per stage and part of the nano recipe, as JSON: `python benchmarks/nano.py [--scale toy] [--set a.b=c …]`.
 
 With `--run DIR` nothing is run: the times of a run that is there are printed.
 """
@@ -32,7 +32,7 @@ def seconds_per_part(run_dir: RunDir) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scale", default="quick")
+    parser.add_argument("--scale")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--run", type=Path)
     given = parser.parse_args()

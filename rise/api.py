@@ -219,7 +219,7 @@ def train(student: Model, examples: Sequence[Example], out: str | Path, *, seed:
     with _bench(student, task, None, {**shown, "seed": seed}, {"train": own}) as bench:
         ready = weighted(bench, examples, dropped=Counter())
         target = Path(out)
-        start = bench.config.model.path or ""
+        start = bench.config.model.place
         _apart(
             fit, bench, target.name, ready, start, target, bench.config.train, work=target.with_name(target.name + ".training")
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -73,6 +74,10 @@ class Task(ABC):
     @property
     def alphabet(self) -> str | None:
         """Every character that questions, golds and solutions are written with, which a nano model needs; None: any."""
+        return None
+
+    def skills(self, problems: Sequence[Problem], rng: random.Random) -> Iterator[Any] | None:
+        """Lessons (`rise.tasks.skills.Lesson`) for a nano base of this task; None where it has none to teach."""
         return None
 
     @abstractmethod

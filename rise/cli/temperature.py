@@ -42,7 +42,7 @@ def temperature(
         )
     ready = preflight(config, "measure")
     validation = ready.task.problems("validation", n) if n else counted(ready.task, "validation", config.task)
-    checkpoint = stage.checkpoint if stage.checkpoint.exists() else Path(config.model.path or "")
+    checkpoint = stage.checkpoint if stage.checkpoint.exists() else Path(config.model.place)
     out = TemperatureDir(stage.path / "temperature")
     with Bars() as bars, at_work(ready, out.ledger, directory=run_dir.path, progress=bars) as bench:
 

@@ -168,6 +168,14 @@ def without_repeats(examples: Sequence[Example], dropped: Counter[str]) -> list[
     return out
 
 
+def internalised(examples: Sequence[Example], first: Callable[[str], tuple[Message, ...]]) -> list[Example]:
+    """The same replies at the first turn's state, `first(problem id)`; none is left out, so that the data stay the same.
+
+    What RLTF-SD (arXiv 2602.02482) trains, and the control that tells introspection from more data.
+    """
+    return [replace(example, turn=0, prompt=first(example.problem_id), prompt_ids=()) for example in examples]
+
+
 def with_ids(examples: Iterable[Example], renderer: Any, *, max_length: int, dropped: Counter[str]) -> list[Example]:
     """Examples with token ids, rendered where the reply came as text. Too long ones are dropped and counted."""
     out = []

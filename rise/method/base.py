@@ -14,7 +14,7 @@ def base_model(bench: Bench) -> Path:
     """Where the base model lies. A nano or GGUF model is written to base/checkpoint/ once."""
     stage, model = bench.dir.stage("base"), bench.config.model
     if not model.nano and not model.gguf_file:
-        return Path(model.path or "")
+        return Path(model.place)
     if not stage.checkpoint.exists():
         about = card(bench.config, bench.ready.prompt, stage.name)
         if model.nano:
@@ -25,6 +25,6 @@ def base_model(bench: Bench) -> Path:
         else:
             from rise.training.model import context_length, convert_gguf
 
-            convert_gguf(Path(model.path or ""), model.gguf_file or "", stage.checkpoint, about, model.chat_format)
+            convert_gguf(Path(model.place), model.gguf_file or "", stage.checkpoint, about, model.chat_format)
             check_contexts(bench.ready, bench.renderer, context_length(stage.checkpoint))
     return stage.checkpoint

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from rise.dataset.build import build_examples
 from rise.dataset.example import Example
+from rise.errors import DataError
 from rise.method.examples import write_examples
 from rise.method.fit import train_stage
+from rise.method.lessons import lesson_examples
 from rise.method.measure import measure_stage
 from rise.method.relabel import relabel
 from rise.method.rollout import rollout
@@ -27,7 +29,8 @@ def boost(bench: Bench, base: Path) -> Path:
     config = bench.config.boost
     one_turn = bench.dir.stage("boost-one-turn")
     if not one_turn.examples.exists():
-        write_examples(bench, one_turn, _solutions(bench), Counter(), Counter(), config.train)
+        material = _lessons(bench) if config.material == "skills" else _solutions(bench)
+        write_examples(bench, one_turn, material, Counter(), Counter(), config.train)
     train_stage(bench, one_turn, base, config.train)
     if config.also_one_turn or config.multi_turn_share == 0:
         measure_stage(bench, one_turn.name, one_turn.checkpoint)
@@ -75,6 +78,17 @@ def _balanced(trajectories: Sequence[Trajectory], right_share: float) -> list[Tr
     n_right = round(n_wrong * right_share / max(1e-9, 1 - right_share))
     right = {t.problem_id for t in [t for t in trajectories if t.turns[0].right][:n_right]}
     return [t for t in trajectories if not t.turns[0].right or t.problem_id in right]
+
+
+def _lessons(bench: Bench) -> list[Example]:
+    """The task's own lessons in the skills of a nano base (`rise.tasks.skills`), each of weight 1."""
+    ready = bench.ready
+    lessons = ready.task.skills(ready.boost, random.Random(f"skills/{bench.config.seed}"))
+    if lessons is None:
+        raise DataError(
+            f'boost.material = "skills" needs a task that teaches some, and {bench.config.task.name} has none. Use "solutions".'
+        )
+    return lesson_examples(lessons, ready.prompt)
 
 
 def _solutions(bench: Bench) -> list[Example]:

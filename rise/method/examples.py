@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rise.dataset.build import build_examples, scaled, with_ids, without_repeats
+from rise.dataset.build import build_examples, internalised, scaled, with_ids, without_repeats
 from rise.dataset.example import Example, read_examples
 from rise.dataset.report import DatasetReport, dataset_report
 from rise.dataset.weigh import raw_weight
@@ -42,7 +42,7 @@ def examples_stage(
         earlier = [example for j in range(1, k) for example in _earlier_round(bench, j)]
         counts["examples of earlier rounds"] = len(earlier)
         examples = [*earlier, *examples]
-        if config.dataset.deduplicate:
+        if config.dataset.deduplicate and config.dataset.internalise == "off":
             examples = without_repeats(examples, dropped)
     examples = weighted(bench, examples, dropped)
     if config.dataset.replay_share > 0:
@@ -93,6 +93,8 @@ def round_examples(
         deduplicate=config.dataset.deduplicate,
         per_problem=config.dataset.per_problem,
     )
+    if config.dataset.internalise == "only":
+        examples = internalised(examples, lambda name: prompt.messages(by_id[name], []))
     counts["states improved"] = len(relabelled)
     counts["states with a right improved reply"] = sum(r.reply.right for r in relabelled)
     counts["choices that named no reply"] = sum(not chose(r) for r in relabelled)

@@ -9,6 +9,7 @@ from pathlib import Path
 from rise.errors import PolicyError, did_you_mean
 from rise.policies.kinds import Function, Http, Kind, Local, Options, Scripted, Spec, Vllm, check_place
 from rise.policy import Policy
+from rise.recipe.bases import PREFIX, resolved
 from rise.recipe.machines import EngineConfig, HttpConfig
 
 __all__ = ["KINDS", "Kind", "check_place", "check_spec", "directory_of", "is_bare", "make_policy", "parse_spec", "stop_engines"]
@@ -50,7 +51,7 @@ def parse_spec(spec: str, named: str = "") -> Spec:
     ['local', 'vllm', 'https']
     """
     if is_bare(spec):
-        return Spec(spec, KINDS["local"], "local", spec)
+        return Spec(spec, KINDS["local"], "local", resolved(spec))
     name, _, rest = spec.partition(":")
     if name not in KINDS:
         raise PolicyError(f"{named or repr(spec)} names no kind of policy. {did_you_mean(name, KINDS)}")
@@ -73,8 +74,8 @@ def directory_of(spec: str | None) -> Path | None:
 
 
 def is_bare(spec: str) -> bool:
-    """Whether a spec is a directory or hub name without a kind before it."""
-    return ":" not in spec or Path(spec).exists()
+    """Whether a spec is a directory, hub name or base of ours (`base:NAME`) without a kind before it."""
+    return ":" not in spec or spec.startswith(PREFIX) or Path(spec).exists()
 
 
 def stop_engines() -> None:

@@ -9,6 +9,7 @@ from rise.errors import ModelError, PolicyError
 from rise.policies.function import FunctionPolicy
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Policy
+from rise.recipe.bases import resolved
 from rise.recipe.machines import EngineConfig, HttpConfig
 from rise.recipe.own_code import load_named
 
@@ -49,15 +50,15 @@ class Kind:
 
 
 class _Model(Kind):
-    """A model directory or hub name."""
+    """A model directory, a hub name, or `base:NAME`, one that comes with the package."""
 
     on_cluster = True
 
     def check(self, rest: str, named: str) -> None:
-        check_place(rest, named)
+        check_place(resolved(rest), named)
 
     def directory(self, rest: str) -> Path | None:
-        return Path(rest) if Path(rest).is_dir() else None
+        return Path(resolved(rest)) if Path(resolved(rest)).is_dir() else None
 
 
 class Local(_Model):
@@ -67,7 +68,7 @@ class Local(_Model):
         from rise.policies.local import LocalPolicy
 
         return LocalPolicy.load(
-            rest,
+            resolved(rest),
             batch_size=options.batch_size,
             dtype=options.dtype,
             chat_format=options.chat_format,
@@ -81,7 +82,7 @@ class Vllm(_Model):
     def open(self, rest: str, options: Options) -> Policy:
         from rise.policies.vllm import VllmPolicy
 
-        return VllmPolicy.load(rest, options.engine, dtype=options.dtype, chat_format=options.chat_format)
+        return VllmPolicy.load(resolved(rest), options.engine, dtype=options.dtype, chat_format=options.chat_format)
 
 
 class Scripted(Kind):

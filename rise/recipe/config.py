@@ -186,6 +186,9 @@ class BoostConfig(Settings):
     """At most this share of the multi-turn examples shows an attempt that was already right."""
     start: Literal["base", "one-turn"] = "one-turn"
     """What the boost with multi-turn examples is trained from."""
+    material: Literal["solutions", "skills"] = "solutions"
+    """What the one-turn boost trains on: worked solutions, or the task's `skills` (`rise.tasks.skills`), which make a nano
+    base."""
     train: TrainConfig = TrainConfig()
     """Training of the boost; the fields of [train]."""
     train_multi_turn: TrainConfig | None = None
@@ -284,6 +287,9 @@ class DatasetConfig(Settings):
     """Drop exact repeats of (state, reply)."""
     per_problem: int | None = Field(None, ge=1)
     """Most examples per problem and round; None for no limit. Unit: examples."""
+    internalise: Literal["off", "only"] = "off"
+    """`only`: every reply trains at the first turn's state, whatever attempts it was written after: what the same data buy
+    without introspection. A control: with `rollout.reuse` and `iterate.match_tokens` it has RISE's replies and training."""
 
 
 class EvaluateConfig(Settings):

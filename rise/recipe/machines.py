@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from rise.recipe.bases import resolved
 from rise.recipe.rules import CLUSTER, check
 from rise.recipe.settings import Settings
 
@@ -47,7 +48,8 @@ class ModelConfig(Settings):
     """The base model: a directory or hub name, a GGUF file, or a nano model with random weights."""
 
     path: str | None = None
-    """A transformers directory or a hub name. Give this or `[model.nano]`."""
+    """A transformers directory, a hub name, or `base:NAME`, a nano base that comes with the package. Give this or
+    `[model.nano]`."""
     gguf_file: str | None = None
     """File name inside `path`, for models that come as GGUF."""
     nano: NanoConfig | None = None
@@ -59,6 +61,11 @@ class ModelConfig(Settings):
     """Of generation, and of the weights in training when `train.masters` keeps float32 copies."""
     lora: LoraConfig | None = None
     """Train low-rank adapters; None trains all weights."""
+
+    @property
+    def place(self) -> str:
+        """Where the model lies: `path`, or the directory of a base that comes with the package; empty for a nano model."""
+        return resolved(self.path or "")
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelConfig:

@@ -78,7 +78,7 @@ class Bench:
         converted = self.run_dir.stage("base").checkpoint if self.run_dir is not None else None
         if converted is not None and converted.exists():
             return Renderer.load(converted, chat_format=model.chat_format)
-        return Renderer.load(model.path or "", chat_format=model.chat_format, gguf_file=model.gguf_file)
+        return Renderer.load(model.place, chat_format=model.chat_format, gguf_file=model.gguf_file)
 
     def policy(self, spec: str | Path | Policy) -> Policy:
         """The policy behind a spec, with the recipe's settings: on the cluster's replicas where there is one."""

@@ -70,8 +70,8 @@ def check_model(config: RunConfig) -> None:
     if not model.path:
         return
     named = f'model.path = "{model.path}"'
-    check_place(model.path, named)
-    where = Path(model.path)
+    check_place(model.place, named)
+    where = Path(model.place)
     if where.is_dir() and model.gguf_file:
         if not (where / model.gguf_file).exists():
             raise ConfigError(f'model.gguf_file = "{model.gguf_file}", but there is no {where / model.gguf_file}.')
@@ -99,7 +99,7 @@ def check_directory(where: Path, named: str) -> None:
 
 def on_this_machine(model: ModelConfig) -> bool:
     """Whether the base model can be read without a network."""
-    if model.path is None or Path(model.path).exists():
+    if model.path is None or Path(model.place).exists():
         return True
     cache_dir = Path(os.environ.get("HF_HOME", Path.home() / ".cache/huggingface")) / "hub"
     return (cache_dir / f"models--{model.path.replace('/', '--')}").exists()
@@ -123,7 +123,7 @@ def student_renderer(config: RunConfig, task: Task, prompt: Prompt, *, fetch: bo
         )
     if config.model.gguf_file:
         return None
-    return Renderer.load(config.model.path or "", chat_format=config.model.chat_format)
+    return Renderer.load(config.model.place, chat_format=config.model.chat_format)
 
 
 def nano_alphabet(task: Task, prompt: Prompt) -> str:
@@ -146,11 +146,11 @@ def context_of(config: RunConfig) -> int | None:
     """How many tokens the base model was built for; None where nobody on this machine knows."""
     if config.model.nano is not None:
         return config.model.nano.max_length
-    if config.model.gguf_file or not Path(config.model.path or "").is_dir():
+    if config.model.gguf_file or not Path(config.model.place).is_dir():
         return None
     from rise.training.model import context_length
 
-    return context_length(config.model.path or "")
+    return context_length(config.model.place)
 
 
 # ---- who generates and who improves --------------------------------------------------------------------------------------
@@ -225,8 +225,8 @@ def check_space(config: RunConfig, out: Path | None) -> None:
 
 
 def _model_bytes(config: RunConfig) -> int:
-    where = Path(config.model.path or "")
-    if config.model.path and where.is_dir():
+    where = Path(config.model.place)
+    if config.model.place and where.is_dir():
         return sum(file.stat().st_size for pattern in ("*.safetensors", "*.bin", "*.gguf") for file in where.glob(pattern))
     return 0
 

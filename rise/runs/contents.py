@@ -44,7 +44,7 @@ def _models(config: RunConfig) -> dict[str, str | None]:
     relabel = config.relabel
     asked = IMPROVERS[relabel.improver].asks
     return {
-        "model.path": config.model.path,
+        "model.path": config.model.place or None,
         "relabel.teacher": relabel.teacher if asked == "teacher" else None,
         "relabel.judge": relabel.judge if relabel.select == "judge" and relabel.judge != "self" else None,
     }

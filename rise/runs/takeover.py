@@ -108,7 +108,7 @@ def _named(config: RunConfig, setting: str = "rollout.reuse") -> RunDir:
     if not config.boost.reuse:
         raise ConfigError(
             f"{setting} = true takes over what another run did, but boost.reuse names none. "
-            "Give one: --set boost.reuse=runs/nano-full, a finished run of the recipe it is compared with."
+            "Give one: --set boost.reuse=runs/multiplication-full, a finished run of the recipe it is compared with."
         )
     other = RunDir(Path(config.boost.reuse))
     if not other.config.exists():

@@ -17,6 +17,10 @@ KINDS = {
     "math": "rise.tasks.competition_math:CompetitionMath",
     "svamp": "rise.tasks.svamp:SVAMP",
     "python-functions": "rise.tasks.python_functions:PythonFunctions",
+    "divisor": "rise.tasks.divisor:Divisor",
+    "signs": "rise.tasks.signs:Signs",
+    "pair": "rise.tasks.pair:Pair",
+    "recall": "rise.tasks.recall:Recall",
     "jsonl": "rise.tasks.jsonl:JsonLines",
 }
 """Name in recipes → where it is defined. Imported on use, so that naming a task costs nothing."""

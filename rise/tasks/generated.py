@@ -60,6 +60,10 @@ class GeneratedTask(Task):
             self._extend(split, start + n)
             return self._made[split][start : start + n]
 
+    def key(self, question: str) -> str:
+        """What two questions share that are one problem in another order or with other names: only one of them is taken."""
+        return question
+
     def judge(self) -> Judge:
         return make_judge("math", symbolic=False)
 
@@ -74,7 +78,8 @@ class GeneratedTask(Task):
             kind = rng.choices(names, shares)[0] if len(names) > 1 else names[0]
             for _ in range(_PATIENCE):
                 problem = self.make(kind, rng)
-                if problem.question not in seen and split_of(problem.question) == split:
+                key = self.key(problem.question)
+                if key not in seen and split_of(key) == split:
                     break
             else:
                 raise DataError(
@@ -82,7 +87,7 @@ class GeneratedTask(Task):
                     f"of {n} asked for. Enlarge it (more digits, terms or steps), lower its share, "
                     f"or ask for fewer: {fewer(split)}."
                 )
-            seen.add(problem.question)
+            seen.add(key)
             made.append(problem)
 
 

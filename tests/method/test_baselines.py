@@ -54,7 +54,7 @@ def start(tmp_path_factory):
     parts = ["boost.train_multi_turn", "train"]
     rest = [f"{part}.{s}" for part in parts for s in ("optimizer=adamw", "epochs=2", "batch_size=16")]
     overrides += [f"boost.train.{s}" for s in train] + rest
-    return rise_run(ROOT / "recipes/nano.toml", tmp_path_factory.mktemp("start") / "run", *overrides), overrides
+    return rise_run(ROOT / "recipes/multiplication.toml", tmp_path_factory.mktemp("start") / "run", *overrides), overrides
 
 
 def baseline(start, name, out, *overrides):
@@ -71,7 +71,7 @@ def test_it_loads_at_every_scale_and_says_how_to_run_it(path, tmp_path):
         resolved = tmp_path / "config.toml"
         resolved.write_text(to_toml(config))
         assert load_recipe(resolved) == config
-        assert config.task == load_recipe(ROOT / "recipes/nano.toml", scale=scale).task  # the same problems
+        assert config.task == load_recipe(ROOT / "recipes/multiplication.toml", scale=scale).task  # the same problems
     assert f"rise run recipes/baselines/{path.name}" in path.read_text()
     assert config.name == path.stem
 
@@ -80,9 +80,9 @@ def test_it_loads_at_every_scale_and_says_how_to_run_it(path, tmp_path):
 def test_it_names_its_start_before_anything_runs(path):
     config = load_recipe(path, scale="toy")
     if config.iterate.match_tokens:
-        with pytest.raises(ConfigError, match=r"--set boost\.reuse=runs/nano-full"):
+        with pytest.raises(ConfigError, match=r"--set boost\.reuse=runs/multiplication-full"):
             check_takeover(config)
-        with pytest.raises(ConfigError, match=r"--set boost\.reuse=runs/nano-full"):
+        with pytest.raises(ConfigError, match=r"--set boost\.reuse=runs/multiplication-full"):
             CliRunner().invoke(app, ["run", str(path), "--scale", "toy", "--dry-run"], catch_exceptions=False)
 
 

@@ -241,9 +241,7 @@ def echo(monkeypatch):
     monkeypatch.setitem(IMPROVE, "echo", again)
 
 
-def test_an_improver_is_read_planned_run_reported_and_refused_by_its_near_name(
-    echo, tmp_path, untrained, one_thread
-):
+def test_an_improver_is_read_planned_run_reported_and_refused_by_its_near_name(echo, tmp_path, untrained, one_thread):
     recipe = small(relabel={"improver": "echo"}, dataset={"drop_truncated": False})
     assert any("an echo of the attempt behind every attempt" in line for line in dry_run(recipe)[0])
     run = run_recipe(recipe, tmp_path / "run")
