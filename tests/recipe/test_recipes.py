@@ -45,7 +45,7 @@ def test_the_scales_named_by_a_recipes_first_lines_and_by_make_run_exist():
     makefile = (RECIPES[0].parent.parent / "Makefile").read_text()
     assert (
         "rise run recipes/nano.toml $(if $(SCALE),--scale $(SCALE))" in makefile
-    )  # the recipe as it is, unless a scale is named
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if "[model.nano]" in path.read_text()], ids=lambda path: path.stem)
