@@ -34,6 +34,7 @@ from rise.method.fit import fit
 from rise.method.improve import improve
 from rise.method.iterate import run as run_recipe
 from rise.method.measure import numbers, play_held_out
+from rise.method.seeds import run_seeds
 from rise.play.prompt import make_prompt
 from rise.policies import check_spec
 from rise.policies.function import FunctionPolicy
@@ -275,11 +276,19 @@ def evaluate(
         return Evaluation(records, numbers(bench, records))
 
 
-def run(recipe: str | Path | RunConfig, *, out: str | Path | None = None, scale: str | None = None, **settings: Any) -> LoadedRun:
+def run(
+    recipe: str | Path | RunConfig,
+    *,
+    out: str | Path | None = None,
+    scale: str | None = None,
+    seeds: Sequence[int] | None = None,
+    **settings: Any,
+) -> LoadedRun:
     """Run a whole recipe, or continue it, and return the run to be read: `rise.run("nano", scale="toy").turns()`.
 
     `recipe` is a path, the name of one in `recipes/`, or a `RunConfig`. `settings` override tables or fields:
-    `seed=1`, `iterate={"rounds": 1}`. `out` is by default `runs/NAME`, or `runs/NAME-SCALE`.
+    `seed=1`, `iterate={"rounds": 1}`. `out` is by default `runs/NAME`, or `runs/NAME-SCALE`. With `seeds=[0, 1, 2]` it is
+    trained once for each, one after the other, and `.turns()`, `.metrics()`, `.over_seeds()` are of all (`LoadedSeeds`).
     """
     if isinstance(recipe, RunConfig):
         config = recipe
@@ -288,7 +297,8 @@ def run(recipe: str | Path | RunConfig, *, out: str | Path | None = None, scale:
     if settings:
         config = build_config(merged(config.model_dump(), settings), "rise.run")
     target = Path(out) if out is not None else Path("runs") / (f"{config.name}-{scale}" if scale else config.name)
-    return load(_apart(run_recipe, config, target).path)
+    done = _apart(run_seeds, config, target, seeds) if seeds else _apart(run_recipe, config, target)
+    return load(done.path)
 
 
 def find_recipe(name: str | Path) -> Path:

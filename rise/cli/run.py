@@ -21,6 +21,13 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, print the resolved recipe, say what it would do; run nothing.")
     ] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="Train once for each seed: 0,1,2. Each has its run directory, OUT/seed-0, …; one report.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Of --seeds: how many at a time; by default as many as the cores allow.")
+    ] = None,
+    table: Annotated[bool, typer.Option("--table/--no-table", help="Print the table of the run at the end.")] = True,
 ) -> None:
     """Run a recipe: rollout, relabel, train, evaluate, round after round; then write the report.
 
@@ -30,7 +37,12 @@ def run(
 
     from rise.errors import ConfigError
     from rise.recipe.toml import load_recipe, to_toml
+    from rise.runs.group import GroupDir, for_seed, is_group, parse_seeds
 
+    several = parse_seeds(seeds) if seeds is not None else None
+    if is_group(recipe):
+        group = GroupDir(recipe)
+        several, out, recipe = several or group.seeds(), out or group.path, group.recipe
     if recipe.is_dir():
         recipe = recipe / "config.toml"
         if not recipe.exists():
@@ -40,13 +52,25 @@ def run(
     if out is None:
         own = recipe.name == "config.toml" and (recipe.parent / "provenance.json").exists()
         out = recipe.parent if own else Path("runs") / (f"{config.name}-{scale.replace(',', '-')}" if scale else config.name)
+        if own and several:
+            raise ConfigError(f"{recipe.parent} is the run of one seed. Give the recipe, or --out with a directory for all.")
     if dry_run:
+        from rise.cli.seeds import plan
         from rise.runs.dry_run import dry_run as describe
 
+        config = for_seed(config, several[0]) if several else config
         does, needs = describe(config)
         print(to_toml(config), end="")
-        lines = [*does, *(f"needed first: {need}" for need in needs), f"would run in {out}"]
+        lines = [*does, *(f"needed first: {need}" for need in needs)]
+        if several:
+            lines.append(f"for each of the seeds {', '.join(map(str, several))}, {plan(config, several, jobs)[0]} at a time")
+        lines.append(f"would run in {out}")
         print("\n".join(f"# {line}" for text in lines for line in text.splitlines()), file=sys.stderr)
+        return
+    if several:
+        from rise.cli.seeds import run_seeds
+
+        run_seeds(config, out, several, jobs)
         return
 
     from rise.cli.progress import Bars
@@ -57,5 +81,6 @@ def run(
     with bars:
         run_dir = run_recipe(config, out, progress=bars, command=["rise", *sys.argv[1:]])
     html, _ = write_report(run_dir.path)
-    bars.console.print(console_table(run_dir.path))
+    if table:
+        bars.console.print(console_table(run_dir.path))
     print(f"Report: {html}")

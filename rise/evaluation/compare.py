@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rise.errors import DataError
-from rise.evaluation.headline import HEADLINE, named, played
+from rise.evaluation.headline import HEADLINE, named, played, sizes
 from rise.evaluation.held_out import HeldOut
 from rise.evaluation.uncertainty import Estimate, paired_difference
 from rise.evaluation.vote import Same
@@ -18,6 +19,15 @@ def read_outs(record: HeldOut, same: Same, *, turns: int, truthful: bool = False
     """
     problem = played(record, same, turns=turns, truthful=truthful)
     return {name.key: name.of.score(problem) for name in named(HEADLINE, turns, len(record.parallel))}
+
+
+def was_told(metrics: Mapping[str, Any], records: Sequence[HeldOut]) -> bool:
+    """Whether the feedback of these evaluations told the truth."""
+    told = metrics.get("truthful")
+    if told is not None:
+        return bool(told)
+    turns, _ = sizes(metrics)  # metrics.json of before this was written: an oracle has stopped some runs
+    return any(len(record.run) < turns for record in records)
 
 
 Scores = Mapping[str, Mapping[str, float]]

@@ -40,7 +40,7 @@ def main() -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_in_the_engine,
+            preexec_fn=dies_with_parent,
         )
     print(f"started {engine.pid}", flush=True)
     while engine.poll() is None and not select.select([sys.stdin], [], [], LOOK_EVERY_S)[0]:
@@ -64,9 +64,9 @@ def main() -> None:
         print(f"ended {engine.returncode if code is None else code}", flush=True)
 
 
-def _in_the_engine() -> None:
-    """Before the command takes over."""
-    _prctl(_SET_PDEATHSIG, signal.SIGKILL)  # should even the keeper be killed
+def dies_with_parent() -> None:
+    """Before a command takes over: the kernel ends it with the thread that started it, however that ends (Linux)."""
+    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
     for number in ASKED:
         signal.signal(number, signal.SIG_DFL)  # what we ignore would stay ignored over there
 

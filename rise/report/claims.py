@@ -22,7 +22,21 @@ class Claim:
 
 
 def headline(data: ReportData) -> str:
-    """One or two sentences on the last measured stage."""
+    """One or two sentences on the last measured stage; of several seeds, no more than both intervals say."""
+    if not data.over:
+        return _headline(data)
+    seeds = data.over[-1].seeds
+    if len(seeds) == 1:
+        own = _headline(data.runs[seeds[0]])
+        return f"One seed is measured, so the spread between trainings is not known. Seed {seeds[0]}: {own}"
+    named = ", ".join(map(str, seeds))
+    return (
+        f"{_headline(data)} Means of seeds {named}; each interval reaches as far as the one over seeds or the one over problems, "
+        "whichever reaches further."
+    )
+
+
+def _headline(data: ReportData) -> str:
     stage = data.last
     if stage is None:
         return "No stage has been measured yet."
@@ -49,6 +63,8 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
             continue  # it could not be negative
         answer = {"above": "yes", "below": "no, worse", "includes zero": "not shown", None: "not measured"}[sign(difference)]
         detail = DASH if difference.value is None else f"{points(difference.value)} points ({points_interval(difference)})"
+        if data.over and (over := data.over[-1].numbers.get(name.key)) and over.seeds.value is not None:
+            detail += f", above zero in {over.n_above} of {over.seeds.n} seeds"
         found.append(Claim(name.of.question.format(K=K, S=S), answer, detail, difference))
     return tuple(found)
 

@@ -6,19 +6,21 @@ import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
 from rise.evaluation.headline import Name
 from rise.evaluation.held_out import HeldOut, read_held_out
+from rise.evaluation.seeds import StageOverSeeds
 from rise.evaluation.uncertainty import NOTHING, Estimate
 from rise.jsonl import read_json
 from rise.recipe.wordings import told
 from rise.report.outcomes import OUTCOMES, Outcome, outcome
 from rise.runs import stages
 from rise.runs.directory import RunDir, StageDir
+from rise.runs.group import seed_hint
 
 SHOWN: tuple[Outcome, ...] = ("fixed", "broken", "never")
 """The outcomes of which a report prints trajectories in full."""
@@ -107,6 +109,10 @@ class ReportData:
     chosen: tuple[Chosen, ...]
     beside: tuple[tuple[str, Stage, Stage], ...] = ()
     """This run and others given with it: name, the stage the rounds began from, the last round."""
+    runs: Mapping[int, ReportData] = field(default_factory=dict)
+    """Of a group: the run of each seed that has begun. The estimates of the group's own stages are `OverSeeds.both`."""
+    over: tuple[StageOverSeeds, ...] = ()
+    """Of a group: its measured stages over seeds. Empty for a run."""
 
     @property
     def measured(self) -> tuple[Stage, ...]:
@@ -158,6 +164,7 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
     if not (run.config.exists() or run.stages()):
         raise DataError(
             f"{path} holds neither config.toml nor a stage with metrics.json, so it is no run directory of `rise run`."
+            f"{seed_hint(path)}"
         )
     config_text = run.config.read_text(encoding="utf-8") if run.config.exists() else ""
     try:

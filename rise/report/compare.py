@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
-from rise.evaluation.compare import Scores, difference, score
+from rise.evaluation.compare import Scores, difference, score, was_told
 from rise.evaluation.headline import HEADLINE, Metric, Name, named, sizes
 from rise.evaluation.held_out import read_held_out
 from rise.evaluation.temperature import TemperatureDir
@@ -20,6 +20,7 @@ from rise.report.numbers import amount, count
 from rise.report.table import Cell, Table, difference_cell, share_cell, tokens_cell
 from rise.runs import stages
 from rise.runs.directory import RunDir, StageDir
+from rise.runs.group import seed_hint
 from rise.runs.takeover import trained_tokens
 
 
@@ -62,7 +63,7 @@ def find_stage(path: Path) -> tuple[RunDir, StageDir]:
         return run, stages[-1]
     run = RunDir(path.parent)
     if not run.config.exists():
-        raise DataError(f"{path} is no run and no stage of one: there is no config.toml in it or beside it.")
+        raise DataError(f"{path} is no run and no stage of one: there is no config.toml in it or beside it.{seed_hint(path)}")
     return run, _measured(path)
 
 
@@ -96,9 +97,7 @@ def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> E
     metrics = stage.read_metrics()
     turns, _ = sizes(metrics)
     records = list(read_held_out(stage.held_out))
-    truthful = metrics.get("truthful")
-    if truthful is None:  # metrics.json of before this was written: an oracle has stopped some runs
-        truthful = any(len(record.run) < turns for record in records)
+    truthful = was_told(metrics, records)
     label, trained = stage.path.resolve().name, 0
     if run is not None:
         trained = sum(n for k, n in trained_tokens(run).items() if k <= stages.round_number(stage.name))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rise.report import analysis_figures, analysis_tables, data_figures, data_tables, result_figures, result_tables
+from rise.report import analysis_figures, analysis_tables, data_figures, data_tables, result_figures, result_tables, seed_tables
 from rise.report.claims import Claim, claims, headline
 from rise.report.collect import ReportData
 from rise.report.drawing import Figure
@@ -34,9 +34,25 @@ class Section:
     tables: tuple[tuple[MakeTable, How], ...] = ()
     empty: str = ""
     """Said where there is nothing to show; a section that is empty and says nothing is left out."""
+    of: Literal["run", "seeds"] = "run"
+    """Whether it stands in the report of a run, or in that of several seeds."""
 
 
 SECTIONS: list[Section] = [
+    Section(
+        "seeds",
+        "Over seeds",
+        "Over seeds",
+        figures=(seed_tables.seeds_figure,),
+        tables=(
+            (seed_tables.seeds_table, "plain"),
+            (seed_tables.seed_differences_table, "titled"),
+            (seed_tables.earlier_differences_table, "folded"),
+            (seed_tables.replies_table, "folded"),
+        ),
+        of="seeds",
+    ),
+    Section("runs", "Each seed by itself", "Each seed", tables=((seed_tables.runs_table, "plain"),), of="seeds"),
     Section("results", "Results", "Table", tables=((result_tables.main_table, "plain"),)),
     Section(
         "by-turn",
@@ -112,7 +128,8 @@ class Filled:
 
 def fill(data: ReportData) -> tuple[Filled, ...]:
     """Every section of which there is something to say."""
-    found = (_filled(section, data) for section in SECTIONS)
+    of = "seeds" if data.runs else "run"
+    found = (_filled(section, data) for section in SECTIONS if section.of == of)
     return tuple(filled for filled in found if filled.figures or filled.tables or filled.section.empty)
 
 

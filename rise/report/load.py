@@ -13,7 +13,8 @@ from rise.errors import ConfigError, DataError
 from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, Difference, Metric, named, sizes
 from rise.evaluation.held_out import read_held_out
 from rise.runs.directory import RunDir, StageDir
-from rise.runs.stages import on_disk
+from rise.runs.group import GroupDir, is_group
+from rise.runs.stages import on_disk, order
 from rise.trajectory import Turn, read_trajectories
 
 if TYPE_CHECKING:
@@ -37,29 +38,33 @@ class LoadedRun:
         `kind` is `run` (the five turns), `parallel` (further first replies), `other` (shown another problem's attempt) or
         `trajectory` (the student on training problems).
         """
-        return _table(self._turns(), TURN_COLUMNS)
+        return _table(self.rows_of_turns(), self._columns(TURN_COLUMNS))
 
     def metrics(self) -> pandas.DataFrame:
         """One row a stage and metric: value, low, high (95 % interval) and n. Differences are in shares, not points."""
-        rows = []
+        return _table(self.rows_of_metrics(), self._columns(("stage", "metric", "value", "low", "high", "n")))
+
+    def rows_of_metrics(self) -> Iterator[dict[str, Any]]:
+        """The rows of `metrics`."""
         for stage in RunDir(self.path).stages():
             found = stage.read_metrics()
             entries: list[Metric | Difference] = [*HEADLINE, *REPLIES, *PAIRED]
             for name in named(entries, *sizes(found)):
                 estimate = name.find(found)
                 if estimate:
-                    rows.append({"stage": stage.name, "metric": name.key, **estimate})
-        return _table(rows, ("stage", "metric", "value", "low", "high", "n"))
+                    yield {"stage": stage.name, "metric": name.key, **estimate}
 
     def examples(self) -> pandas.DataFrame:
         """One row a training example: stage, problem_id, turn, source, reply, reward, weight, verdict, number of tokens."""
-        rows = []
+        return _table(self.rows_of_examples(), self._columns(EXAMPLE_COLUMNS))
+
+    def rows_of_examples(self) -> Iterator[dict[str, Any]]:
+        """The rows of `examples`."""
         for stage in self._stages():
             for example in read_examples(stage.examples) if stage.examples.exists() else ():
                 verdict = example.verdict.value if example.verdict else None
                 about = {"stage": stage.name, "verdict": verdict, "n_tokens": len(example.reply_ids)}
-                rows.append({**{key: getattr(example, key) for key in EXAMPLE_COLUMNS if key not in about}, **about})
-        return _table(rows, EXAMPLE_COLUMNS)
+                yield {**{key: getattr(example, key) for key in EXAMPLE_COLUMNS if key not in about}, **about}
 
     def plot_turns(self) -> Plot:
         """Accuracy by turn for each stage, the first figure of the report. A notebook shows it."""
@@ -71,10 +76,14 @@ class LoadedRun:
             raise DataError(f"{self.path}: no stage has been measured yet, so there is nothing to draw.")
         return Plot(figure.standalone)
 
+    def _columns(self, columns: Sequence[str]) -> Sequence[str]:
+        return columns
+
     def _stages(self) -> list[StageDir]:
         return [RunDir(self.path).stage(name) for name in self.stages]
 
-    def _turns(self) -> Iterator[dict[str, Any]]:
+    def rows_of_turns(self) -> Iterator[dict[str, Any]]:
+        """The rows of `turns`."""
         for stage in self._stages():
             if stage.trajectories.exists():
                 for t in read_trajectories(stage.trajectories):
@@ -87,6 +96,58 @@ class LoadedRun:
                     yield from _rows(stage.name, "other", record.problem_id, 0, record.other, first=2)
 
 
+@dataclass(frozen=True)
+class LoadedSeeds(LoadedRun):
+    """The directory of several seeds: the same tables with a column `seed` in front."""
+
+    @property
+    def runs(self) -> dict[int, LoadedRun]:
+        """Each seed's run, of those that have begun."""
+        group = GroupDir(self.path)
+        return {seed: LoadedRun(group.seed(seed).path) for seed in group.begun()}
+
+    @property
+    def stages(self) -> list[str]:
+        """Names of the stages on disk of any seed, in the order in which they ran."""
+        return sorted({name for run in self.runs.values() for name in run.stages}, key=order)
+
+    def rows_of_turns(self) -> Iterator[dict[str, Any]]:
+        return ({"seed": seed, **row} for seed, run in self.runs.items() for row in run.rows_of_turns())
+
+    def rows_of_metrics(self) -> Iterator[dict[str, Any]]:
+        return ({"seed": seed, **row} for seed, run in self.runs.items() for row in run.rows_of_metrics())
+
+    def rows_of_examples(self) -> Iterator[dict[str, Any]]:
+        return ({"seed": seed, **row} for seed, run in self.runs.items() for row in run.rows_of_examples())
+
+    def _columns(self, columns: Sequence[str]) -> Sequence[str]:
+        return ("seed", *columns)
+
+    def over_seeds(self) -> pandas.DataFrame:
+        """One row a stage and metric: the mean over seeds, both 95 % intervals, and in how many seeds it is surely above zero."""
+        from rise.report.collect_seeds import collect_seeds
+
+        rows = []
+        for over in collect_seeds(self.path).over:
+            for key, number in over.numbers.items():
+                seeds, problems = number.seeds, number.problems
+                ends = {"low": seeds.low, "high": seeds.high, "low_problems": problems.low, "high_problems": problems.high}
+                counts = {"n_seeds": seeds.n, "n_above": number.n_above, "n_problems": problems.n}
+                rows.append({"stage": over.name, "metric": key, "mean": seeds.value, **ends, **counts})
+        return _table(rows, OVER_COLUMNS)
+
+    def plot_turns(self) -> Plot:
+        """Accuracy by turn over seeds, the first figure of their report. A notebook shows it."""
+        from rise.report.collect_seeds import collect_seeds
+        from rise.report.seed_tables import seeds_figure
+
+        figure = seeds_figure(collect_seeds(self.path))
+        if figure is None:
+            raise DataError(f"{self.path}: no stage has been measured yet, so there is nothing to draw.")
+        return Plot(figure.standalone)
+
+
+OVER_COLUMNS = ("stage", "metric", "mean", "low", "high", "low_problems", "high_problems", "n_seeds", "n_above", "n_problems")
 TURN_COLUMNS = (
     "stage",
     "kind",
@@ -122,7 +183,9 @@ class Plot:
 
 
 def load(path: str | Path) -> LoadedRun:
-    """The run in a directory. Raises `DataError` where there is none."""
+    """The run in a directory, or the seeds in one (`LoadedSeeds`). Raises `DataError` where there is neither."""
+    if is_group(Path(path)):
+        return LoadedSeeds(Path(path))
     run = RunDir(Path(path))
     if not run.config.exists():
         raise DataError(f"{path} is no run directory: it holds no config.toml. Give what `rise run --out` wrote.")

@@ -82,7 +82,8 @@ def fenced(text: str, language: str = "text") -> str:
 
 def _cell(cell: Cell) -> str:
     parts = [cell.text, f"({cell.bracket})" if cell.bracket else "", f"[{cell.small}]" if cell.small else ""]
-    return inline(" ".join(part for part in parts if part))
+    text = inline(" ".join(part for part in parts if part))
+    return f"[{text}]({cell.link})" if cell.link else text
 
 
 def _trajectory(chosen: Chosen) -> str:

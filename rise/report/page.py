@@ -11,12 +11,15 @@ from markupsafe import Markup
 
 from rise.jsonl import write_whole
 from rise.report import colours
-from rise.report.collect import SHOWN, collect
+from rise.report.collect import SHOWN
+from rise.report.collect_seeds import read
 from rise.report.layout import Page, lay_out
 from rise.report.markdown import markdown
 from rise.report.numbers import DASH, count, percent
 from rise.report.outcomes import OUTCOMES, printable
 from rise.report.result_figures import main_picture
+from rise.report.seed_tables import seeds_figure
+from rise.runs.group import GroupDir, is_group
 
 
 def write_report(run_path: Path, beside: Iterable[Path] = ()) -> tuple[Path, Path]:
@@ -25,7 +28,11 @@ def write_report(run_path: Path, beside: Iterable[Path] = ()) -> tuple[Path, Pat
     `beside` are further runs, whose gains against base accuracy stand in one picture with this one's.
     The same run gives the same bytes. Raises `DataError` where the directory is no run or a file of it is damaged.
     """
-    page = lay_out(collect(Path(run_path), beside=beside))
+    if is_group(Path(run_path)):
+        group = GroupDir(Path(run_path))
+        for seed in group.begun():
+            write_report(group.seed(seed).path)  # what the links lead to
+    page = lay_out(read(Path(run_path), beside=beside))
     html, text = Path(run_path) / "report.html", Path(run_path) / "report.md"
     write_whole(html, render_html(page))
     write_whole(text, markdown(page))
@@ -34,7 +41,8 @@ def write_report(run_path: Path, beside: Iterable[Path] = ()) -> tuple[Path, Pat
 
 def write_main_picture(run_path: Path, target: Path) -> Path | None:
     """The report's main picture as a lone SVG file, in light colours; None where nothing is measured yet."""
-    figure = main_picture(collect(run_path))
+    data = read(run_path)
+    figure = seeds_figure(data) if data.runs else main_picture(data)
     if figure is None:
         return None
     write_whole(target, figure.standalone)

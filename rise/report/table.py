@@ -21,6 +21,8 @@ class Cell:
     bracket: str = ""
     small: str = ""
     tone: Tone = ""
+    link: str = ""
+    """Where the text leads; from the page's own directory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,14 +191,15 @@ def provenance(config: RunConfig, command: list[str] | None = None) -> dict[str,
         "command": command or sys.argv,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "cpu_count": _cpu_count(),
+        "cpu_count": cpu_count(),
         "versions": versions,
         "seed": config.seed,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
-def _cpu_count() -> int:
+def cpu_count() -> int:
+    """Cores that this process may use."""
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -24,3 +24,10 @@ def set_threads(n: int | None, *, deterministic: bool) -> None:
     torch.set_num_threads(n)
     if deterministic:
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def has_accelerator() -> bool:
+    """Whether local models would run on a device that two processes had better not share."""
+    import torch
+
+    return torch.accelerator.is_available()

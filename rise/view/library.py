@@ -15,11 +15,12 @@ from rise.report.claims import claims, headline
 from rise.report.collect import ReportData, Stage, collect
 from rise.report.colours import stage_role
 from rise.report.outcomes import OUTCOMES
+from rise.report.recipe import questions, same_answers
 from rise.runs import stages
 from rise.runs.directory import RunDir
+from rise.runs.group import opened_out
 from rise.view.index import Index
 from rise.view.live import FILES, Ledger, live_record, live_rows, now
-from rise.view.recipe import questions, same_answers
 from rise.view.record import opened
 from rise.view.rows import KINDS, Row
 from rise.view.tokens import Tokens
@@ -44,7 +45,7 @@ class Library:
     """Everything the page may ask. A key names a file: `0/round-1/held-out` is of the first run."""
 
     def __init__(self, paths: Sequence[Path], tokenizer: str | None = None) -> None:
-        self.paths = list(paths)
+        self.paths = opened_out(paths)
         self._tokenizer = tokenizer
         for path in self.paths:
             collect(path, n_each=0)  # raises where it is no run

@@ -1,4 +1,4 @@
-"""What the viewer takes from a run's recipe: its problems, and how its judge groups answers. No code that it names is run."""
+"""What pages take from a run's recipe: its problems, and how its judge groups answers. No code that it names is run."""
 
 from __future__ import annotations
 
