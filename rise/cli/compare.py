@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rise.evaluation.vote import Same
+    from rise.report.drawing import Figure
+    from rise.report.table import Table
 
 
 def compare(
@@ -22,6 +28,7 @@ def compare(
     """Set runs beside each other: one table with intervals, differences pair by pair, accuracy against cost.
 
     All must have been measured on the same problems. `rise temperature` adds the vote at a run's own best temperature.
+    Of directories of several seeds: means over seeds, with the interval of the spread between trainings.
     """
     import json
 
@@ -30,27 +37,51 @@ def compare(
 
     from rise.jsonl import write_whole
     from rise.recipe.toml import load_recipe
-    from rise.report.compare import find_stage, paired_table, read_entries, results_table, to_json, votes_table
+    from rise.report.compare import find_stage
     from rise.report.console import rich_table
     from rise.report.markdown import table_markdown
+    from rise.runs.group import is_group, opened_out
     from rise.runs.preflight import preflight
 
-    judge = preflight(load_recipe(find_stage(runs[0])[0].config), "judge").task.judge()
-    entries = read_entries(runs, judge.same)
-    tables = [table for table in (results_table(entries), paired_table(entries), votes_table(entries)) if table.rows]
+    paths = opened_out(runs)
+    judge = preflight(load_recipe(find_stage(paths[0])[0].config), "judge").task.judge()
+    read = _groups if all(map(is_group, runs)) else _runs
+    tables, short, numbers, draw = read(runs if read is _groups else paths, judge.same)
     if out is not None:
-        from rise.report.compare_figure import compare_figure
-
-        figure = compare_figure(entries)
-        write_whole(out / "compare.json", json.dumps(to_json(entries), indent=1) + "\n")
+        figure = draw()
+        write_whole(out / "compare.json", json.dumps(numbers, indent=1) + "\n")
         write_whole(out / "compare.svg", figure.standalone)
         parts = [*map(table_markdown, tables), f"![{figure.title}](compare.svg)", figure.caption]
         write_whole(out / "compare.md", "\n\n".join(parts) + "\n")
     if json_:
-        print(json.dumps(to_json(entries)))
+        print(json.dumps(numbers))
         return
     console = Console()
-    for table in tables:
+    for table in short or tables:
         console.print(rich_table(table), Text(""))
     if out is not None:
         print(f"Written: {out / 'compare.md'}, compare.json, compare.svg")
+
+
+Read = tuple[list["Table"], list["Table"], dict[str, Any], Callable[[], "Figure"]]
+"""Tables, those for a terminal where they differ, everything they say as plain data, and what draws the figure."""
+
+
+def _runs(paths: list[Path], same: Same) -> Read:
+    from rise.report.compare import paired_table, read_entries, results_table, to_json, votes_table
+
+    def draw() -> Figure:
+        from rise.report.compare_figure import compare_figure
+
+        return compare_figure(entries)
+
+    entries = read_entries(paths, same)
+    tables = [table for table in (results_table(entries), paired_table(entries), votes_table(entries)) if table.rows]
+    return tables, [], to_json(entries), draw
+
+
+def _groups(paths: list[Path], same: Same) -> Read:
+    from rise.report.compare_seeds import figure, read_groups, tables, to_json
+
+    entries = read_groups(paths, same)
+    return tables(entries), tables(entries, short=True), to_json(entries), lambda: figure(entries)

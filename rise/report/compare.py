@@ -20,7 +20,7 @@ from rise.report.numbers import amount, count
 from rise.report.table import Cell, Table, difference_cell, share_cell, tokens_cell
 from rise.runs import stages
 from rise.runs.directory import RunDir, StageDir
-from rise.runs.group import seed_hint
+from rise.runs.group import is_group, seed_hint
 from rise.runs.takeover import trained_tokens
 
 
@@ -101,7 +101,8 @@ def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> E
     label, trained = stage.path.resolve().name, 0
     if run is not None:
         trained = sum(n for k, n in trained_tokens(run).items() if k <= stages.round_number(stage.name))
-        label = run.path.resolve().name
+        place = run.path.resolve()
+        label = f"{place.parent.name}/{place.name}" if is_group(place.parent) else place.name
         if not (alone and run.stages()[-1].name == stage.name):
             label += f", {stages.title(stage.name)}"
     folder = TemperatureDir(stage.path / "temperature")

@@ -13,7 +13,7 @@ from rise.report.claims import headline
 from rise.report.collect import ReportData
 from rise.report.collect_seeds import read
 from rise.report.result_tables import main_table, paired_table
-from rise.report.seed_tables import runs_table, seed_differences_table, seeds_table
+from rise.report.seed_tables import compact, runs_table, seed_differences_table, seeds_table
 from rise.report.table import Cell, Table, Tone
 
 STYLES: dict[Tone, str] = {"": "", "above": "green", "below": "red", "unsure": "dim"}
@@ -31,7 +31,7 @@ def console_table(run_path: Path) -> Group:
 
 def seeds_console(data: ReportData) -> Group:
     """What a rich console prints of several seeds."""
-    tables = [_short_seeds(data), seed_differences_table(data), runs_table(data)]
+    tables = [compact(seeds_table(data)), seed_differences_table(data, short=True), runs_table(data)]
     return Group(*(part for table in tables if table.rows for part in (rich_table(table), Text(""))), Text(headline(data)))
 
 
@@ -54,22 +54,6 @@ def _text(cell: Cell) -> Text:
     if cell.small:
         text.append(f"\n{cell.small}", style="dim")
     return text
-
-
-def _short_seeds(data: ReportData) -> Table:
-    """What fits 80 characters: means and both intervals; each seed's values stand in the report."""
-    table = seeds_table(data)
-    rows = tuple(tuple(replace(cell, small=_ends(cell.small)) for cell in row[:-2]) for row in table.rows)
-    title = "Percent right, mean over seeds; beneath, 95 % intervals over seeds and over problems"
-    return replace(table, title=title, columns=table.columns[:-2], rows=rows)
-
-
-def _ends(small: str) -> str:
-    """
-    >>> _ends("seeds 1.0–2.0,\\nproblems 0.5–3.0,\\neach 1.5  1.5")
-    '1.0–2.0\\n0.5–3.0'
-    """
-    return "\n".join(line.partition(" ")[2].rstrip(",") for line in small.splitlines()[:2])
 
 
 def _short_main(data: ReportData) -> Table:

@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rise.report import analysis_figures, analysis_tables, data_figures, data_tables, result_figures, result_tables, seed_tables
+from rise.report import (
+    analysis_figures,
+    analysis_tables,
+    data_figures,
+    data_tables,
+    result_figures,
+    result_tables,
+    seed_figures,
+    seed_tables,
+)
 from rise.report.claims import Claim, claims, headline
 from rise.report.collect import ReportData
 from rise.report.drawing import Figure
@@ -43,7 +52,7 @@ SECTIONS: list[Section] = [
         "seeds",
         "Over seeds",
         "Over seeds",
-        figures=(seed_tables.seeds_figure,),
+        figures=(seed_figures.seeds_figure, seed_figures.differences_figure),
         tables=(
             (seed_tables.seeds_table, "plain"),
             (seed_tables.seed_differences_table, "titled"),

@@ -139,7 +139,7 @@ class LoadedSeeds(LoadedRun):
     def plot_turns(self) -> Plot:
         """Accuracy by turn over seeds, the first figure of their report. A notebook shows it."""
         from rise.report.collect_seeds import collect_seeds
-        from rise.report.seed_tables import seeds_figure
+        from rise.report.seed_figures import seeds_figure
 
         figure = seeds_figure(collect_seeds(self.path))
         if figure is None:

@@ -18,7 +18,7 @@ from rise.report.markdown import markdown
 from rise.report.numbers import DASH, count, percent
 from rise.report.outcomes import OUTCOMES, printable
 from rise.report.result_figures import main_picture
-from rise.report.seed_tables import seeds_figure
+from rise.report.seed_figures import seeds_figure
 from rise.runs.group import GroupDir, is_group
 
 
