@@ -30,10 +30,7 @@ def headline(data: ReportData) -> str:
         own = _headline(data.runs[seeds[0]])
         return f"One seed is measured, so the spread between trainings is not known. Seed {seeds[0]}: {own}"
     named = ", ".join(map(str, seeds))
-    return (
-        f"{_headline(data)} Means of seeds {named}; each interval reaches as far as the one over seeds or the one over problems, "
-        "whichever reaches further."
-    )
+    return f"{_headline(data)} Means of seeds {named}; intervals hold both the one over seeds and the one over problems."
 
 
 def _headline(data: ReportData) -> str:
@@ -55,6 +52,8 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
     stage = data.last
     if stage is None or data.n_turns < 2:
         return ()
+    if data.over and len(data.over[-1].seeds) == 1:
+        return claims(data.runs[data.over[-1].seeds[0]])
     K, S = data.n_turns, data.n_samples
     found = []
     for name in named(PAIRED, K, S):

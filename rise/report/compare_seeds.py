@@ -79,9 +79,9 @@ def groups_table(entries: Sequence[GroupEntry]) -> Table:
     for entry in entries:
         cells = [over_cell(entry.over.numbers.get(name.key)) for name in names]
         n = entry.over.by_turn[0].problems.n
-        rows.append((Cell(entry.label), *cells, Cell(str(len(entry.over.seeds))), Cell(count(n or None))))
+        rows.append((Cell(entry.label), *cells, Cell(str(len(entry.over.seeds)), small=f"n {count(n or None)}")))
     caption = f"Percent right: the mean over seeds, and beneath it two 95 % intervals and each seed's own value. {BOTH}"
-    return Table("compare", "Percent right", ("runs", *(name.label for name in names), "seeds", "n"), tuple(rows), caption)
+    return Table("compare", "Percent right", ("runs", *(name.label for name in names), "seeds"), tuple(rows), caption)
 
 
 def minus(entry: GroupEntry, first: GroupEntry) -> dict[str, OverSeeds]:

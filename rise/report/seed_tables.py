@@ -54,9 +54,9 @@ def seeds_table(data: ReportData) -> Table:
     rows = []
     for over in data.over:
         cells = [over_cell(over.numbers.get(name.key)) for name in names]
-        rows.append((Cell(stages.title(over.name)), *cells, Cell(str(len(over.seeds))), Cell(_n(over))))
+        rows.append((Cell(stages.title(over.name)), *cells, Cell(str(len(over.seeds)), small=f"n {_n(over)}")))
     caption = f"Percent right: the mean over seeds, and beneath it two 95 % intervals and each seed's own value. {BOTH}"
-    return Table("seeds", "Percent right", ("stage", *(name.label for name in names), "seeds", "n"), tuple(rows), caption)
+    return Table("seeds", "Percent right", ("stage", *(name.label for name in names), "seeds"), tuple(rows), caption)
 
 
 def seed_differences_table(data: ReportData, *, short: bool = False) -> Table:

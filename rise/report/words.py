@@ -17,6 +17,8 @@ def glossary(data: ReportData) -> dict[str, str]:
     K, S = data.n_turns, data.n_samples
     n = max((stage.estimate("m1@t1").n for stage in data.measured), default=0)
     metrics = {name.label: name.of.meaning.format(K=K, S=S) for name in named((*HEADLINE, *REPLIES), K, S)}
+    if data.over:
+        metrics |= OVER
     return metrics | {
         "vote": "Equal answers form a group without sight of the right one; a reply without an answer never votes; "
         "a tie scores the share of tied answers that are right.",
@@ -33,6 +35,15 @@ def glossary(data: ReportData) -> dict[str, str]:
         "effective sample size": "(Σw)² ÷ Σw² of the training weights w.",
         DASH: "Not measured, or not yet. Never zero.",
     }
+
+
+OVER = {
+    "over seeds": "Mean ± t · s/√k of one value a training, Student's t with k − 1 degrees of freedom: the spread between trainings, "
+    "on these problems.",
+    "over problems": "The interval below, on what each problem scores on average over the seeds: the choice of problems, for these "
+    "trainings.",
+}
+"""The two intervals of several seeds."""
 
 
 def facts(data: ReportData) -> dict[str, str]:
