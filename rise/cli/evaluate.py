@@ -62,7 +62,8 @@ def evaluate(
     """
     import json
 
-    from rise.cli.progress import Bars, stage_line
+    from rise.cli.lines import stage_line
+    from rise.cli.progress import Bars
     from rise.evaluation.held_out import write_held_out
     from rise.jsonl import write_whole
     from rise.method.measure import numbers, play_held_out

@@ -1,38 +1,51 @@
-"""Bars with rate and time left, and a stage's numbers as soon as they exist."""
+"""Bars with rate and time left, of the part at work and of the whole run; a stage's numbers as soon as they exist."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
 
-from rise.evaluation.headline import HEADLINE, named, sizes
+from rise.cli.lines import LEGEND, alarm_lines, is_toy, plan, stage_sentence
 from rise.play.player import Usage
-from rise.report.collect import estimate_at
-from rise.report.numbers import DASH, percent
+from rise.report.numbers import duration
+from rise.runs.alarms import Alarm, toy_words
 from rise.runs.directory import StageDir
+from rise.runs.plan import Outlook, planned
+from rise.runs.preflight import Ready
+
+EVERY_S = 10.0
+"""Between two log lines of a part, where the output is no terminal: a part of a minute has six."""
 
 
 class Bars:
-    """Draws on standard error on a terminal; elsewhere prints one line per part."""
+    """Draws on a terminal; elsewhere prints a line when a part begins and one every ten seconds while it goes on."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=False)
-        self._bars: Progress | None = None
-        self._task: Any = None
+    def __init__(
+        self, *, scale: str | None = None, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.console = console or Console(stderr=False)
+        self.scale = scale
+        """Of the recipe, as the command line was given it."""
+        self.clock = clock
         self.total = 0
-        """Of the bar that is drawn."""
+        """Of the part at work."""
+        self.whole: Outlook | None = None
+        """None where one stage is done by itself."""
+        self._bars: Progress | None = None
+        self._part: Any = None
+        self._run: Any = None
         self._now = ("", "")
+        self._began = self._said = 0.0
         self._plain = not self.console.is_terminal
+        self._legend = False
+        self._told: set[tuple[str, str]] = set()
 
     def __enter__(self) -> Bars:
         return self
@@ -40,63 +53,113 @@ class Bars:
     def __exit__(self, *exc: Any) -> None:
         self.end()
 
+    def start(self, ready: Ready) -> None:
+        """A whole run begins or goes on: the plan."""
+        self.whole = Outlook(planned(ready), self.clock)
+        self.console.print(two_columns(plan(ready)))
+        if is_toy(len(ready.held_out), self.scale):
+            self.console.print(toy_words(len(ready.held_out)), style="yellow", highlight=False)
+        self.console.print()
+
     def begin(self, stage: str, part: str, total: int) -> None:
         known = (stage, part) == self._now
-        self._now = (stage, part)
         self.total = total
-        if known and self._bars is not None:  # its length has become known
-            self._bars.update(self._task, total=total)
+        if known:  # its length has become known
+            if self._bars is not None:
+                self._bars.update(self._part, total=total)
             return
         self.end()
-        if self._plain and known:
-            return
+        self._now, self._began, self._said = (stage, part), self.clock(), self.clock()
+        if self.whole is not None:
+            self.whole.begin(stage, part)
         if self._plain:
-            self.console.print(f"{stage}: {part} ({total})", highlight=False)
+            self.console.print(f"{stage}: {part} ({total:,}){self._run_words(', ')}", highlight=False, soft_wrap=True)
             return
+        self._draw(f"{stage}: {part}", total)
+
+    def _draw(self, title: str, total: int) -> None:
+        columns = [TextColumn(f"{{task.{name}}}") for name in ("fields[count]", "fields[note]", "fields[left]")]
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=16),
+            *columns,
             console=self.console,
             transient=True,
         )
+        self._run = None
+        if self.whole is not None:
+            self._run = self._bars.add_task("whole run", total=1.0, note="", left="", count="")
+        self._part = self._bars.add_task(title, total=total, note="", left="", count=f"0/{total:,}")
+        self._update_run()
         self._bars.start()
-        self._task = self._bars.add_task(f"{stage}: {part}", total=total, note="")
 
     def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None:
-        if self._bars is None:
-            return
+        seconds = max(self.clock() - self._began, 1e-9)
         if usage is not None:
-            seconds = max(self._bars.tasks[0].elapsed or 0.0, 1e-9)
             note = f"{usage.n_reply_tokens / seconds:,.0f} tok/s"
-        self._bars.update(self._task, completed=done, note=note)
+        if self.whole is not None:
+            self.whole.advance(done, self.total)
+        left = f"{_about(seconds * (self.total - done) / done)} left" if 0 < done < self.total else ""
+        if self._bars is not None:
+            self._bars.update(self._part, completed=done, note=note, left=left, count=f"{done:,}/{self.total:,}")
+            self._update_run()
+        elif self._plain and left and self.clock() - self._said >= EVERY_S:
+            self._said = self.clock()
+            stage, part = self._now
+            facts = ", ".join(filter(None, (f"{done:,} of {self.total:,}", note, left)))
+            self.console.print(f"{stage}: {part}: {facts}{self._run_words('; ')}", highlight=False, soft_wrap=True)
+
+    def _update_run(self) -> None:
+        if self._bars is not None and self._run is not None and self.whole is not None:
+            left = "" if self.whole.left_s is None else f"{_about(self.whole.left_s)} left"
+            parts = f"part {self.whole.at + 1} of {len(self.whole.steps)}"
+            self._bars.update(self._run, completed=self.whole.share, count=parts, left=left)
+
+    def _run_words(self, before: str) -> str:
+        """`, part 5 of 14, 3 min 20 s left of the whole run`; empty where there is no whole run."""
+        if self.whole is None:
+            return ""
+        left = "" if self.whole.left_s is None else f", {_about(self.whole.left_s)} left of the whole run"
+        return f"{before}part {self.whole.at + 1} of {len(self.whole.steps)}{left}"
 
     def end(self) -> None:
+        if self.whole is not None:
+            self.whole.end()
+        self._now = ("", "")
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
 
     def stage_done(self, stage: StageDir) -> None:
         self.end()
-        self.console.print(stage_line(stage.name, stage.read_metrics()), highlight=False)
+        if not self._legend:
+            self.console.print(LEGEND, style="dim", highlight=False, soft_wrap=True)
+            self._legend = True
+        self.console.print(stage_sentence(stage.name, stage.read_metrics()), highlight=False, soft_wrap=True, style="bold")
+
+    def alarm(self, alarm: Alarm) -> None:
+        self.end()
+        lines = alarm_lines(alarm)
+        # What a round says again stands on its first line; its example and the way out have been read.
+        known, self._told = (alarm.kind, alarm.way_out) in self._told, self._told | {(alarm.kind, alarm.way_out)}
+        self.console.print(two_columns(lines[:1] if known else lines, style="bold red"))
 
 
-def stage_line(name: str, metrics: dict[str, Any]) -> str:
-    """The headline metrics of a stage and its accuracy by turn, on two lines."""
+def two_columns(lines: Iterable[tuple[str, str]], style: str = "bold") -> Padding:
+    """Heads beside their words; words that go over a line stay in their column. Nothing in them is markup."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for head, words in lines:
+        table.add_row(Text(head, style=style), Text(words))
+    return Padding(table, (0, 0))
 
-    def share(plain: Any) -> str:
-        estimate = estimate_at(plain)
-        return (
-            DASH if estimate.value is None else f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
-        )
 
-    # What a curve ends with is not said twice.
-    names = [entry for entry in named(HEADLINE, *sizes(metrics)) if entry.of.curve is None]
-    head = "  ".join(f"{entry.label} {share(entry.find(metrics))}" for entry in names)
-    by_turn = "  ".join(map(share, metrics["accuracy_by_turn"]))
-    return f"{name} (n = {metrics['m1@t1']['n']}, %): {head}\n  last reply by turn: {by_turn}"
+def _about(seconds: float) -> str:
+    """A time to come, no finer than it can be known.
+
+    >>> _about(3.2), _about(64), _about(3725)
+    ('3 s', '1 min 04 s', '1 h 02 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 59.5 else duration(seconds)

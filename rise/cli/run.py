@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def run(
@@ -75,12 +78,31 @@ def run(
 
     from rise.cli.progress import Bars
     from rise.method.iterate import run as run_recipe
-    from rise.report import console_table, write_report
 
-    bars = Bars()
+    bars = Bars(scale=scale)
     with bars:
         run_dir = run_recipe(config, out, progress=bars, command=["rise", *sys.argv[1:]])
-    html, _ = write_report(run_dir.path)
-    if table:
-        bars.console.print(console_table(run_dir.path))
-    print(f"Report: {html}")
+    _ending(bars.console, run_dir.path, scale, table=table)
+
+
+def _ending(console: Console, run: Path, scale: str | None, *, table: bool) -> None:
+    """The table, a transcript, alarms that were sounded on the way, and what to look at next."""
+    from rise.cli.lines import alarm_lines, is_toy, next_lines
+    from rise.cli.progress import two_columns
+    from rise.report import console_table, console_transcript, write_report
+    from rise.report.collect import collect
+    from rise.runs.alarms import latest, toy_words
+
+    html, _ = write_report(run)
+    data = collect(run, n_each=0)
+    if not table:
+        console.print(f"Report: {html}", highlight=False, soft_wrap=True)
+        return
+    console.print("", console_table(run), "", console_transcript(run), "")
+    for alarm, _ in latest(data.alarms):
+        console.print(two_columns(alarm_lines(alarm)[:1], style="bold red"))
+    n = data.last.estimate("m1@t1").n if data.last else 0
+    if is_toy(n, scale):
+        console.print(toy_words(n), style="yellow", highlight=False)
+    console.print(two_columns(next_lines(run)))
+    console.print(f"Report: {html}", highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from rise.method.rollout import rollout
 from rise.play.player import play_out
 from rise.policy import Policy
 from rise.recipe.problems import student_turns
+from rise.runs.alarms import of_replies
 from rise.runs.bench import Bench
 from rise.runs.directory import StageDir
 from rise.task import Problem
@@ -41,4 +42,5 @@ def collect(
         )
         trajectories = play_out(player, work)
         timer.of(player)
+    bench.sound(of_replies(stage, "rollout", (turn for t in trajectories for turn in t.turns), bench.config))
     return sorted(trajectories, key=lambda t: (t.problem_id, t.sample))

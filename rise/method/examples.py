@@ -13,10 +13,12 @@ from rise.dataset.build import build_examples, internalised, scaled, with_ids, w
 from rise.dataset.example import Example, read_examples
 from rise.dataset.report import DatasetReport, dataset_report
 from rise.dataset.weigh import raw_weight
+from rise.errors import EmptyStageError
 from rise.jsonl import write_jsonl, write_whole
 from rise.method.choose import chose
 from rise.play.prompt import Prompt
 from rise.recipe.config import RunConfig, TrainConfig
+from rise.runs.alarms import Alarm, of_examples, teaches
 from rise.runs.bench import Bench
 from rise.runs.directory import StageDir
 from rise.runs.stages import round_name
@@ -35,15 +37,20 @@ def examples_stage(
     """examples.jsonl of round k.
 
     Weights are scaled once, over what is left of every round that trains; only then come replayed solutions.
+    Raises `EmptyStageError` where no right reply of any round would train, unless `iterate.allow_no_right`.
     """
     config = bench.config
     examples, dropped, counts = round_examples(config, bench.ready.prompt, problems, trajectories, relabelled)
+    alarms = of_examples(stage.name, examples, trajectories, relabelled, config)
+    bench.sound(alarms)
     if config.dataset.data == "aggregate":
         earlier = [example for j in range(1, k) for example in _earlier_round(bench, j)]
         counts["examples of earlier rounds"] = len(earlier)
         examples = [*earlier, *examples]
         if config.dataset.deduplicate and config.dataset.internalise == "off":
             examples = without_repeats(examples, dropped)
+    if alarms and not config.iterate.allow_no_right:
+        _refuse_without_right(alarms[0], examples, config)
     examples = weighted(bench, examples, dropped)
     if config.dataset.replay_share > 0:
         solutions = list(read_examples(bench.dir.stage("boost-one-turn").examples))
@@ -52,6 +59,15 @@ def examples_stage(
         counts["boost examples replayed"] = len(replayed)
         examples = [*examples, *(replace(example, weight=_replay_weight(config)) for example in replayed)]
     write_examples(bench, stage, examples, dropped, counts, config.train)
+
+
+def _refuse_without_right(alarm: Alarm, examples: Sequence[Example], config: RunConfig) -> None:
+    """Stop the run where no reply of this round or an earlier one would teach anything. An empty data set has its own words."""
+    if examples and not any(teaches(example, config.reward) for example in examples):
+        raise EmptyStageError(
+            f"{alarm.stage}: {alarm.says} {alarm.way_out} "
+            "Or train on wrong replies all the same: the same command with --set iterate.allow_no_right=true goes on from here."
+        )
 
 
 def examples_file(

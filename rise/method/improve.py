@@ -12,6 +12,7 @@ from rise.play.budget import Budget, paid
 from rise.play.player import play_out
 from rise.policy import Policy
 from rise.recipe.improvers import IMPROVERS
+from rise.runs.alarms import of_replies
 from rise.runs.bench import Bench
 from rise.runs.directory import StageDir
 from rise.task import Problem
@@ -64,6 +65,8 @@ def improve(
         timer.of(player)
         if config.price_prompt or config.price_reply:
             timer.facts = {"price": round(player.budget.spent - before, 6), "price_so_far": round(player.budget.spent, 6)}
+    if asks is not None:
+        bench.sound(of_replies(stage, "relabel", (turn for item in relabelled for turn in item.candidates), bench.config))
     if config.select == "judge" and asks is not None:
         with bench.timed(stage, "select", len(relabelled)) as timer:
             judge = student if config.judge == "self" else config.judge or ""

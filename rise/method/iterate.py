@@ -32,6 +32,7 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
     """
     ready = preflight(config, out=directory)
     with _opened(ready, directory, progress, command) as bench:
+        bench.progress.start(ready)
         base = base_model(bench)
         measure_stage(bench, "base", base, n=config.evaluate.n_base)
         boosted = boost(bench, base) if config.boost.enabled else base

@@ -15,6 +15,7 @@ from rise.jsonl import write_whole
 from rise.play.player import Player, play_out
 from rise.policy import Policy
 from rise.runs import stages
+from rise.runs.alarms import of_replies
 from rise.runs.bench import Bench
 from rise.runs.directory import StageDir
 from rise.task import Problem
@@ -46,6 +47,7 @@ def play_held_out(
         player = bench.player(bench.policy(model), purpose or f"{stage}/evaluate", measured=True)
         records = play_out(player, _played(bench, player, problems, control))
         timer.of(player)
+    bench.sound(of_replies(stage, "evaluate", (turn for r in records for turn in (*r.run, *r.samples)), bench.config))
     return records
 
 

@@ -318,6 +318,9 @@ class IterateConfig(Settings):
     """Rounds of rollout, relabel, train and evaluate. Unit: rounds."""
     start: Literal["base", "boost", "previous"] = "previous"
     """The checkpoint that each round's training starts from."""
+    allow_no_right: bool = False
+    """Train a round in which no reply is right. Off, the run stops there: such a round teaches the model its own mistakes. Toy
+    scales set it, since a model trained for a few steps is rarely right. May be changed when a run is continued."""
     match_tokens: bool = False
     """Train each round on as many tokens as the same round of the run that `boost.reuse` names, the last on what is left:
     baselines at equal training."""

@@ -22,3 +22,10 @@ def console_table(run_path: Path) -> Group:
     from rise.report.console import console_table as table
 
     return table(run_path)
+
+
+def console_transcript(run_path: Path) -> Group:
+    """A problem of a run that was wrong at turn 1 and right at the end, for a rich console."""
+    from rise.report.console import console_transcript as transcript
+
+    return transcript(run_path)

@@ -8,6 +8,8 @@ from rise.evaluation.headline import PAIRED, named
 from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage
 from rise.report.numbers import DASH, count, percent, points, points_interval, sign
+from rise.report.outcomes import one_line
+from rise.runs.alarms import FEW_PROBLEMS, latest, place, toy_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,28 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
             detail += f", above zero in {over.n_above} of {over.seeds.n} seeds"
         found.append(Claim(name.of.question.format(K=K, S=S), answer, detail, difference))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What a reader must know before any number."""
+
+    where: str
+    """Stage and part, others of the same kind after it; empty where it is the whole run."""
+    says: str
+    way_out: str = ""
+    example: str = ""
+    """One reply on one line, its control characters visible."""
+
+
+def cautions(data: ReportData) -> tuple[Caution, ...]:
+    """The run's alarms, one of a kind, and whether its held-out problems are too few."""
+    found = []
+    for alarm, earlier in latest(data.alarms):
+        where = place(alarm) + (f"; before it {', '.join(earlier)}" if earlier else "")
+        found.append(Caution(where, alarm.says, alarm.way_out, "" if alarm.example is None else one_line(alarm.example)))
+    n = data.last.estimate("m1@t1").n if data.last else FEW_PROBLEMS
+    return (*found, Caution("", toy_words(n))) if n < FEW_PROBLEMS else tuple(found)
 
 
 def _revision(stage: Stage, gain: Estimate, K: int) -> str:

@@ -19,6 +19,7 @@ from rise.jsonl import read_json
 from rise.recipe.wordings import told
 from rise.report.outcomes import OUTCOMES, Outcome, outcome
 from rise.runs import stages
+from rise.runs.alarms import Alarm, read_alarms
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.group import seed_hint
 
@@ -107,6 +108,8 @@ class ReportData:
     outcomes: Mapping[Outcome, int]
     """Problems by what became of them over the last measured stage's turns."""
     chosen: tuple[Chosen, ...]
+    alarms: tuple[Alarm, ...] = ()
+    """What was wrong with replies, in the order in which it was found."""
     beside: tuple[tuple[str, Stage, Stage], ...] = ()
     """This run and others given with it: name, the stage the rounds began from, the last round."""
     runs: Mapping[int, ReportData] = field(default_factory=dict)
@@ -188,6 +191,7 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
         provenance=_json(run.provenance) or {},
         outcomes=outcomes,
         chosen=chosen,
+        alarms=tuple(read_alarms(log)),
     )
     return replace(own, beside=tuple(ends for run in (own, *others) if (ends := _ends(run)))) if others else own
 
@@ -214,10 +218,25 @@ def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int],
             continue
         counts[found] += 1
         if found in best:
-            rank = hashlib.sha256(record.problem_id.encode()).hexdigest()
-            best[found] = sorted([*best[found], (rank, record)], key=lambda item: item[0])[:n_each]
+            best[found] = sorted([*best[found], (_rank(record), record)], key=lambda item: item[0])[:n_each]
     chosen = tuple(Chosen(name, record) for name in SHOWN for _, record in best[name])
     return {name: counts[name] for name in OUTCOMES} if counts else {}, chosen
+
+
+def wrong_to_right(records: Iterable[HeldOut]) -> tuple[int, int, HeldOut | None]:
+    """(how many wrong at turn 1 were right at the end, how many were wrong at turn 1, the first of the former by hash).
+
+    One that stayed right once it was goes before one that wavered.
+    """
+    wrong = [record for record in records if record.run and not record.run[0].right]
+    fixed = [record for record in wrong if record.run[-1].right]
+    ranked = sorted(fixed, key=lambda record: (outcome(record.run) != "fixed", _rank(record)))
+    return len(fixed), len(wrong), ranked[0] if ranked else None
+
+
+def _rank(record: HeldOut) -> str:
+    """Where a record stands among others: the same at every call, and not picked by hand."""
+    return hashlib.sha256(record.problem_id.encode()).hexdigest()
 
 
 def estimate_at(data: Any, *path: str | int) -> Estimate:

@@ -9,9 +9,13 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from rise.evaluation.headline import HEADLINE, named
+from rise.evaluation.held_out import read_held_out
 from rise.report.claims import headline
-from rise.report.collect import ReportData
+from rise.report.collect import ReportData, collect, wrong_to_right
 from rise.report.collect_seeds import read
+from rise.report.numbers import count
+from rise.report.outcomes import one_line
 from rise.report.result_tables import main_table, paired_table
 from rise.report.seed_tables import compact, runs_table, seed_differences_table, seeds_table
 from rise.report.table import Cell, Table, Tone
@@ -26,7 +30,38 @@ def console_table(run_path: Path) -> Group:
         return seeds_console(data)
     paired = _short_paired(data)
     middle = (rich_table(paired), Text("")) if paired.rows else ()
-    return Group(rich_table(_short_main(data)), Text(""), *middle, Text(headline(data)))
+    return Group(rich_table(_short_main(data)), _legend(data), Text(""), *middle, Text(headline(data)))
+
+
+def console_transcript(run_path: Path) -> Group:
+    """A held-out problem of the last measured stage that was wrong at first and right at the end; that there is none, if so."""
+    data = collect(Path(run_path), n_each=0)
+    stage = data.last
+    if stage is None or stage.held_out is None or data.n_turns < 2:
+        return Group()
+    when = f"after {stage.title}" if stage.name != "base" else "before any training"
+    n_fixed, n_wrong, record = wrong_to_right(read_held_out(stage.held_out))
+    if record is None:
+        return Group(Text(f"{when.capitalize()}, none of {count(n_wrong)} problems wrong at turn 1 was right at the end."))
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True)
+    table.add_row("problem", one_line(record.question), Text(f"gold {one_line(record.gold, 24)}", style="dim"))
+    for k, turn in enumerate(record.run, 1):
+        said = (turn.verdict or "not judged").replace("_", " ")
+        table.add_row(f"turn {k}", Text(one_line(turn.reply)), Text(said, style="green" if turn.right else "red"))
+    text = (
+        f"Wrong at turn 1 and right at the end {when}: {count(n_fixed)} of {count(n_wrong)} wrong. "
+        "One of them, the first by a hash of its name:"
+    )
+    return Group(Text(text), table)
+
+
+def _legend(data: ReportData) -> Text:
+    """What the codes over the columns mean."""
+    names = named(HEADLINE, data.n_turns, data.n_samples)
+    return Text(", ".join(f"{name.label} {name.words}" for name in names), style="dim")
 
 
 def seeds_console(data: ReportData) -> Group:

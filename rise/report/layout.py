@@ -16,7 +16,7 @@ from rise.report import (
     seed_figures,
     seed_tables,
 )
-from rise.report.claims import Claim, claims, headline
+from rise.report.claims import Caution, Claim, cautions, claims, headline
 from rise.report.collect import ReportData
 from rise.report.drawing import Figure
 from rise.report.table import Table
@@ -157,6 +157,7 @@ class Page:
 
     data: ReportData
     headline: str
+    cautions: tuple[Caution, ...]
     claims: tuple[Claim, ...]
     sections: tuple[Filled, ...]
     glossary: Mapping[str, str]
@@ -165,4 +166,4 @@ class Page:
 
 def lay_out(data: ReportData) -> Page:
     """Tables, figures and words of a run."""
-    return Page(data, headline(data), claims(data), fill(data), glossary(data), facts(data))
+    return Page(data, headline(data), cautions(data), claims(data), fill(data), glossary(data), facts(data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from rise.report.claims import Caution
 from rise.report.collect import Chosen
 from rise.report.drawing import Figure
 from rise.report.layout import Page
@@ -17,6 +18,7 @@ def markdown(page: Page) -> str:
     """The whole report as text: the sections of the page, its figures by their captions."""
     data = page.data
     parts = [f"# {inline(data.name)}: Recursive Introspection", inline(page.headline)]
+    parts += [_caution(caution) for caution in page.cautions]
     if data.unmeasured:
         parts.append(f"Not measured yet: {', '.join(inline(stage.title) for stage in data.unmeasured)}.")
     if page.claims:
@@ -47,6 +49,12 @@ def table_markdown(table: Table, level: int = 2) -> str:
     rows = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in table.rows]
     caption = [inline(table.caption)] if table.caption else []
     return "\n\n".join([f"{'#' * level} {inline(table.title)}", "\n".join([head, rule, *rows]), *caption])
+
+
+def _caution(caution: Caution) -> str:
+    where = f"**{inline(caution.where)}**: " if caution.where else ""
+    lines = [f"> {where}{inline(caution.says)} {inline(caution.way_out)}".rstrip()]
+    return "\n>\n".join([*lines, f"> One reply: {inline(caution.example)}"] if caution.example else lines)
 
 
 def _figure(figure: Figure) -> str:

@@ -48,6 +48,16 @@ def printable(text: str) -> str:
     return "".join(_VISIBLE.get(ord(char), char) for char in text) if any(ord(char) in _VISIBLE for char in text) else text
 
 
+def one_line(text: str, most: int = 200) -> str:
+    """Text for one line of a terminal: control characters visible, line breaks as ⏎, the middle left out where it is long.
+
+    >>> one_line("a\\nb\\x1b[0m"), one_line("0123456789", most=4)
+    ('a⏎b␛[0m', '01 … 89')
+    """
+    shown = printable("⏎".join(line.rstrip() for line in text.strip().splitlines()))
+    return shown if len(shown) <= most else f"{shown[: most // 2]} … {shown[-(most - most // 2) :]}"
+
+
 _VISIBLE = {
     **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"},
     127: "␡",

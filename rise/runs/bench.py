@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,7 @@ from rise.policies import make_policy, parse_spec, stop_engines
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Policy, Sampling
 from rise.recipe.config import RunConfig
+from rise.runs.alarms import Alarm, to_event
 from rise.runs.checks import with_engine
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.preflight import Ready
@@ -31,19 +32,23 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """Who is told how it goes: the command line draws bars, tests listen."""
 
+    def start(self, ready: Ready) -> None: ...
     def begin(self, stage: str, part: str, total: int) -> None: ...
     def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None: ...
     def end(self) -> None: ...
     def stage_done(self, stage: StageDir) -> None: ...
+    def alarm(self, alarm: Alarm) -> None: ...
 
 
 class Silent:
     """Tells nobody."""
 
+    def start(self, ready: Ready) -> None: ...
     def begin(self, stage: str, part: str, total: int) -> None: ...
     def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None: ...
     def end(self) -> None: ...
     def stage_done(self, stage: StageDir) -> None: ...
+    def alarm(self, alarm: Alarm) -> None: ...
 
 
 @dataclass
@@ -105,6 +110,13 @@ class Bench:
             deterministic=config.deterministic,
             on_done=self.progress.advance,
         )
+
+    def sound(self, alarms: Iterable[Alarm]) -> None:
+        """Tell alarms at once, and keep them for the report."""
+        for alarm in alarms:
+            if self.run_dir is not None:
+                self.run_dir.write_log(**to_event(alarm))
+            self.progress.alarm(alarm)
 
     @contextmanager
     def timed(self, stage: str, part: str, total: int) -> Iterator[Timer]:

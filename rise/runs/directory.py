@@ -18,7 +18,7 @@ from rise.recipe.config import RunConfig
 from rise.recipe.toml import differences, load_recipe, to_toml
 from rise.runs import stages
 
-FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "cluster")
+FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "iterate.allow_no_right", "cluster")
 """Settings that decide nothing about what a run's files hold, so that they may be changed when it is continued."""
 
 

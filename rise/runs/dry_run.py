@@ -9,7 +9,7 @@ from rise.recipe.improvers import IMPROVERS
 from rise.recipe.machines import ClusterConfig
 from rise.recipe.problems import student_turns
 from rise.recipe.wordings import feedback_mode
-from rise.runs.preflight import preflight
+from rise.runs.preflight import Ready, preflight
 from rise.task import Problem
 
 
@@ -20,8 +20,13 @@ def dry_run(config: RunConfig) -> tuple[list[str], list[str]]:
     yet are listed: whoever looks at a recipe on a laptop has none of them.
     """
     ready = preflight(config, list_missing=True)
+    return sentences(ready), [*ready.missing]
+
+
+def sentences(ready: Ready) -> list[str]:
+    """What a checked recipe will do, a line each, its first word in a column of its own."""
     train = ready.rounds[0] if ready.rounds else None
-    return _sentences(config, ready.held_out or None, train, ready.boost or None), [*ready.missing]
+    return _sentences(ready.config, ready.held_out or None, train, ready.boost or None)
 
 
 def _sentences(

@@ -20,8 +20,8 @@ from toys import TINY, small
 from typer.testing import CliRunner
 from view_run import write_viewed
 
+from rise.cli.lines import stage_line
 from rise.cli.main import app
-from rise.cli.progress import stage_line
 from rise.errors import ConfigError
 from rise.evaluation import headline
 from rise.evaluation.headline import Difference, Metric

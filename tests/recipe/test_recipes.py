@@ -43,9 +43,7 @@ def test_the_scales_named_by_a_recipes_first_lines_and_by_make_run_exist():
         named = re.findall(r"--scale (\w+)", path.read_text().split("\nname =")[0])
         assert set(named) <= set(scales(path)), f"{path.name} names {named}"
     makefile = (RECIPES[0].parent.parent / "Makefile").read_text()
-    assert (
-        "rise run recipes/nano.toml $(if $(SCALE),--scale $(SCALE))" in makefile
-    )
+    assert "rise run recipes/nano.toml $(if $(SCALE),--scale $(SCALE))" in makefile
 
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if "[model.nano]" in path.read_text()], ids=lambda path: path.stem)

@@ -1,0 +1,89 @@
+"""What the terminal says in words of a run under way: the plan, a stage's numbers, an alarm, what to look at next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rise.evaluation.headline import HEADLINE, named, sizes
+from rise.report.collect import estimate_at
+from rise.report.numbers import DASH, count, percent, points, points_interval
+from rise.report.outcomes import one_line
+from rise.runs import stages
+from rise.runs.alarms import FEW_PROBLEMS, Alarm, place
+from rise.runs.dry_run import sentences
+from rise.runs.preflight import Ready
+
+LEGEND = "Percent of last replies right, no vote; the difference in points with its 95 % interval."
+"""Under it stand the lines of `stage_sentence`."""
+
+
+def plan(ready: Ready) -> list[tuple[str, str]]:
+    """(head, words) of each line: what `rise run --dry-run` prints, rounds of the same words on one line."""
+    heads = [(head.strip(), words) for line in sentences(ready) for head, words in [_split(line)]]
+    out = []
+    for words, same in groupby(heads, key=lambda pair: pair[1]):
+        first, *more = [head for head, _ in same]
+        out.append((f"{first}–{more[-1].split()[-1]}" if more else first, words))
+    return out
+
+
+def _split(line: str) -> tuple[str, str]:
+    head, _, words = line.partition("  ")
+    return head, words.strip()
+
+
+def is_toy(n: int, scale: str | None = None) -> bool:
+    """Whether numbers over `n` held-out problems mean nothing: they are too few, or the scale is a toy by name.
+
+    >>> is_toy(2000), is_toy(99), is_toy(2000, "math,toy")
+    (False, True, True)
+    """
+    return n < FEW_PROBLEMS or "toy" in (scale or "").split(",")
+
+
+def stage_sentence(name: str, metrics: dict[str, Any]) -> str:
+    """A measured stage on one line: `round 2   turn 1 22.1 → turn 5 61.3   +39.2 (+35.0 … +43.4)   1,000 problems`."""
+    K, _ = sizes(metrics)
+    first, last = (estimate_at(metrics["accuracy_by_turn"][k]) for k in (0, -1))
+    gain = estimate_at(metrics, "paired", f"t{K}-t1")
+    turns = f"turn 1 {percent(first.value):>5}"
+    if K > 1:
+        interval = f" ({points_interval(gain).replace(' to ', ' … ')})" if gain.low is not None else ""
+        turns += f" → turn {K} {percent(last.value):>5}   {points(gain.value)}{interval}"
+    return f"{stages.title(name) if stages.is_stage(name) else name:<20}   {turns}   {count(first.n)} problems"
+
+
+def stage_line(name: str, metrics: dict[str, Any]) -> str:
+    """The headline metrics of a stage, their names in words, and its accuracy by turn."""
+
+    def share(plain: Any) -> str:
+        estimate = estimate_at(plain)
+        return (
+            DASH if estimate.value is None else f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
+        )
+
+    # What a curve ends with is not said twice.
+    names = [entry for entry in named(HEADLINE, *sizes(metrics)) if entry.of.curve is None]
+    head = "  ".join(f"{entry.label} {share(entry.find(metrics))}" for entry in names)
+    by_turn = "  ".join(map(share, metrics["accuracy_by_turn"]))
+    words = ", ".join(f"{entry.label} {entry.words}" for entry in names)
+    return f"{name} (n = {metrics['m1@t1']['n']}, %): {head}\n  last reply by turn: {by_turn}\n  {words}"
+
+
+def alarm_lines(alarm: Alarm) -> list[tuple[str, str]]:
+    """(head, words) of each line of an alarm."""
+    lines = [("ALARM", f"{place(alarm)}: {alarm.says}")]
+    if alarm.example is not None:
+        lines.append(("one reply", one_line(alarm.example) or "(empty)"))
+    return [*lines, ("way out", alarm.way_out)]
+
+
+def next_lines(run: Path) -> Sequence[tuple[str, str]]:
+    """(command, what it shows) of what to look at when a run has ended."""
+    return (
+        (f"rise view {run}", "every reply, turn by turn, in a browser"),
+        (f"rise serve {run}", "ask the trained model yourself"),
+    )
