@@ -86,7 +86,7 @@ def cautions(data: ReportData) -> tuple[Caution, ...]:
     """The run's alarms, one of a kind, and whether its held-out problems are too few."""
     found = []
     for alarm, earlier in latest(data.alarms):
-        where = place(alarm) + (f"; before it {', '.join(earlier)}" if earlier else "")
+        where = place(alarm) + (f" (also {'; '.join(earlier)})" if earlier else "")
         found.append(Caution(where, alarm.says, alarm.way_out, "" if alarm.example is None else one_line(alarm.example)))
     n = data.last.estimate("m1@t1").n if data.last else FEW_PROBLEMS
     return (*found, Caution("", toy_words(n))) if n < FEW_PROBLEMS else tuple(found)

@@ -38,10 +38,10 @@ def glossary(data: ReportData) -> dict[str, str]:
 
 
 OVER = {
-    "over seeds": "Mean ± t · s/√k of one value a training, Student's t with k − 1 degrees of freedom: the spread between trainings, "
-    "on these problems.",
-    "over problems": "The interval below, on what each problem scores on average over the seeds: the choice of problems, for these "
-    "trainings.",
+    "over seeds": "Mean ± t · s/√k of one value a training, Student's t with k − 1 degrees of freedom: the spread between "
+    "trainings, on these problems.",
+    "over problems": "The interval below, on what each problem scores on average over the seeds: the choice of problems, for "
+    "these trainings.",
 }
 """The two intervals of several seeds."""
 

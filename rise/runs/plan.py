@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.problems import student_turns
 from rise.runs import stages
@@ -26,7 +27,7 @@ class Step:
 def planned(ready: Ready) -> list[Step]:
     """Every part of the run, in order. Counts that depend on what the model does (runs that stop when right) are upper ends."""
     config, n = ready.config, len(ready.held_out)
-    asked = config.evaluate.samples + config.evaluate.turns - 1
+    asked = _asked(config, last=False)
     steps = [Step("base", "evaluate", min(n, config.evaluate.n_base or n) * asked)]
     boost = config.boost
     if boost.enabled:
@@ -39,11 +40,18 @@ def planned(ready: Ready) -> list[Step]:
             steps.append(Step("boost", "train", n_boost * (boost.train_multi_turn or boost.train).epochs))
             steps.append(Step("boost", "evaluate", n * asked))
     for k in range(1, config.iterate.rounds + 1):
-        steps += _round(ready, k, n * asked)
+        steps += _round(ready, k)
     return [Step(step.stage, step.part, max(1.0, step.work)) for step in steps]
 
 
-def _round(ready: Ready, k: int, measured: float) -> list[Step]:
+def _asked(config: RunConfig, *, last: bool) -> int:
+    """Replies to one held-out problem, the control's included."""
+    settings = config.evaluate
+    control = settings.controls == "all" or (settings.controls == "last" and last)
+    return settings.samples + (settings.turns - 1) * (2 if control else 1)
+
+
+def _round(ready: Ready, k: int) -> list[Step]:
     config, name = ready.config, stages.round_name(k)
     turns, relabel = student_turns(config, k), config.relabel
     asks = IMPROVERS[relabel.improver].asks is not None
@@ -56,10 +64,9 @@ def _round(ready: Ready, k: int, measured: float) -> list[Step]:
             steps.append(Step(name, "select", states))
     rounds = k if config.dataset.data == "aggregate" else 1
     examples = states + (trajectories * turns if config.keep.trained_turns == "all" else 0)
-    control = config.evaluate.controls == "all" or (config.evaluate.controls == "last" and k == config.iterate.rounds)
     steps.append(Step(name, "train", rounds * examples * config.train.epochs))
-    again = len(ready.held_out) * (config.evaluate.turns - 1) if control else 0
-    return [*steps, Step(name, "evaluate", measured + again)]
+    asked = _asked(config, last=k == config.iterate.rounds)
+    return [*steps, Step(name, "evaluate", len(ready.held_out) * asked)]
 
 
 class Outlook:

@@ -114,7 +114,11 @@ def test_run_writes_the_report_and_running_its_config_again_continues(rise, reci
     out = tmp_path / "run"
     code, printed, _ = rise("run", recipe(), "--out", out, "--set", "iterate.rounds=0", "--set", "name=mine")
     assert code == 0
-    assert "base (n = 2, %): m1@t1" in printed and f"Report: {out / 'report.html'}" in printed.replace("\n", "")
+    assert (
+        "base                   turn 1 " in printed
+        and "   2 problems" in printed
+        and f"Report: {out / 'report.html'}" in printed.replace("\n", "")
+    )
     assert (out / "report.md").exists()
     provenance = json.loads((out / "provenance.json").read_text())
     assert provenance["command"][:2] == ["rise", "run"]

@@ -1,0 +1,180 @@
+"""What is seen while a run goes on and when it ends."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from synthetic_run import BOOST, HOSTILE, ROUND_1, held_out, write_run
+from toys import small, toy_recipe
+
+from rise.cli.lines import alarm_lines, is_toy, plan, stage_line, stage_sentence
+from rise.cli.progress import Bars
+from rise.evaluation.held_out import write_held_out
+from rise.play.player import Usage
+from rise.report import console_transcript
+from rise.runs.alarms import Alarm
+from rise.runs.preflight import preflight
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def log():
+    """Bars on something that is no terminal, a clock that is set by hand, and what was printed."""
+    out, clock = io.StringIO(), Clock()
+    return Bars(console=Console(file=out, width=80), clock=clock), clock, lambda: out.getvalue().splitlines()
+
+
+def text(renderable, width=80):
+    out = io.StringIO()
+    Console(file=out, width=width).print(renderable)
+    return out.getvalue()
+
+
+# --- a log ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_has_a_line_every_ten_seconds_with_rate_loss_and_time_left(log):
+    bars, clock, lines = log
+    bars.begin("round-1", "rollout", 1000)
+    for done in range(1, 1000):
+        clock.now = done / 20  # twenty a second: 50 seconds
+        bars.advance(done, Usage(n_replies=done, n_reply_tokens=30 * done))
+    bars.begin("round-1", "train", 10)
+    bars.begin("round-1", "train", 40)  # the number of steps has become known
+    for step in range(1, 41):
+        clock.now += 1
+        bars.advance(step, note=f"loss {1 / step:.3f}")
+    assert lines() == [
+        "round-1: rollout (1,000)",
+        "round-1: rollout: 200 of 1,000, 600 tok/s, 40 s left",
+        "round-1: rollout: 400 of 1,000, 600 tok/s, 30 s left",
+        "round-1: rollout: 600 of 1,000, 600 tok/s, 20 s left",
+        "round-1: rollout: 800 of 1,000, 600 tok/s, 10 s left",
+        "round-1: train (10)",
+        "round-1: train: 10 of 40, loss 0.100, 30 s left",
+        "round-1: train: 20 of 40, loss 0.050, 20 s left",
+        "round-1: train: 30 of 40, loss 0.033, 10 s left",
+    ]
+
+
+def test_a_whole_run_begins_with_its_plan_and_counts_its_parts(log):
+    bars, clock, lines = log
+    bars.start(preflight(small(iterate={"rounds": 2}, rollout={"turns": 1}, evaluate={"controls": "all"})))
+    bars.begin("base", "evaluate", 2)
+    clock.now = 12
+    bars.advance(1)
+    printed = "\n".join(lines())
+    assert "problems   arithmetic: 2 to train on, 2 of test to measure on" in printed
+    assert "rounds" not in printed and "round 1–2" in printed  # one line for what is the same
+    assert "A toy: 2 held-out problems" in printed
+    assert "base: evaluate (2), part 1 of 9" in printed
+    # base: 2 · (2 + 2 + 2) = 12 replies, half of them in 12 s. A round: 2 + 6 replies, 4 examples, 12 replies: 24, twice.
+    assert "base: evaluate: 1 of 2, 12 s left; part 1 of 9, 1 min 48 s left of the whole run" in printed
+
+
+def test_the_plan_is_what_a_dry_run_prints():
+    from rise.runs.dry_run import dry_run
+
+    recipe = toy_recipe()
+    assert [" ".join(pair) for pair in plan(preflight(recipe))] == [" ".join(line.split()) for line in dry_run(recipe)[0]]
+
+
+def test_a_terminal_draws_the_part_and_the_whole_run():
+    out, clock = io.StringIO(), Clock()
+    bars = Bars(console=Console(file=out, width=100, force_terminal=True, color_system=None), clock=clock)
+    bars.start(preflight(small()))
+    bars.begin("round-1", "rollout", 4)
+    clock.now = 3
+    bars.advance(3, Usage(n_reply_tokens=90))
+    bars.end()
+    drawn = out.getvalue()
+    assert "whole run" in drawn and "part 2 of 5" in drawn and "30 tok/s" in drawn and "3/4" in drawn and "1 s left" in drawn
+
+
+# --- a stage ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_measured_stage_is_one_line_for_people(tmp_path):
+    stage = write_run(tmp_path / "run").stage("round-1")
+    # Of eight problems four are right at turn 1 and five at turn 5.
+    line = stage_sentence("round-1", stage.read_metrics())
+    assert line.startswith("round 1                turn 1  50.0 → turn 5  62.5   +12.5 (") and line.endswith(")   8 problems")
+    assert " … " in line
+    once = write_run(tmp_path / "once", {"boost": [("r", "", ""), ("w", "", "")]}).stage("boost")
+    assert stage_sentence("boost", once.read_metrics()).split("   ")[-2:] == ["turn 1  50.0", "2 problems"]
+
+
+def test_codes_are_explained_where_they_first_stand(tmp_path, log):
+    bars, _, lines = log
+    run = write_run(tmp_path / "run", {"boost": BOOST, "round-1": ROUND_1})
+    for name in ("boost", "round-1"):
+        bars.stage_done(run.stage(name))
+    head, *stages = lines()
+    assert "last replies right, no vote" in head and len(stages) == 2
+    last = stage_line("mine", run.stage("round-1").read_metrics()).splitlines()[-1]
+    assert "m5@t1 vote over 5 parallel samples" in last and "p1@t5 any turn right" in last
+
+
+# --- alarms -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_is_told_whole_once_and_then_on_a_line(log):
+    bars, _, lines = log
+    for stage in ("round-1", "round-2"):
+        bars.alarm(Alarm(stage, "rollout", "unreadable", "60 of 60 replies hold no answer.", "Raise the limit.", HOSTILE))
+    printed = lines()
+    assert [line.split()[0] for line in printed] == ["ALARM", "one", "way", "ALARM"]
+    assert "round 1, rollout: 60 of 60" in printed[0] and "round 2, rollout: 60 of 60" in printed[3]
+    assert "\x1b" not in printed[1] and "␛[31m" in printed[1] and "[bold]" in printed[1]  # neither terminal nor markup obeys
+
+
+def test_an_empty_reply_is_shown_as_such():
+    alarm = Alarm("base", "evaluate", "unreadable", "all of them.", "Mend it.", "")
+    assert alarm_lines(alarm)[1] == ("one reply", "(empty)")
+    nothing = Alarm("round-1", "relabel", "nothing-right", "none.", "Mend it.")
+    assert [head for head, _ in alarm_lines(nothing)] == ["ALARM", "way out"]
+
+
+@pytest.mark.parametrize(
+    ("n", "scale", "toy"), [(99, None, True), (100, None, False), (2000, "self,toy", True), (400, "quick", False)]
+)
+def test_a_toy_is_few_problems_or_a_scale_of_that_name(n, scale, toy):
+    assert is_toy(n, scale) is toy
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_transcript_from_wrong_to_right_is_shown_with_how_many_there_are(tmp_path):
+    # Of ROUND_1 four are wrong at turn 1, of which wrrrr and wwrrr end right.
+    shown = text(console_transcript(write_run(tmp_path / "run").path))
+    assert "Wrong at turn 1 and right at the end after round 1: 2 of 4 wrong." in shown
+    rows = [line.split() for line in shown.splitlines() if line.startswith("turn ")]
+    assert [row[1] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert rows[0][-1] == "wrong" and rows[-1][-1] == "right" and "6*7⏎=42" in rows[-1]
+
+
+def test_one_that_stayed_right_goes_before_one_that_wavered_and_long_replies_are_cut(tmp_path):
+    run = write_run(tmp_path / "run", {"boost": BOOST, "round-1": [("wrwrr", "wwww", "")] * 3 + [("wwwwr", "wwww", "")]})
+    shown = text(console_transcript(run.path))
+    assert "4 of 4 wrong" in shown and [line.split()[-1] for line in shown.splitlines()][-5:] == ["wrong"] * 4 + ["right"]
+    long = [json.loads(line) for line in run.stage("round-1").held_out.read_text().splitlines()]
+    for row in long:
+        row["run"][0]["reply"] = "x" * 5000 + "\x1b[31m"
+    run.stage("round-1").held_out.write_text("".join(json.dumps(row) + "\n" for row in long))
+    shown = text(console_transcript(run.path))
+    assert shown.count("x") < 250 and "\x1b" not in shown
+
+
+def test_where_nothing_was_mended_that_is_said(tmp_path):
+    run = write_run(tmp_path / "run", {"boost": BOOST})
+    assert "After boost, none of 7 problems wrong at turn 1 was right at the end." in text(console_transcript(run.path))
+    write_held_out(run.stage("boost").held_out, [held_out(0, ("rrrrr", "rrrr", ""))])
+    assert "none of 0 problems" in text(console_transcript(run.path))
