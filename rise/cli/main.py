@@ -11,6 +11,7 @@ import typer
 
 from rise.cli.cluster import app as cluster
 from rise.cli.compare import compare
+from rise.cli.demo import demo
 from rise.cli.evaluate import evaluate
 from rise.cli.export import export
 from rise.cli.judge import judge
@@ -44,6 +45,7 @@ COMMANDS: list[Callable[..., Any]] = [
     export,
     judge,
     serve,
+    demo,
 ]
 for command in COMMANDS:
     app.command()(command)

@@ -52,7 +52,7 @@ def console_transcript(run_path: Path) -> Group:
         said = (turn.verdict or "not judged").replace("_", " ")
         table.add_row(f"turn {k}", Text(one_line(turn.reply)), Text(said, style="green" if turn.right else "red"))
     text = (
-        f"Wrong at turn 1 and right at the end {when}: {count(n_fixed)} of {count(n_wrong)} wrong. "
+        f"{when.capitalize()}, {count(n_fixed)} of {count(n_wrong)} problems wrong at turn 1 were right at the end. "
         "One of them, the first by a hash of its name:"
     )
     return Group(Text(text), table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -13,9 +14,10 @@ from rise.serve.requests import Served
 class Announced(uvicorn.Server):
     """Prints the address once it listens: with port 0 the system chooses the port."""
 
-    def __init__(self, config: uvicorn.Config, served: Served) -> None:
+    def __init__(self, config: uvicorn.Config, served: Served, ready: Callable[[str], None] | None = None) -> None:
         super().__init__(config)
         self.served = served
+        self.ready = ready
 
     async def startup(self, *args: Any, **kwargs: Any) -> None:
         await super().startup(*args, **kwargs)
@@ -26,13 +28,15 @@ class Announced(uvicorn.Server):
         one = "1 turn" if self.served.turns == 1 else f"{self.served.turns} turns, vote {self.served.rule}"
         print(f"{self.served.name} ({one}) at {where}/v1; {self.served.name}@1 for a single turn", flush=True)
         print(f"Playground: {where}/   Ctrl-C ends it.", flush=True)
+        if self.ready is not None:
+            self.ready(f"{where}/")
 
 
-def run(app: Any, served: Served, *, host: str, port: int) -> None:
-    """Serve until interrupted."""
+def run(app: Any, served: Served, *, host: str, port: int, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until interrupted. `ready` is told the playground's address when it answers."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("rise.serve").setLevel(logging.INFO)
-    Announced(config_of(app, host=host, port=port), served).run()
+    Announced(config_of(app, host=host, port=port), served, ready).run()
 
 
 def config_of(app: Any, *, host: str, port: int) -> uvicorn.Config:

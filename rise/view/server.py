@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rise.errors import ConfigError
 from rise.view.library import Library
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 
@@ -29,8 +33,28 @@ def make_app(library: Library, hosts: list[str] | None = None) -> FastAPI:
 def serve(library: Library, host: str, port: int) -> None:
     """Answer until interrupted. Raises `ConfigError` where the port is taken or the extra not installed."""
     app = make_app(library, hosts=["*"] if host not in ("127.0.0.1", "localhost") else None)
-    import uvicorn
+    with _listening(host, port) as listener:
+        print(f"{_address(host, listener)}   (Ctrl-C ends it)", flush=True)
+        _server(app).run(sockets=[listener])
 
+
+@contextmanager
+def running(library: Library, port: int = 0) -> Iterator[str]:
+    """Answer on this machine while the block runs; gives the address. Raises what `serve` does."""
+    app = make_app(library)
+    with _listening("127.0.0.1", port) as listener:
+        server = _server(app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield _address("127.0.0.1", listener)
+        finally:
+            server.should_exit = True
+            thread.join(5)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,8 +65,14 @@ def serve(library: Library, host: str, port: int) -> None:
             raise ConfigError(
                 f"--host {host} --port {port}: {error.strerror}. Give another --port, or 0 for any free one."
             ) from error
-        print(
-            f"http://{'localhost' if host == '127.0.0.1' else host}:{listener.getsockname()[1]}/   (Ctrl-C ends it)", flush=True
-        )
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
-        uvicorn.Server(config).run(sockets=[listener])
+        yield listener
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    return f"http://{'localhost' if host == '127.0.0.1' else host}:{listener.getsockname()[1]}/"
+
+
+def _server(app: FastAPI) -> uvicorn.Server:
+    import uvicorn
+
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False))

@@ -155,7 +155,7 @@ def test_a_toy_is_few_problems_or_a_scale_of_that_name(n, scale, toy):
 def test_a_transcript_from_wrong_to_right_is_shown_with_how_many_there_are(tmp_path):
     # Of ROUND_1 four are wrong at turn 1, of which wrrrr and wwrrr end right.
     shown = text(console_transcript(write_run(tmp_path / "run").path))
-    assert "Wrong at turn 1 and right at the end after round 1: 2 of 4 wrong." in shown
+    assert "After round 1, 2 of 4 problems wrong at turn 1 were right at the end." in shown
     rows = [line.split() for line in shown.splitlines() if line.startswith("turn ")]
     assert [row[1] for row in rows] == ["1", "2", "3", "4", "5"]
     assert rows[0][-1] == "wrong" and rows[-1][-1] == "right" and "6*7⏎=42" in rows[-1]
@@ -164,7 +164,10 @@ def test_a_transcript_from_wrong_to_right_is_shown_with_how_many_there_are(tmp_p
 def test_one_that_stayed_right_goes_before_one_that_wavered_and_long_replies_are_cut(tmp_path):
     run = write_run(tmp_path / "run", {"boost": BOOST, "round-1": [("wrwrr", "wwww", "")] * 3 + [("wwwwr", "wwww", "")]})
     shown = text(console_transcript(run.path))
-    assert "4 of 4 wrong" in shown and [line.split()[-1] for line in shown.splitlines()][-5:] == ["wrong"] * 4 + ["right"]
+    assert "4 of 4 problems wrong" in shown
+    assert [line.split()[-1] for line in shown.splitlines()][-5:] == ["wrong"] * 4 + [
+        "right"
+    ]
     long = [json.loads(line) for line in run.stage("round-1").held_out.read_text().splitlines()]
     for row in long:
         row["run"][0]["reply"] = "x" * 5000 + "\x1b[31m"
