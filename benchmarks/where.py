@@ -352,7 +352,7 @@ CHANGES = [
         "digits printed",
         (
             Place("percent", "rise/report/"),
-            Pattern(r"100 \* .*(:[+ ]?\.\d[f%]\}|\.toFixed\()"),  # a share turned into percent by hand
+            Pattern(r"1000? \* .*(:[+ ]?\.\d[f%]\}|\.toFixed\()"),  # a share turned into percent by hand
         ),
     ),
 ]

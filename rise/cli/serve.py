@@ -19,7 +19,10 @@ PolicyArgument = Annotated[
     ),
 ]
 NameOption = Annotated[str | None, typer.Option(help="Name of the model to clients; by default after the policy.")]
-TurnsOption = Annotated[int | None, typer.Option(min=1, help="Turns per conversation; by default the checkpoint's, else 5.")]
+TurnsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Turns per conversation; by default what its measurement found to pay, else the recipe's, else 5."),
+]
 VoteOption = Annotated[
     str, typer.Option(help="majority, last, agree (stop when two turns in a row agree), or module:function of yours.")
 ]
@@ -117,7 +120,7 @@ def assemble(
     from rise.errors import ConfigError
     from rise.policy import Sampling
     from rise.runs.bench import open_policy
-    from rise.runs.card import config_for, read_card
+    from rise.runs.card import config_for, read_card, turns_served
     from rise.runs.checks import check_choice
     from rise.runs.preflight import preflight
     from rise.serve.requests import Served
@@ -148,7 +151,7 @@ def assemble(
     about = {"task": task or known, "feedback": prompt.feedback, "window": prompt.window, "round": card.get("round")}
     served = Served(
         name or name_of(spec),
-        turns or card.get("turns", 5),
+        turns or turns_served(card),
         "judge" if choose else vote,
         draw,
         judged_by_function=choose is not None,

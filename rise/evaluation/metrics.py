@@ -13,6 +13,7 @@ import numpy as np
 
 from rise.errors import DataError
 from rise.evaluation.arrays import Array, Arrays, as_arrays
+from rise.evaluation.chain import chain
 from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, named, tracked
 from rise.evaluation.held_out import HeldOut
 from rise.evaluation.uncertainty import NOTHING, mean, paired_difference, ratio
@@ -43,6 +44,7 @@ def measure(records: Sequence[HeldOut], same: Same, truthful: bool = False, turn
         **curves,
         "transitions_by_turn": _transitions(of),
         "first_to_last": _first_to_last(of),
+        "chain": None if truthful else _chain(of),
         "controls": _controls(of),
         "paired": {d.key.format(K=K, S=S): d.estimate(of.played, truthful).to_json() for d in PAIRED},
         "compute": {
@@ -76,6 +78,12 @@ def _first_to_last(of: Arrays) -> dict[str, Any]:
         "wrong_right": mean((1 - first) * last).to_json(),
         "wrong_wrong": mean((1 - first) * (1 - last)).to_json(),
     }
+
+
+def _chain(of: Arrays) -> dict[str, Any] | None:
+    """What turns 1 and 2 predict of the turns after them; None where there is no second turn, or a rate was never observed."""
+    found = chain(of.right_PK[:, 0], of.right_PK[:, 1], of.n_turns) if of.n_turns > 1 else None
+    return found.to_json() if found else None
 
 
 def _controls(of: Arrays) -> dict[str, Any]:

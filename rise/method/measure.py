@@ -17,6 +17,7 @@ from rise.policy import Policy
 from rise.runs import stages
 from rise.runs.alarms import of_replies
 from rise.runs.bench import Bench
+from rise.runs.card import note_turns
 from rise.runs.directory import StageDir
 from rise.task import Problem
 
@@ -35,6 +36,8 @@ def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None) ->
     records = list(read_held_out(stage.held_out))
     metrics = {**numbers(bench, records), "stage": name}
     _compare(bench, stage, records, metrics)
+    if metrics["chain"]:
+        note_turns(stage.checkpoint, metrics["chain"]["turns_to_serve"])  # before the file that proves the stage done
     write_whole(stage.metrics, json.dumps(metrics, indent=1) + "\n")
     bench.progress.stage_done(stage)
 

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 
-def write_report(run_path: Path, beside: Iterable[Path] = ()) -> tuple[Path, Path]:
-    """Write `report.html` and `report.md` into a run directory and return their paths. `beside`: runs to set it against."""
+def write_report(
+    run_path: Path, beside: Iterable[Path] = (), *, figures: Iterable[str] = (), tables: Iterable[str] = ()
+) -> tuple[Path, Path]:
+    """Write `report.html` and `report.md` into a run directory and return their paths. `beside`: runs to set it against.
+
+    `figures` and `tables`: formats in which these are written as files too (`rise.report.page.write_report`).
+    """
     from rise.report.page import write_report as write  # matplotlib is only for those who draw
 
-    return write(run_path, beside)
+    return write(run_path, beside, figures=figures, tables=tables)
 
 
 def console_table(run_path: Path) -> Group:

@@ -11,7 +11,7 @@ from rise.evaluation.uncertainty import Estimate
 from rise.report.analysis_tables import hard_entries
 from rise.report.collect import ReportData
 from rise.report.colours import placeholder, stage_role
-from rise.report.drawing import Figure, band, end_labels, horizontal, make_figure, patch, turn_axis
+from rise.report.drawing import DASHED, Figure, band, end_labels, horizontal, make_figure, patch, turn_axis
 from rise.report.numbers import percent
 
 
@@ -27,9 +27,9 @@ def hard_figure(data: ReportData) -> Figure | None:
         axes = canvas.subplots()
         ends = []
         lines: list[tuple[str, str, str, Any]] = [
-            ("solved", f"{K} turns, any right", "turns", (0, (3, 2))),
+            ("solved", f"{K} turns, any right", "turns", DASHED),
             ("last", "last reply right", "turns", "-"),
-            ("resampled", f"{K - 1} more samples", "parallel", (0, (3, 2))),
+            ("resampled", f"{K - 1} more samples", "parallel", DASHED),
         ]
         for name, label, role, dashes in lines:
             pairs = [(entry["samples"], entry[name]) for entry in entries if entry[name].value is not None]

@@ -6,7 +6,9 @@ matplotlib draws with one placeholder per role; in a page the placeholder become
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rise.runs.stages import colour, round_number
 
@@ -24,6 +26,7 @@ ROLES: dict[str, tuple[str, str]] = {
     "grey": ("#8a93a0", "#87909d"),
     "ochre": ("#d3a04f", "#b98a45"),
     "amber": ("#b9731b", "#e5ab5c"),
+    "mark": ("#fbe7a8", "#5a4a14"),
 }
 """Role → colour on light paper, colour on dark."""
 
@@ -45,9 +48,22 @@ _NAMES = list(ROLES)
 _PLACEHOLDER = re.compile(r"#00fe([0-9a-f]{2})")
 
 
+_plain: ContextVar[bool] = ContextVar("_plain", default=False)
+
+
+@contextmanager
+def plain_colours() -> Iterator[None]:
+    """Inside, figures are drawn in the light colours themselves: for files in which nothing can be replaced afterwards."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
 def placeholder(role: str) -> str:
     """What matplotlib is told to draw with."""
-    return f"#00fe{_NAMES.index(role):02x}"
+    return ROLES[role][0] if _plain.get() else f"#00fe{_NAMES.index(role):02x}"
 
 
 def stage_role(name: str, stages: Sequence[str]) -> str:

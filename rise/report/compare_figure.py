@@ -11,13 +11,11 @@ from matplotlib.ticker import MaxNLocator
 from rise.report.collect import estimate_at
 from rise.report.colours import placeholder
 from rise.report.compare import Entry
-from rise.report.drawing import Figure, band, make_figure, stroke
+from rise.report.drawing import DASHED, Figure, band, make_figure, stroke
 from rise.report.result_figures import COSTS
 
 COLOURS = ("turns", "parallel", "right", "wrong", "ink", "ochre", "round-0", "grey")
 """One a run, in this order; an eighth run and later ones begin again with thinner lines."""
-
-DASHED = (0, (3, 2))
 
 
 def compare_figure(entries: Sequence[Entry]) -> Figure:

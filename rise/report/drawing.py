@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib
@@ -13,48 +13,59 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from rise.evaluation.uncertainty import Estimate
-from rise.report.colours import placeholder, to_light, to_variables
+from rise.report.colours import placeholder, plain_colours, to_light, to_variables
 from rise.report.numbers import count, number
 
 # 4.6 inches are 331 points: at the width of a phone a 9 point label is still 9 pixels high.
 WIDTH, HEIGHT = 4.6, 3.0
 
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.labelcolor": placeholder("quiet"),
-    "axes.edgecolor": placeholder("line"),
-    "axes.titlecolor": placeholder("ink"),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "grid.color": placeholder("line"),
-    "grid.linewidth": 0.6,
-    "text.color": placeholder("ink"),
-    "xtick.color": placeholder("line"),
-    "ytick.color": placeholder("line"),
-    "xtick.labelcolor": placeholder("quiet"),
-    "ytick.labelcolor": placeholder("quiet"),
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "legend.handlelength": 1.4,
-    "figure.constrained_layout.use": True,
-}
+DOTTED = (0, (1, 1.6))
+"""How a prediction is drawn."""
+DASHED = (0, (3, 2))
+"""How a control is drawn, and what needs an oracle."""
+
+FORMATS = ("pdf", "svg", "png")
+"""Of figures as files."""
+
+
+def _style() -> Any:
+    """matplotlib's settings, in the colours of the moment."""
+    return {
+        "svg.fonttype": "none",
+        "text.parse_math": False,
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.titlelocation": "left",
+        "axes.labelsize": 9,
+        "axes.labelcolor": placeholder("quiet"),
+        "axes.edgecolor": placeholder("line"),
+        "axes.titlecolor": placeholder("ink"),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "axes.unicode_minus": True,
+        "grid.color": placeholder("line"),
+        "grid.linewidth": 0.6,
+        "text.color": placeholder("ink"),
+        "xtick.color": placeholder("line"),
+        "ytick.color": placeholder("line"),
+        "xtick.labelcolor": placeholder("quiet"),
+        "ytick.labelcolor": placeholder("quiet"),
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "xtick.major.size": 3,
+        "ytick.major.size": 0,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 4,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "legend.handlelength": 1.4,
+        "figure.constrained_layout.use": True,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,10 @@ class Figure:
     caption: str
     drawn: str
     """SVG with placeholders for colours."""
+    draw: Callable[[Canvas], None] = field(repr=False, compare=False)
+    """Draws it again, for a file that is no SVG."""
+    size: tuple[float, float] = (WIDTH, HEIGHT)
+    """Inches."""
 
     @property
     def inline(self) -> str:
@@ -82,14 +97,55 @@ class Figure:
         paper = f'<rect width="{box[1]}" height="{box[2]}" fill="#ffffff"/>'
         return '<?xml version="1.0" encoding="utf-8"?>\n' + to_light(re.sub(r"(<svg[^>]*>)", rf"\1{paper}", svg, count=1)) + "\n"
 
+    def as_file(self, kind: str) -> bytes:
+        """The picture as `FORMATS` has it, in light colours on white. The same picture gives the same bytes."""
+        if kind == "svg":
+            return self.standalone.encode()
+        with plain_colours(), matplotlib.rc_context({**_style(), "pdf.fonttype": 42}):
+            canvas = Canvas(figsize=self.size, facecolor=placeholder("paper"))
+            self.draw(canvas)
+            out = io.BytesIO()
+            no_clock = {"CreationDate": None, "Creator": None, "Producer": None} if kind == "pdf" else {"Software": None}
+            canvas.savefig(out, format=kind, dpi=200, facecolor=placeholder("paper"), metadata=no_clock)
+        return out.getvalue()
 
-def band(axes: Any, pairs: Sequence[tuple[float, Estimate]], colour: str, *, linestyle: Any = "-", band: bool = True) -> None:
+
+def band(
+    axes: Any,
+    pairs: Sequence[tuple[float, Estimate]],
+    colour: str,
+    *,
+    linestyle: Any = "-",
+    band: bool = True,
+    marker: str = "o",
+) -> None:
+    """A line through the values, in percent, and its intervals as a band."""
     known = [(x, e) for x, e in pairs if e.value is not None]
     xs = [x for x, _ in known]
-    axes.plot(xs, [100 * (e.value or 0.0) for _, e in known], color=colour, linestyle=linestyle, marker="o")
+    axes.plot(xs, [100 * (e.value or 0.0) for _, e in known], color=colour, linestyle=linestyle, marker=marker)
     if band and all(e.low is not None and e.high is not None for _, e in known):
         low, high = ([100 * (getattr(e, end) or 0.0) for _, e in known] for end in ("low", "high"))
         axes.fill_between(xs, low, high, color=colour, alpha=0.13, linewidth=0)
+
+
+def known(series: Sequence[Estimate]) -> list[tuple[float, Estimate]]:
+    """(turn, number) of the turns that have one."""
+    return [(float(k), e) for k, e in enumerate(series, 1) if e.value is not None]
+
+
+def line_end(pairs: Sequence[tuple[float, Estimate]], label: str, role: str) -> tuple[float, float, str, str]:
+    """What `end_labels` writes at the end of a line."""
+    return pairs[-1][0], 100 * (pairs[-1][1].value or 0.0), label, placeholder(role)
+
+
+def fit(axes: Any, lines: Sequence[Sequence[Estimate]], banded: Sequence[Estimate]) -> None:
+    """A vertical axis that the lines fill, and one band; wider bands of fainter lines may leave it."""
+    values = [e.value for series in lines for e in series] + [end for e in banded for end in (e.low, e.high)]
+    percents = [100 * value for value in values if value is not None]
+    if percents:
+        low, high = min(percents), max(percents)
+        room = max(0.5, 0.06 * (high - low))
+        axes.set_ylim(max(-room / 2, low - room), min(100 + room / 2, high + room))
 
 
 def turn_axis(axes: Any, n_turns: int) -> None:
@@ -166,7 +222,7 @@ def make_figure(
     key: str, title: str, caption: str, draw: Callable[[Canvas], None], *, width: float = WIDTH, height: float = HEIGHT
 ) -> Figure:
     """Draw on a fresh canvas and take it down as SVG: without a clock or random ids; its ids begin with `key`."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": key}):
+    with matplotlib.rc_context({**_style(), "svg.hashsalt": key}):
         canvas = Canvas(figsize=(width, height))
         draw(canvas)
         out = io.StringIO()
@@ -180,4 +236,4 @@ def make_figure(
     # The page decides the width; the view box keeps the shape.
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    return Figure(key, title, caption, svg)
+    return Figure(key, title, caption, svg, draw, (width, height))

@@ -9,6 +9,7 @@ from typing import Literal
 from rise.report import (
     analysis_figures,
     analysis_tables,
+    chain,
     data_figures,
     data_tables,
     result_figures,
@@ -19,6 +20,7 @@ from rise.report import (
 from rise.report.claims import Caution, Claim, cautions, claims, headline
 from rise.report.collect import ReportData
 from rise.report.drawing import Figure
+from rise.report.first_screen import first_picture, what_was_run
 from rise.report.table import Table
 from rise.report.words import facts, glossary
 
@@ -74,8 +76,8 @@ SECTIONS: list[Section] = [
         "changes",
         "What another turn changes",
         "What changes",
-        figures=(result_figures.transitions_figure, result_figures.ends_figure),
-        tables=((result_tables.transitions_table, "folded"),),
+        figures=(chain.chain_figure, result_figures.transitions_figure, result_figures.ends_figure),
+        tables=((chain.chain_table, "titled"), (result_tables.transitions_table, "folded")),
     ),
     Section(
         "cost",
@@ -156,6 +158,9 @@ class Page:
     """Everything a report says, worked out once for both of its forms."""
 
     data: ReportData
+    what: str
+    """What was run, in one line; empty where the directory does not say."""
+    picture: Figure | None
     headline: str
     cautions: tuple[Caution, ...]
     claims: tuple[Claim, ...]
@@ -163,7 +168,14 @@ class Page:
     glossary: Mapping[str, str]
     facts: Mapping[str, str]
 
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The picture of the first screen, then those of every section."""
+        first = (self.picture,) if self.picture else ()
+        return (*first, *(figure for filled in self.sections for figure in filled.figures))
+
 
 def lay_out(data: ReportData) -> Page:
     """Tables, figures and words of a run."""
-    return Page(data, headline(data), cautions(data), claims(data), fill(data), glossary(data), facts(data))
+    first = what_was_run(data), first_picture(data), headline(data), cautions(data), claims(data)
+    return Page(data, *first, fill(data), glossary(data), facts(data))

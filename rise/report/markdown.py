@@ -17,7 +17,8 @@ from rise.report.table import Cell, Table
 def markdown(page: Page) -> str:
     """The whole report as text: the sections of the page, its figures by their captions."""
     data = page.data
-    parts = [f"# {inline(data.name)}: Recursive Introspection", inline(page.headline)]
+    parts = [f"# {inline(data.name)}: Recursive Introspection", *([inline(page.what)] if page.what else [])]
+    parts += [inline(page.headline), *([_figure(page.picture)] if page.picture else [])]
     parts += [_caution(caution) for caution in page.cautions]
     if data.unmeasured:
         parts.append(f"Not measured yet: {', '.join(inline(stage.title) for stage in data.unmeasured)}.")

@@ -1,8 +1,13 @@
-"""How a number is printed: one hand for shares, differences, counts, durations; a missing one is a dash, never 0."""
+"""How a number is printed: one hand for shares, differences, counts, durations; a missing one is a dash, never 0.
+
+Shares and differences are rounded half up, as a person rounds 46.25 to 46.3, on the digits that Python and JavaScript both
+print for the share. The viewer does the same (`rise.fixed` in rise/view/page/dom.js).
+"""
 
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
 from rise.evaluation.uncertainty import Estimate
@@ -15,10 +20,20 @@ Sign = Literal["above", "below", "includes zero"]
 def percent(share: float | None) -> str:
     """A share of one, in percent.
 
-    >>> percent(0.5694), percent(0.0), percent(None)
-    ('56.9', '0.0', '–')
+    >>> percent(0.5694), percent(0.4625), percent(0.0), percent(None)
+    ('56.9', '46.3', '0.0', '–')
     """
-    return DASH if share is None else f"{100 * share:.1f}"
+    return DASH if share is None else hundredfold(share, 1)
+
+
+def hundredfold(share: float, digits: int) -> str:
+    """100 × a share, rounded half up. The share's own digits count: 100 * 0.4635 is 46.349999999999994 in binary.
+
+    >>> [hundredfold(share, 1) for share in (0.4625, 0.4635, 0.0005, 0.00049, -0.0005)]
+    ['46.3', '46.4', '0.1', '0.0', '-0.1']
+    """
+    exact = Decimal(str(float(share))).scaleb(2)
+    return str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
 
 
 def points(difference: float | None) -> str:
@@ -27,19 +42,19 @@ def points(difference: float | None) -> str:
     >>> points(0.079), points(-0.004), points(0.0001), points(None)
     ('+7.9', '−0.4', '0.0', '–')
     """
-    return DASH if difference is None else signed(100 * difference)
+    return DASH if difference is None else signed(difference)
 
 
-def signed(value: float, digits: int = 1) -> str:
-    """A number that shows its sign, unless it rounds to nothing.
+def signed(difference: float, digits: int = 1) -> str:
+    """100 × a difference of shares with its sign, unless it rounds to nothing.
 
-    >>> signed(2.0), signed(-0.04)
+    >>> signed(0.02), signed(-0.0004)
     ('+2.0', '0.0')
     """
-    text = f"{abs(value):.{digits}f}"
+    text = hundredfold(abs(difference), digits)
     if float(text) == 0:
         return text
-    return ("+" if value > 0 else "−") + text
+    return ("+" if difference > 0 else "−") + text
 
 
 def percent_interval(estimate: Estimate) -> str:
@@ -63,9 +78,7 @@ def points_interval(estimate: Estimate) -> str:
     """
     if estimate.low is None or estimate.high is None:
         return DASH
-    low, high = (
-        points(end) if end == 0 or points(end) != "0.0" else signed(100 * end, 2) for end in (estimate.low, estimate.high)
-    )
+    low, high = (points(end) if end == 0 or points(end) != "0.0" else signed(end, 2) for end in (estimate.low, estimate.high))
     return f"{low} to {high}"
 
 

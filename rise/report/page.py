@@ -11,8 +11,10 @@ from markupsafe import Markup
 
 from rise.jsonl import write_whole
 from rise.report import colours
+from rise.report.changes import blocks
 from rise.report.collect import SHOWN
 from rise.report.collect_seeds import read
+from rise.report.files import write_figures, write_tables
 from rise.report.layout import Page, lay_out
 from rise.report.markdown import markdown
 from rise.report.numbers import DASH, count, percent
@@ -22,11 +24,15 @@ from rise.report.seed_figures import seeds_figure
 from rise.runs.group import GroupDir, is_group
 
 
-def write_report(run_path: Path, beside: Iterable[Path] = ()) -> tuple[Path, Path]:
+def write_report(
+    run_path: Path, beside: Iterable[Path] = (), *, figures: Iterable[str] = (), tables: Iterable[str] = ()
+) -> tuple[Path, Path]:
     """Write `report.html` and `report.md` into a run directory, finished or not, and return their paths.
 
     `beside` are further runs, whose gains against base accuracy stand in one picture with this one's.
-    The same run gives the same bytes. Raises `DataError` where the directory is no run or a file of it is damaged.
+    `figures` (pdf, svg, png) and `tables` (csv, latex) are formats in which these are also written as files of their own,
+    into `figures/` and `tables/` of the run. The same run gives the same bytes.
+    Raises `DataError` where the directory is no run or a file of it is damaged.
     """
     if is_group(Path(run_path)):
         group = GroupDir(Path(run_path))
@@ -36,6 +42,10 @@ def write_report(run_path: Path, beside: Iterable[Path] = ()) -> tuple[Path, Pat
     html, text = Path(run_path) / "report.html", Path(run_path) / "report.md"
     write_whole(html, render_html(page))
     write_whole(text, markdown(page))
+    for kind in figures:
+        write_figures(page, Path(run_path) / "figures", kind)
+    for kind in tables:
+        write_tables(page, Path(run_path) / "tables", kind)
     return html, text
 
 
@@ -58,11 +68,11 @@ def render_html(page: Page) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"printable": printable, "count": count, "percent": percent, "anchor": _anchor}
+    environment.filters |= {"printable": printable, "count": count, "percent": percent, "anchor": _anchor, "blocks": blocks}
     return environment.get_template("page.html").render(
         data=page.data,
         page=page,
-        svg={figure.key: Markup(figure.inline) for filled in page.sections for figure in filled.figures},
+        svg={figure.key: Markup(figure.inline) for figure in page.figures},
         outcomes=OUTCOMES,
         shown=SHOWN,
         dash=DASH,

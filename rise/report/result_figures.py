@@ -12,9 +12,23 @@ from rise.evaluation.headline import PAIRED, REPLIES, named
 from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage, estimate_at
 from rise.report.colours import placeholder, stage_role
-from rise.report.drawing import Figure, band, end_labels, horizontal, make_figure, patch, stroke, turn_axis
+from rise.report.drawing import (
+    DASHED,
+    Figure,
+    band,
+    end_labels,
+    fit,
+    horizontal,
+    known,
+    line_end,
+    make_figure,
+    patch,
+    stroke,
+    turn_axis,
+)
 from rise.report.numbers import count, percent
 from rise.report.result_tables import CONTROLS
+from rise.runs.stages import round_number
 
 
 def turns_figure(data: ReportData) -> Figure | None:
@@ -151,14 +165,14 @@ def _compute_figure(data: ReportData, field: str) -> Figure | None:
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         for way, role in (("sequential", "turns"), ("parallel", "parallel")):
-            for score, dashes in (("vote", "-"), ("pass", (0, (3, 2)))):
+            for score, dashes in (("vote", "-"), ("pass", DASHED)):
                 pairs = [(e[field], estimate_at(e, score)) for e in ways[way]]
                 band(axes, pairs, placeholder(role), linestyle=dashes, band=score == "vote")
         axes.set_xlim(left=0)
         axes.set_xlabel(COSTS[field])
         if field == "samples":
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        handles = [stroke(placeholder(role), style) for style in ("-", (0, (3, 2))) for role in ("turns", "parallel")]
+        handles = [stroke(placeholder(role), style) for style in ("-", DASHED) for role in ("turns", "parallel")]
         labels = ["turns, vote", "parallel, vote", "turns, any right", "parallel, any right"]
         order = [0, 2, 1, 3]  # column by column: turns on the left, parallel on the right
         legend = ([handles[i] for i in order], [labels[i] for i in order])
@@ -235,7 +249,7 @@ def _lines_over_turns(data: ReportData, field: str, key: str, title: str, captio
     if not any(stage.series(field) for stage in data.measured):
         return None
     for stage in data.measured:
-        if stage not in _drawn(data, field):
+        if stage not in drawn_stages(data, field):
             low, high = map(percent, _range(stage.series(field)))
             shares = low if low == high else f"{low}–{high}"
             caption += f" Not drawn: {stage.title}, at {shares} % of {count(stage.estimate('m1@t1').n)} problems."
@@ -248,13 +262,13 @@ def _lines_over_turns(data: ReportData, field: str, key: str, title: str, captio
 
 def _draw_turns(axes: Any, data: ReportData, field: str) -> None:
     names = [stage.name for stage in data.stages]
-    ends = []
-    for stage in _drawn(data, field):
-        colour = placeholder(stage_role(stage.name, names))
-        pairs = [(k, e) for k, e in enumerate(stage.series(field), 1) if e.value is not None]
-        band(axes, pairs, colour)
-        if pairs:
-            ends.append((pairs[-1][0], 100 * (pairs[-1][1].value or 0.0), stage.title, colour))
+    ends, drawn = [], drawn_stages(data, field)
+    for stage in drawn:
+        role = stage_role(stage.name, names)
+        if pairs := known(stage.series(field)):
+            band(axes, pairs, placeholder(role))
+            ends.append(line_end(pairs, stage.title, role))
+    fit(axes, [stage.series(field) for stage in drawn], data.last.series(field) if data.last else ())
     turn_axis(axes, data.n_turns)
     end_labels(axes, ends)
 
@@ -264,25 +278,29 @@ def _draw_controls(axes: Any, stage: Stage) -> None:
     lines: list[tuple[str, list[Estimate], str, Any]] = [("own attempt shown", stage.series("accuracy_by_turn"), "turns", "-")]
     for control, role in (("nothing", "quiet"), ("other", "wrong")):
         label = CONTROLS[control].removesuffix(" attempt shown") if control == "other" else CONTROLS[control]
-        lines.append((label, stage.series("controls", control, "accuracy_by_turn"), role, (0, (3, 2))))
+        lines.append((label, stage.series("controls", control, "accuracy_by_turn"), role, DASHED))
     for label, series, role, dashes in lines:
-        pairs = [(k, e) for k, e in enumerate(series, 1) if e.value is not None]
-        if pairs:
+        if pairs := known(series):
             band(axes, pairs, placeholder(role), linestyle=dashes)
-            ends.append((pairs[-1][0], 100 * (pairs[-1][1].value or 0.0), label, placeholder(role)))
+            ends.append(line_end(pairs, label, role))
+    fit(axes, [series for _, series, _, _ in lines], stage.series("accuracy_by_turn"))
     turn_axis(axes, stage.n_turns)
     end_labels(axes, ends)
 
 
-def _drawn(data: ReportData, field: str) -> list[Stage]:
-    """Measured stages, without a base that would flatten every other line: far below the rest, or asked of few problems."""
-    stages = [stage for stage in data.measured if any(e.value is not None for e in stage.series(field))]
-    others = [low for stage in stages if stage.name != "base" for low in _range(stage.series(field))]
+def drawn_stages(data: ReportData, field: str) -> list[Stage]:
+    """Measured stages, without a base that would flatten every other line: far below the rest, or asked of few problems.
+
+    A base that the rounds began from is what they are held against, so it stays.
+    """
+    found = [stage for stage in data.measured if any(e.value is not None for e in stage.series(field))]
+    others = [low for stage in found if stage.name != "base" for low in _range(stage.series(field))]
+    boosted = any(not round_number(stage.name) for stage in found if stage.name != "base")
 
     def flattens(stage: Stage) -> bool:
-        return bool(others) and (_range(stage.series(field))[1] < min(others) - 0.2 or _asked_of_few(stage, data))
+        return boosted and (_range(stage.series(field))[1] < min(others) - 0.2 or _asked_of_few(stage, data))
 
-    return [stage for stage in stages if stage.name != "base" or not flattens(stage)]
+    return [stage for stage in found if stage.name != "base" or not flattens(stage)]
 
 
 def _asked_of_few(stage: Stage, data: ReportData) -> bool:

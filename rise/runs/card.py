@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rise.errors import ConfigError, ModelError
+from rise.jsonl import write_whole
 from rise.play.prompt import Prompt
 from rise.policies import check_spec, directory_of, parse_spec
 from rise.recipe.config import RunConfig, StateConfig
@@ -44,6 +46,25 @@ def read_card(spec: str) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path}: not JSON ({error}). Take it from the run's checkpoint again, or remove it.") from error
+
+
+def note_turns(checkpoint: Path, turns: int) -> None:
+    """Write into a measured checkpoint's card after how many turns its accuracy stops rising (`rise.evaluation.chain`).
+
+    A directory without a card is not ours and stays as it is. The weights, and so their hash, are not touched.
+    """
+    path = checkpoint / NAME
+    if path.exists():
+        write_whole(path, json.dumps({**read_card(str(checkpoint)), "turns_to_serve": turns}, indent=2) + "\n")
+
+
+def turns_served(known: Mapping[str, Any]) -> int:
+    """Turns per conversation that a card asks for: what its measurement found, else what it was measured with, else 5.
+
+    >>> turns_served({"turns": 5, "turns_to_serve": 3}), turns_served({"turns": 4}), turns_served({})
+    (3, 4, 5)
+    """
+    return int(known.get("turns_to_serve") or known.get("turns", 5))
 
 
 GIVEN = "function:given"

@@ -165,9 +165,7 @@ def test_one_that_stayed_right_goes_before_one_that_wavered_and_long_replies_are
     run = write_run(tmp_path / "run", {"boost": BOOST, "round-1": [("wrwrr", "wwww", "")] * 3 + [("wwwwr", "wwww", "")]})
     shown = text(console_transcript(run.path))
     assert "4 of 4 problems wrong" in shown
-    assert [line.split()[-1] for line in shown.splitlines()][-5:] == ["wrong"] * 4 + [
-        "right"
-    ]
+    assert [line.split()[-1] for line in shown.splitlines()][-5:] == ["wrong"] * 4 + ["right"]
     long = [json.loads(line) for line in run.stage("round-1").held_out.read_text().splitlines()]
     for row in long:
         row["run"][0]["reply"] = "x" * 5000 + "\x1b[31m"

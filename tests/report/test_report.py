@@ -212,6 +212,8 @@ def test_every_picture_of_a_finished_run_is_there(tmp_path):
     page = render_html(lay_out(collect(write_run(tmp_path / "run").path)))
     keys = set(re.findall(r'<figure id="figure-([^"]+)"', page))
     assert keys == {
+        "first",
+        "chain",
         "turns",
         "controls",
         "votes",

@@ -8,8 +8,9 @@ from toys import small
 from rise.errors import ConfigError, ModelError
 from rise.play.prompt import make_prompt
 from rise.recipe.config import Demonstration, StateConfig
-from rise.runs.card import card, config_for, divide
+from rise.runs.card import card, config_for, divide, note_turns, read_card, turns_served
 from rise.tasks import make_task
+from rise.training.weights import weights_hash
 
 OTHERS = {
     "demonstration": {"question": "1+2?", "reply": "3", "lead": "Now: {question}"},
@@ -80,3 +81,25 @@ def test_what_is_no_card_or_names_no_task_says_so(tmp_path):
         config_for(str(tmp_path))
     with pytest.raises(ConfigError, match=r"only task\.settings\.… can be set here"):
         divide(["task.name=gsm8k"])
+
+
+def test_a_measurement_adds_turns_to_serve_and_nothing_else(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    carded(tmp_path)
+    before, weights = read_card(str(tmp_path)), weights_hash(tmp_path)
+    note_turns(tmp_path, 3)
+    assert read_card(str(tmp_path)) == before | {"turns_to_serve": 3} and weights_hash(tmp_path) == weights
+    assert turns_served(before) == before["turns"] and turns_served(read_card(str(tmp_path))) == 3
+    assert config_for(str(tmp_path)).evaluate.turns == before["turns"], "a measurement still takes the recipe's turns"
+
+
+def test_a_model_without_a_card_is_not_written_to(tmp_path):
+    note_turns(tmp_path, 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_run_serves_as_many_turns_as_its_last_measurement_found(toy_run):
+    """Each measured checkpoint of the run has the number of its own metrics.json; where a rate was not observed, none."""
+    for stage in toy_run.stages():
+        found = stage.read_metrics()["chain"]
+        assert read_card(str(stage.checkpoint)).get("turns_to_serve") == (found and found["turns_to_serve"])

@@ -39,10 +39,12 @@ rise.printable = function (text) {
 };
 
 rise.DASH = "–";
-rise.percent = (share) => (share === null || share === undefined ? rise.DASH : (100 * share).toFixed(1));
+/* 100 × a share with one digit, half up on the share's own digits, as rise/report/numbers.py has it: 0.4625 is 46.3, 0.4635 is 46.4. */
+rise.hundredfold = (share) => (Math.round(Math.abs(share) < 1e-6 ? 1000 * share : Number(`${share}e3`)) / 10).toFixed(1);
+rise.percent = (share) => (share === null || share === undefined ? rise.DASH : rise.hundredfold(share));
 rise.points = function (difference) {
   if (difference === null || difference === undefined) return rise.DASH;
-  const text = Math.abs(100 * difference).toFixed(1);
+  const text = rise.hundredfold(Math.abs(difference));
   return Number(text) === 0 ? text : (difference > 0 ? "+" : "−") + text;
 };
 rise.count = (n) => (n === null || n === undefined ? rise.DASH : Number(n).toLocaleString("en-US"));
