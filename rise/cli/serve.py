@@ -123,6 +123,7 @@ def assemble(
     from rise.runs.card import config_for, read_card, turns_served
     from rise.runs.checks import check_choice
     from rise.runs.preflight import preflight
+    from rise.serve.problems import some_test_problems
     from rise.serve.requests import Served
     from rise.serve.revise import Reviser
     from rise.serve.vote import RULES, load_choose
@@ -156,6 +157,7 @@ def assemble(
         draw,
         judged_by_function=choose is not None,
         about={key: value for key, value in about.items() if value is not None},
+        problems=some_test_problems(config_for(spec, overrides=overrides)) if known and task in (None, known) else (),
     )
     return Reviser(policy, prompt, ready.task.judge(), choose), served
 

@@ -19,6 +19,7 @@ from rise.serve.admission import Gate
 from rise.serve.chat import Chat
 from rise.serve.meters import Meters
 from rise.serve.middleware import Guard
+from rise.serve.problems import add_problems
 from rise.serve.requests import ApiError, Limits, Served
 from rise.serve.revise import Reviser
 from rise.serve.schema import errors
@@ -61,6 +62,7 @@ def make_app(
     app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
     _add_chat(app, Chat(reviser, served, limits, gate, meters, log_text))
     _add_models(app, served, limits)
+    add_problems(app, served.problems, reviser.judge, limits)
     _add_status(app, served, gate, meters)
     _add_page(app)
     app.state.gate, app.state.meters = gate, meters

@@ -13,6 +13,7 @@ from rise.errors import did_you_mean
 from rise.policy import Sampling
 from rise.serve.revise import Ask
 from rise.serve.vote import RULES
+from rise.task import Problem
 from rise.trajectory import Message
 
 
@@ -51,6 +52,8 @@ class Served:
     """Whether `vote = "judge"` may be asked for."""
     about: dict[str, Any] = field(default_factory=dict)
     """Shown with the model: task, feedback, window."""
+    problems: tuple[Problem, ...] = ()
+    """Of the task's test split, for the playground to offer."""
 
 
 class ApiError(Exception):

@@ -15,7 +15,7 @@ from rise.report.collect import Stage
 from rise.runs.directory import RunDir
 from rise.runs.stages import PARTS, title
 from rise.runs.stages import part as part_named
-from rise.view.rows import LETTERS, Row
+from rise.view.rows import LETTERS, Row, was_cut
 
 FILES = {part.name: part.file for part in PARTS if part.file}
 """Part of a stage → the file its replies end up in."""
@@ -96,7 +96,17 @@ def live_rows(part: Underway, questions: Mapping[str, tuple[str, str]]) -> list[
     for problem, replies in part.replies.items():
         question, gold = questions.get(problem, ("", None))
         letters = "".join(LETTERS.get(turn.get("verdict"), "n") for _, turn in sorted(replies, key=lambda item: item[0]))
-        out.append(Row(problem, title=question, gold=gold, pattern=letters, outcome=None, labels=()))
+        out.append(
+            Row(
+                problem,
+                title=question,
+                gold=gold,
+                pattern=letters,
+                outcome=None,
+                labels=(),
+                cut=was_cut([turn for _, turn in replies]),
+            )
+        )
     return out
 
 

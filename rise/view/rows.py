@@ -44,6 +44,8 @@ class Row(NamedTuple):
     """Attempts in the state; None where the row is a whole run."""
     weight: float | None = None
     source: str | None = None
+    cut: bool = False
+    """Whether a reply of it was cut at the token limit."""
 
 
 def read_row(kind: Kind, data: Mapping[str, Any], known: Row | None = None) -> tuple[Row, str]:
@@ -73,6 +75,7 @@ def _run(data: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], more: Sequ
         pattern=letters,
         outcome=_outcome(letters),
         labels=labels(data.get("fields")),
+        cut=was_cut(turns),
     )
     return row, _text(row, [data["question"], data["gold"], *(t["reply"] for t in turns), *(t["reply"] for t in more)])
 
@@ -89,6 +92,7 @@ def _relabelled(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
         labels=known.labels if known else (),
         turn=int(data["turn"]),
         source=chosen.get("source", "student"),
+        cut=was_cut(candidates),
     )
     return row, _text(row, [row.title, *(c["reply"] for c in candidates)])
 
@@ -106,6 +110,7 @@ def _example(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
         turn=int(data["turn"]),
         weight=float(data["weight"]),
         source=str(data["source"]),
+        cut=was_cut([data]),
     )
     return row, _text(row, [*(m["content"] for m in data["prompt"]), data["reply"]])
 
@@ -116,6 +121,14 @@ def pattern(turns: Sequence[Mapping[str, Any]]) -> str:
     'wrn'
     """
     return "".join(LETTERS[turn.get("verdict")] for turn in turns)
+
+
+def was_cut(turns: Sequence[Mapping[str, Any]]) -> bool:
+    """
+    >>> was_cut([{"finish": "stop"}, {"finish": "length"}]), was_cut([{}])
+    (True, False)
+    """
+    return any(turn.get("finish") == "length" for turn in turns)
 
 
 def line(text: str) -> str:

@@ -12,6 +12,7 @@ from serving import Slow, serving
 
 from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
+from rise.task import Problem
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-clients tries to").expect
 
@@ -157,3 +158,31 @@ def test_axe_finds_nothing_serious(open_page, axe, scheme):
     page.keyboard.press("Control+Enter")
     done(page)
     assert serious(page, axe) == [], "with turns and a vote"
+
+
+def test_a_test_problem_is_clicked_and_gold_shown_after_the_reply(browser):
+    problem = Problem(QUESTION, gold="23596")
+    with serving(Slow(TABLE, 0.15), turns=4, prompt=Prompt(feedback="neutral"), problems=(problem,)) as server:
+        page = context(browser).new_page()
+        page.goto(server.url)
+        page.locator("#offered button").click()
+        page.wait_for_selector("#turns-list li:nth-child(2)")
+        assert "23596" not in page.inner_text("#gold") and page.locator(".right, .wrong").count() == 0
+        done(page)
+        assert page.inner_text("#gold") == "gold 23596"
+        assert page.inner_text("#beside").split() == ["one", "turn", "23500", "wrong", "4", "turns", "23596", "right"]
+        marked = [item.get_attribute("class") for item in page.locator("#turns-list li").all()]
+        assert ["right" in name.split() for name in marked] == [False, True, False, True]
+        shot(page, "playground-judged", whole=True)
+        page.context.close()
+
+
+def test_enter_asks_and_shift_enter_breaks_the_line(open_page):
+    page = open_page()
+    page.keyboard.type("347*68")
+    page.keyboard.press("Shift+Enter")
+    assert page.input_value("#problem") == "347*68\n" and page.is_enabled("#ask")
+    page.fill("#problem", QUESTION)
+    page.keyboard.press("Enter")
+    done(page)
+    assert page.locator("#turns-list .right, #turns-list .wrong").count() == 0, "nobody judged it"

@@ -90,6 +90,30 @@ def count(page, text):
     expect(page.locator(".count")).to_have_text(re.compile(f"^{re.escape(text)}"))
 
 
+def test_one_run_opens_on_the_first_problem_that_was_put_right(open_page, address):
+    page = open_page(address)
+    page.wait_for_selector("section.turn")
+    count(page, "2 of 8")  # fixed
+    assert page.url.endswith(f"{HELD_OUT}?show=fixed&row=2")
+    page.keyboard.press("o")
+    page.wait_for_selector("table.numbers")
+
+
+def test_several_runs_open_side_by_side(open_page, view, run):
+    page = open_page(view(run.path, run.path))
+    page.wait_for_selector("table.numbers")
+
+
+def test_replies_without_an_answer_are_found(open_page, address):
+    page = open_page(f"{address}{HELD_OUT}")
+    count(page, "8 records")
+    page.get_by_role("button", name=re.compile("^no answer")).click()
+    count(page, "1 of 8")
+    assert titles(page) == ["p0007"] and "trouble=no" in page.url
+    page.get_by_role("button", name=re.compile("^no answer")).click()
+    count(page, "8 records")
+
+
 def test_filter_by_outcome_by_turn_and_by_kind(open_page, address):
     page = open_page(f"{address}{HELD_OUT}")
     count(page, "8 records")
@@ -212,7 +236,7 @@ def test_examples_have_their_weights_colour(open_page, address):
 
 
 def test_light_and_dark_follow_the_system_until_told_otherwise(open_page, address):
-    page = open_page(address, dark=True)
+    page = open_page(f"{address}#/", dark=True)
     page.wait_for_selector("table.numbers")
     paper = "() => getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(paper) == "rgb(21, 24, 29)"
@@ -249,8 +273,7 @@ def test_a_run_under_way_is_followed(open_page, view, tmp_path):
             file.write(dumps(data | {"turn": to_json(turn(letter, attempts))}) + "\n")
 
     arrive("first", 0, "w")
-    address = view(run.path)
-    page = open_page(address)
+    page = open_page(f"{view(run.path)}#/")
     page.get_by_role("link", name="round 2: rollout").click()
     count(page, "1 record")
     arrive("second", 0, "r")

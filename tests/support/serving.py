@@ -21,6 +21,7 @@ from rise.serve.app import make_app
 from rise.serve.requests import Limits, Served
 from rise.serve.revise import Reviser
 from rise.serve.run import config_of
+from rise.task import Problem
 
 TABLE = {
     "347*68": [r"A guess: \boxed{23000}", r"In steps: \boxed{23596}", r"Again \boxed{23596}", r"\boxed{23,596}", "No idea."],
@@ -108,11 +109,12 @@ def serving(
     limits: Limits | None = None,
     key: str | None = None,
     log_text: bool = False,
+    problems: tuple[Problem, ...] = (),
 ) -> Iterator[Running]:
     """A server with `policy` (the script above by default) as model `m`."""
     policy = policy or ScriptedPolicy.from_table(TABLE)
     reviser = Reviser(policy, prompt or Prompt(), judge or MathJudge(), choose)
-    served = Served("m", turns, rule, Sampling(max_new_tokens=64), judged_by_function=choose is not None)
+    served = Served("m", turns, rule, Sampling(max_new_tokens=64), judged_by_function=choose is not None, problems=problems)
     app = make_app(reviser, served, limits, key=key, log_text=log_text)
     server = uvicorn.Server(config_of(app, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, daemon=True)

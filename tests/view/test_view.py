@@ -54,6 +54,16 @@ def test_a_row_has_the_question_the_verdicts_and_what_became_of_the_run(client):
     assert (found["n"], found["complete"], found["n_bad"]) == (8, True, 0)
 
 
+def test_a_row_says_whether_a_reply_was_cut_and_which_had_no_answer(run, client):
+    path = run.stage("round-1").held_out
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records[3]["run"][2]["finish"] = "length"
+    path.write_text("".join(dumps(record) + "\n" for record in records))
+    found = rows(client, "0/round-1/held-out")["rows"]
+    assert [k for k, row in enumerate(found) if row["cut"]] == [3]
+    assert [k for k, row in enumerate(found) if "u" in row["pattern"]] == [7]  # uuwww
+
+
 def test_rows_come_in_slices_and_only_as_far_as_asked_are_lines_read(run):
     index = Index(run.stage("round-1").held_out, "held-out")
     rows, first = index.rows(0, 3)
@@ -75,6 +85,7 @@ def test_an_improved_reply_has_its_question_from_the_trajectory_and_shows_whom_i
         "turn": 2,
         "weight": None,
         "source": "student",
+        "cut": False,
     }
     record = client.get("/api/record", params={"key": "0/round-1/relabelled", "row": 0}).json()
     assert [t["verdict"] for t in record["turns"]] == ["wrong", "wrong"]  # the two attempts of the state

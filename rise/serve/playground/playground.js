@@ -1,10 +1,11 @@
 // The page: a problem in, turns as they arrive, the vote. Text is set as text everywhere, never as markup.
 
-import { complete, models } from "./stream.js";
+import { complete, judged, models, problems } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
 let model = null;
 let underway = null;
+let offered = [];
 
 function element(name, className, ...inside) {
   const made = document.createElement(name);
@@ -38,6 +39,26 @@ async function connect() {
   if (feedback) facts.push(`${feedback} feedback`, shown === undefined ? "all attempts shown" : `last ${shown} shown`);
   if (task) facts.unshift(`task ${task}`);
   $("about").textContent = facts.join(" · ");
+  offered = await problems($("key").value).catch(() => []);
+  $("offered").hidden = !offered.length;
+  $("offered").replaceChildren($("offered").firstElementChild, ...offered.map(offer));
+}
+
+/** A test problem to click: it is asked at once. Its gold answer is not here; the server tells it for replies. */
+function offer(problem) {
+  const button = element("button", "", problem.question);
+  button.type = "button";
+  button.title = problem.question;
+  button.addEventListener("click", () => {
+    if (underway) return;
+    $("problem").value = problem.question;
+    ask();
+  });
+  return button;
+}
+
+function press(question) {
+  [...$("offered").querySelectorAll("button")].forEach((button, k) => button.setAttribute("aria-pressed", String(offered[k].question === question)));
 }
 
 function askForKey() {
@@ -103,6 +124,29 @@ function showVote(rise, content) {
   }
 }
 
+/** What a single turn would have handed out, which is the first of these, beside what all of them hand out. */
+function showBeside(turns, rise) {
+  $("beside").hidden = turns.length < 2;
+  const said = (answer) => (answer === null || answer === undefined ? "no answer" : element("code", "", answer));
+  const box = (title, k, answer) => element("div", "", element("dt", "", title), element("dd", `turn-${k}`, said(answer)));
+  $("beside").replaceChildren(box("one turn", 1, turns[0].answer), box(`${turns.length} turns`, rise.chosen_turn, rise.vote ? rise.vote.answer : null));
+}
+
+/** Gold and verdicts, for a problem whose answer the server knows. Without them nothing on the page is green or red. */
+async function showGold(question, turns, chosen) {
+  const problem = offered.find((one) => one.question === question);
+  if (!problem || !turns.length) return;
+  const { gold, verdicts } = await judged(problem.id, turns.map((turn) => turn.reply), $("key").value);
+  const word = (k) => (verdicts[k] === "right" ? element("span", "right", "right") : element("span", "wrong", verdicts[k] === "wrong" ? "wrong" : verdicts[k].replace("_", " ")));
+  $("gold").hidden = false;
+  $("gold").replaceChildren("gold ", element("code", "", gold));
+  [...$("turns-list").children].forEach((item, k) => {
+    item.classList.add(verdicts[k] === "right" ? "right" : "wrong");
+    item.querySelector(".says").append(word(k));
+  });
+  [0, chosen - 1].forEach((k, n) => $("beside").children[n]?.lastElementChild.append(" ", word(k)));
+}
+
 async function ask() {
   const problem = $("problem").value;
   if (!problem.trim() || underway) return;
@@ -114,6 +158,8 @@ async function ask() {
   $("turns-list").replaceChildren();
   $("tally").replaceChildren();
   $("verdict").textContent = "";
+  $("beside").hidden = $("gold").hidden = true;
+  press(problem);
   $("usage").textContent = "";
   $("content").hidden = true;
   $("result").hidden = true;
@@ -123,7 +169,7 @@ async function ask() {
   if ($("temperature").value !== "") body.temperature = Number($("temperature").value);
   const began = performance.now();
   const turns = [];
-  let content = "";
+  let content = "", outcome = null;
   say(`Turn 1 of ${wanted} …`, "working");
   try {
     for await (const chunk of complete(body, { key: $("key").value, signal: underway.signal })) {
@@ -140,9 +186,12 @@ async function ask() {
         $("verdict").textContent = "Votes so far";
         say(turns.length < wanted ? `Turn ${turns.length + 1} of ${wanted} …` : "Counting …", "working");
       } else if (choice.rise) {
-        showVote(choice.rise, content);
+        outcome = choice.rise;
+        showVote(outcome, content);
+        showBeside(turns, outcome);
       }
     }
+    if (outcome) await showGold(problem, turns, outcome.chosen_turn);
     say(`Done in ${((performance.now() - began) / 1000).toFixed(1)} s.`);
   } catch (error) {
     if (error.name === "AbortError") say(`Stopped after ${turns.length} ${turns.length === 1 ? "turn" : "turns"}.`);
@@ -169,7 +218,8 @@ $("form").addEventListener("submit", (event) => {
 $("stop").addEventListener("click", () => underway?.abort());
 $("key").addEventListener("change", connect);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+  const asks = event.ctrlKey || event.metaKey || (event.target === $("problem") && !event.shiftKey);
+  if (event.key === "Enter" && asks && !event.isComposing) {
     event.preventDefault();
     $("form").requestSubmit();
   } else if (event.key === "Escape") underway?.abort();

@@ -55,3 +55,21 @@ async function refusal(response) {
     return new Trouble(`The server answered with status ${response.status}.`, response.status);
   }
 }
+
+/** Problems to try: id and question. */
+export async function problems(key) {
+  const response = await fetch("/v1/rise/problems", { headers: key ? { authorization: `Bearer ${key}` } : {} });
+  if (!response.ok) throw await refusal(response);
+  return (await response.json()).problems;
+}
+
+/** The gold answer of such a problem and the verdicts on replies to it. */
+export async function judged(id, replies, key) {
+  const response = await fetch(`/v1/rise/problems/${encodeURIComponent(id)}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...(key && { authorization: `Bearer ${key}` }) },
+    body: JSON.stringify({ replies }),
+  });
+  if (!response.ok) throw await refusal(response);
+  return response.json();
+}

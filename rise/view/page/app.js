@@ -19,8 +19,22 @@ class App {
     }
     this.browser = new rise.Browser(this);
     document.title = `${this.overview.runs.map((run) => run.directory).join(", ")} – rise view`;
+    if (!location.hash) await this.openFirst().catch(() => {}); /* a file that cannot be read is told of where it is opened */
     await this.route();
     if (rise.source.live) setInterval(() => this.follow(), FOLLOW_MS);
+  }
+
+  /** An address that names nothing, of one run: the first problem of its last round that was wrong at turn 1 and put right. */
+  async openFirst() {
+    if (this.overview.runs.length !== 1) return; /* several are there to be compared */
+    const files = this.overview.runs[0].stages.filter((stage) => /^round-/.test(stage.name)).map((stage) => stage.files.find((file) => file.kind === "held-out"));
+    const file = files.filter(Boolean).pop();
+    for (let start = 0, answer; file && !(answer && answer.complete); start += answer.rows.length) {
+      answer = await rise.source.rows(file.key, start, start ? 20000 : 500);
+      const at = answer.rows.findIndex((row) => row.outcome === "fixed");
+      if (at >= 0) return history.replaceState(null, "", `#/${file.key}?show=fixed&row=${start + at}`);
+      if (!answer.rows.length) return;
+    }
   }
 
   /* --- the address: #/0/round-2/held-out?show=fixed&row=3 --- */

@@ -5,6 +5,10 @@ const SLICE = 20000; /* rows asked for at a time, after a first few that fill th
 const ROW_PX = 40;
 const MOST_BESIDE = 3;
 
+/* What may be wrong with a record whatever its verdict is; each name stands on its chip and in the address. */
+const TROUBLES = { "no answer": (row) => row.pattern.includes("u"), cut: (row) => Boolean(row.cut) };
+const TROUBLE_WORDS = { "no answer": "the judge found no answer in one of its replies", cut: "one of its replies was cut at the token limit" };
+
 rise.Browser = class {
   constructor(app) {
     this.app = app;
@@ -41,7 +45,7 @@ rise.Browser = class {
   get isRun() { return this.kind === "held-out" || this.kind === "trajectories" || this.kind === "live"; }
   get stage() { return this.app.stage(this.key); }
 
-  /** Show a file as the address says: {key, row, show, q, turn, at, label, with}. */
+  /** Show a file as the address says: {key, row, show, trouble, q, turn, at, label, with}. */
   async go(state) {
     const other = state.key !== this.key;
     const before = this.state || {};
@@ -59,7 +63,7 @@ rise.Browser = class {
     }
     if (document.activeElement !== this.text) this.text.value = state.q || "";
     if (other) await this.load();
-    const filters = ["show", "q", "turn", "at", "label"];
+    const filters = ["show", "trouble", "q", "turn", "at", "label"];
     if (other || filters.some((name) => (state[name] || "") !== (before[name] || ""))) await this.filter();
     await this.showRecord();
   }
@@ -71,6 +75,7 @@ rise.Browser = class {
     const key = this.key;
     this.rows = [];
     this.counts = new Map();
+    this.troubles = new Map();
     this.labels = new Set();
     this.longest = 0;
     this.take(await rise.source.rows(key, 0, 500), key);
@@ -98,6 +103,7 @@ rise.Browser = class {
     if (key !== this.key) return 0;
     for (const row of answer.rows) {
       this.counts.set(row.outcome, (this.counts.get(row.outcome) || 0) + 1);
+      for (const [name, has] of Object.entries(TROUBLES)) if (has(row)) this.troubles.set(name, (this.troubles.get(name) || 0) + 1);
       for (const label of row.labels) this.labels.add(label);
       this.longest = Math.max(this.longest, this.isRun ? row.pattern.length : (row.turn || 0));
       this.rows.push(row);
@@ -117,6 +123,7 @@ rise.Browser = class {
     if (this.live) {
       this.rows = [];
       this.counts = new Map();
+      this.troubles = new Map();
       this.opened = null;
     } else if (next.version !== this.about.version) {
       await this.load();
@@ -129,7 +136,7 @@ rise.Browser = class {
   }
 
   async filter({ keep = false } = {}) {
-    const { show, q, turn, at, label } = this.state;
+    const { show, trouble, q, turn, at, label } = this.state;
     const key = this.key;
     if ((q || "") !== (this.searched || "") || (q && keep) || this.searchedKey !== key) {
       const n = (this.asked = (this.asked || 0) + 1);
@@ -144,6 +151,7 @@ rise.Browser = class {
     for (let n = 0; n < this.rows.length; n++) {
       const row = this.rows[n];
       if (show && String(row.outcome) !== show) continue;
+      if (TROUBLES[trouble] && !TROUBLES[trouble](row)) continue;
       if (this.matches && !this.matches.has(n)) continue;
       if (word && !`${row.problem_id} ${row.title}`.toLowerCase().includes(word)) continue;
       if (label && !row.labels.includes(label)) continue;
@@ -212,7 +220,7 @@ rise.Browser = class {
 
   drawFilters() {
     const { h } = rise;
-    const { show, turn, at, label } = this.state;
+    const { show, trouble, turn, at, label } = this.state;
     const names = { ...(this.isRun ? rise.OUTCOMES : { right: "right", wrong: "wrong", unparsable: "unparsable", timed_out: "timed out" }), null: "not judged" };
     const order = this.isRun ? ["fixed", "broken", "never", "kept", "wavered"] : ["right", "wrong", "unparsable", "timed_out"];
     const chip = (value, name, n, title) => h("button.chip", { type: "button", "aria-pressed": String((show || "") === value), title, onclick: () => this.set({ show: value }) },
@@ -221,7 +229,10 @@ rise.Browser = class {
     const unknown = known.length && this.counts.get(null) ? ["null"] : [];
     const focused = this.chips.contains(document.activeElement) ? [...this.chips.children].indexOf(document.activeElement) : -1;
     this.chips.replaceChildren(chip("", "all", this.rows.length),
-      ...[...known, ...unknown].map((name) => chip(name, names[name], this.counts.get(name === "null" ? null : name) || 0, this.app.overview.outcomes[name])));
+      ...[...known, ...unknown].map((name) => chip(name, names[name], this.counts.get(name === "null" ? null : name) || 0, this.app.overview.outcomes[name])),
+      ...Object.keys(TROUBLES).filter((name) => this.troubles.get(name) || name === trouble).map((name) => h("button.chip.trouble", {
+        type: "button", "aria-pressed": String(name === trouble), title: TROUBLE_WORDS[name], onclick: () => this.set({ trouble: name === trouble ? "" : name }),
+      }, name, h("small", {}, rise.count(this.troubles.get(name) || 0)))));
     if (focused >= 0 && this.chips.children[focused]) this.chips.children[focused].focus();
     const option = (value, name, now) => h("option", { value, selected: (now || "") === value }, name);
     const turns = [...Array(this.longest + (this.isRun ? 0 : 1)).keys()].map((k) => String(this.isRun ? k + 1 : k));
