@@ -83,7 +83,7 @@ def open_page(browser, view):
 
 def titles(page):
     """Problem ids of the records that the list shows, by the address each would open."""
-    return page.evaluate("rise.app.browser.shown.map((n) => rise.app.browser.rows[n][0])")
+    return page.evaluate("rise.app.browser.shown.map((n) => rise.app.browser.rows[n].problem_id)")
 
 
 def count(page, text):
