@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from rise.recipe.config import RunConfig
 
 
 def run(
@@ -39,8 +42,8 @@ def run(
     import sys
 
     from rise.errors import ConfigError
-    from rise.recipe.toml import load_recipe, to_toml
-    from rise.runs.group import GroupDir, for_seed, is_group, parse_seeds
+    from rise.recipe.toml import load_recipe
+    from rise.runs.group import GroupDir, is_group, parse_seeds
 
     several = parse_seeds(seeds) if seeds is not None else None
     if is_group(recipe):
@@ -58,17 +61,7 @@ def run(
         if own and several:
             raise ConfigError(f"{recipe.parent} is the run of one seed. Give the recipe, or --out with a directory for all.")
     if dry_run:
-        from rise.cli.seeds import plan
-        from rise.runs.dry_run import dry_run as describe
-
-        config = for_seed(config, several[0]) if several else config
-        does, needs = describe(config)
-        print(to_toml(config), end="")
-        lines = [*does, *(f"needed first: {need}" for need in needs)]
-        if several:
-            lines.append(f"for each of the seeds {', '.join(map(str, several))}, {plan(config, several, jobs)[0]} at a time")
-        lines.append(f"would run in {out}")
-        print("\n".join(f"# {line}" for text in lines for line in text.splitlines()), file=sys.stderr)
+        _describe(config, out, several, jobs)
         return
     if several:
         from rise.cli.seeds import run_seeds
@@ -106,3 +99,22 @@ def _ending(console: Console, run: Path, scale: str | None, *, table: bool) -> N
         console.print(toy_words(n), style="yellow", highlight=False)
     console.print(two_columns(next_lines(run)))
     console.print(f"Report: {html}", highlight=False, soft_wrap=True)
+
+
+def _describe(config: RunConfig, out: Path, seeds: Sequence[int] | None, jobs: int | None) -> None:
+    """The resolved recipe, and what running it would do."""
+    import sys
+
+    from rise.cli.seeds import plan
+    from rise.recipe.toml import to_toml
+    from rise.runs.dry_run import dry_run as describe
+    from rise.runs.group import for_seed
+
+    config = for_seed(config, seeds[0]) if seeds else config
+    does, needs = describe(config)
+    print(to_toml(config), end="")
+    lines = [*does, *(f"needed first: {need}" for need in needs)]
+    if seeds:
+        lines.append(f"for each of the seeds {', '.join(map(str, seeds))}, {plan(config, seeds, jobs)[0]} at a time")
+    lines.append(f"would run in {out}")
+    print("\n".join(f"# {line}" for text in lines for line in text.splitlines()), file=sys.stderr)

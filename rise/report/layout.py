@@ -50,20 +50,6 @@ class Section:
 
 
 SECTIONS: list[Section] = [
-    Section(
-        "seeds",
-        "Over seeds",
-        "Over seeds",
-        figures=(seed_figures.seeds_figure, seed_figures.differences_figure),
-        tables=(
-            (seed_tables.seeds_table, "plain"),
-            (seed_tables.seed_differences_table, "titled"),
-            (seed_tables.earlier_differences_table, "folded"),
-            (seed_tables.replies_table, "folded"),
-        ),
-        of="seeds",
-    ),
-    Section("runs", "Each seed by itself", "Each seed", tables=((seed_tables.runs_table, "plain"),), of="seeds"),
     Section("results", "Results", "Table", tables=((result_tables.main_table, "plain"),)),
     Section(
         "by-turn",
@@ -124,6 +110,20 @@ SECTIONS: list[Section] = [
         tables=((data_tables.data_table, "titled"), (data_tables.training_table, "folded"), (data_tables.cost_table, "folded")),
         empty="No data set has been made yet.",
     ),
+    Section(
+        "seeds",
+        "Over seeds",
+        "Over seeds",
+        figures=(seed_figures.seeds_figure, seed_figures.differences_figure),
+        tables=(
+            (seed_tables.seeds_table, "plain"),
+            (seed_tables.seed_differences_table, "titled"),
+            (seed_tables.earlier_differences_table, "folded"),
+            (seed_tables.replies_table, "folded"),
+        ),
+        of="seeds",
+    ),
+    Section("runs", "Each seed by itself", "Each seed", tables=((seed_tables.runs_table, "plain"),), of="seeds"),
 ]
 """In order. After them come the trajectories, the words and the provenance, which are neither tables nor figures."""
 

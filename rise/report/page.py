@@ -21,6 +21,7 @@ from rise.report.numbers import DASH, count, percent
 from rise.report.outcomes import OUTCOMES, printable
 from rise.report.result_figures import main_picture
 from rise.report.seed_figures import seeds_figure
+from rise.runs.directory import RunDir
 from rise.runs.group import GroupDir, is_group
 
 
@@ -36,8 +37,9 @@ def write_report(
     """
     if is_group(Path(run_path)):
         group = GroupDir(Path(run_path))
-        for seed in group.begun():
-            write_report(group.seed(seed).path)  # what the links lead to
+        for run in map(group.seed, group.begun()):
+            if _is_stale(run):
+                write_report(run.path)  # what the links lead to
     page = lay_out(read(Path(run_path), beside=beside))
     html, text = Path(run_path) / "report.html", Path(run_path) / "report.md"
     write_whole(html, render_html(page))
@@ -47,6 +49,12 @@ def write_report(
     for kind in tables:
         write_tables(page, Path(run_path) / "tables", kind)
     return html, text
+
+
+def _is_stale(run: RunDir) -> bool:
+    """Whether something has happened in a run since its report was written."""
+    report = run.path / "report.html"
+    return not report.exists() or (run.log.exists() and report.stat().st_mtime < run.log.stat().st_mtime)
 
 
 def write_main_picture(run_path: Path, target: Path) -> Path | None:
