@@ -39,8 +39,6 @@ def run(
 
     On an existing directory it continues where it stopped.
     """
-    import sys
-
     from rise.errors import ConfigError
     from rise.recipe.toml import load_recipe
     from rise.runs.group import GroupDir, is_group, parse_seeds
@@ -67,7 +65,13 @@ def run(
         from rise.cli.seeds import run_seeds
 
         run_seeds(config, out, several, jobs)
-        return
+    else:
+        _run(config, out, table)
+
+
+def _run(config: RunConfig, out: Path, table: bool) -> None:
+    """One run to its end, its report, and its table if wanted."""
+    import sys
 
     from rise.cli.progress import Bars
     from rise.method.iterate import run as run_recipe
