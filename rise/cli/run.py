@@ -66,10 +66,10 @@ def run(
 
         run_seeds(config, out, several, jobs)
     else:
-        _run(config, out, table)
+        _run(config, out, scale, table=table)
 
 
-def _run(config: RunConfig, out: Path, table: bool) -> None:
+def _run(config: RunConfig, out: Path, scale: str | None, *, table: bool) -> None:
     """One run to its end, its report, and its table if wanted."""
     import sys
 
