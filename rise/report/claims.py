@@ -84,10 +84,11 @@ class Caution:
 
 def cautions(data: ReportData) -> tuple[Caution, ...]:
     """The run's alarms, one of a kind, and whether its held-out problems are too few."""
-    found = []
+    found: list[Caution] = []
     for alarm, earlier in latest(data.alarms):
         where = place(alarm) + (f" (also {'; '.join(earlier)})" if earlier else "")
-        found.append(Caution(where, alarm.says, alarm.way_out, "" if alarm.example is None else one_line(alarm.example)))
+        out = "" if any(caution.way_out == alarm.way_out for caution in found) else alarm.way_out  # once is enough
+        found.append(Caution(where, alarm.says, out, "" if alarm.example is None else one_line(alarm.example)))
     n = data.last.estimate("m1@t1").n if data.last else FEW_PROBLEMS
     return (*found, Caution("", toy_words(n))) if n < FEW_PROBLEMS else tuple(found)
 

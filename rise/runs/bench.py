@@ -20,7 +20,7 @@ from rise.policies import make_policy, parse_spec, stop_engines
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Policy, Sampling
 from rise.recipe.config import RunConfig
-from rise.runs.alarms import Alarm, to_event
+from rise.runs.alarms import Alarm, read_alarms, to_event
 from rise.runs.checks import with_engine
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.preflight import Ready
@@ -112,9 +112,9 @@ class Bench:
         )
 
     def sound(self, alarms: Iterable[Alarm]) -> None:
-        """Tell alarms at once, and keep them for the report."""
+        """Tell alarms at once, and keep them for the report: once, however often a run is continued."""
         for alarm in alarms:
-            if self.run_dir is not None:
+            if self.run_dir is not None and alarm not in read_alarms(self.run_dir.read_log()):
                 self.run_dir.write_log(**to_event(alarm))
             self.progress.alarm(alarm)
 
