@@ -17,7 +17,7 @@ from rise.play.player import Usage
 from rise.report.numbers import duration
 from rise.runs.alarms import Alarm, toy_words
 from rise.runs.directory import StageDir
-from rise.runs.plan import Outlook, planned
+from rise.runs.plan import TELLING, Outlook, planned
 from rise.runs.preflight import Ready
 
 EVERY_S = 10.0
@@ -100,7 +100,8 @@ class Bars:
             note = f"{usage.n_reply_tokens / seconds:,.0f} tok/s"
         if self.whole is not None:
             self.whole.advance(done, self.total)
-        left = f"{_about(seconds * (self.total - done) / done)} left" if 0 < done < self.total else ""
+        told = TELLING * self.total <= done < self.total and done > 0
+        left = f"{_about(seconds * (self.total - done) / done)} left" if told else ""
         if self._bars is not None:
             self._bars.update(self._part, completed=done, note=note, left=left, count=f"{done:,}/{self.total:,}")
             self._update_run()

@@ -69,6 +69,11 @@ def _round(ready: Ready, k: int) -> list[Step]:
     return [*steps, Step(name, "evaluate", len(ready.held_out) * asked)]
 
 
+TELLING = 0.02
+"""Share of a part that must be done before it says how long the rest takes: the first of a thousand replies that are drawn
+together ends with all of the others under way."""
+
+
 class Outlook:
     """How far a run is, told part by part. Replies and training are timed apart, since one says little of the other."""
 
@@ -122,7 +127,7 @@ class Outlook:
     def _rate(self) -> dict[bool, float] | None:
         """Seconds a unit of work, of replies and of training; what has not been done yet takes as long as the other."""
         seconds, work = dict(self._seconds), dict(self._work)
-        if self._open and self._fraction > 0:
+        if self._open and self._fraction >= TELLING:
             kind = _asks(self.steps[self.at])
             seconds[kind] = seconds.get(kind, 0.0) + self.clock() - self._began
             work[kind] = work.get(kind, 0.0) + self._fraction * self.steps[self.at].work
