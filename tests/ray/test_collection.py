@@ -10,6 +10,7 @@ import toys
 from ray_helpers import kill, running, until
 
 from rise.cluster.cluster import Cluster
+from rise.judge import Judge
 from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
 from rise.play.player import Player
@@ -72,8 +73,10 @@ class Collecting:
         self.ledger.close()
 
 
-class Gated:
+class Gated(Judge):
     """A judge that keeps every verdict but the first four to itself until the gate is open."""
+
+    elsewhere = True
 
     def __init__(self, own, is_open):
         self.own, self.is_open, self.n = own, is_open, 0
@@ -83,6 +86,12 @@ class Gated:
         if self.n > 4:
             await until(self.is_open, "an open gate")
         return self.own.judge(problem, reply)
+
+    def judge(self, problem, reply):
+        return self.own.judge(problem, reply)
+
+    def same(self, left, right):
+        return self.own.same(left, right)
 
 
 @pytest.fixture
