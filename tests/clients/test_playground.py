@@ -162,7 +162,7 @@ def test_axe_finds_nothing_serious(open_page, axe, scheme):
 
 def test_a_test_problem_is_clicked_and_gold_shown_after_the_reply(browser):
     problem = Problem(QUESTION, gold="23596")
-    with serving(Slow(TABLE, 0.15), turns=4, prompt=Prompt(feedback="neutral"), problems=(problem,)) as server:
+    with serving(Slow(TABLE, 2.0), turns=4, prompt=Prompt(feedback="neutral"), problems=(problem,)) as server:
         page = context(browser).new_page()
         page.goto(server.url)
         page.locator("#offered button").click()
