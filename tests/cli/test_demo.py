@@ -1,12 +1,13 @@
 """`rise demo`: what ships is small and whole, and it opens as report, viewer and playground without training anything."""
 
 import os
+import queue
 import re
-import select
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlparse
@@ -74,17 +75,28 @@ def test_a_place_that_is_taken_and_an_installation_without_a_run_are_refused(tmp
         unpack(tmp_path, tmp_path / "empty")
 
 
-def said(process, pattern, limit_s=60):
-    """What was printed up to the first line that holds `pattern`."""
-    lines, end = [], time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if select.select([process.stdout], [], [], 0.2)[0]:
-            line = process.stdout.readline()
-            if not line:
-                break
-            lines.append(line)
-            if re.search(pattern, line):
-                return "".join(lines)
+def said(process, pattern, limit_s=120):
+    """What was printed up to the first line that holds `pattern`. Lines are read in a thread: a pipe's buffer has no select."""
+    lines, coming = [], queue.Queue()
+
+    def read():
+        for line in process.stdout:
+            coming.put(line)
+        coming.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    end = time.monotonic() + limit_s
+    while (left := end - time.monotonic()) > 0:
+        try:
+            line = coming.get(timeout=left)
+        except queue.Empty:
+            break
+        if line is None:
+            break
+        lines.append(line)
+        if re.search(pattern, line):
+            return "".join(lines)
+    process.kill()  # or its standard error would never end
     raise AssertionError("".join(lines) + process.stderr.read())
 
 
