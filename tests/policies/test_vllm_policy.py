@@ -1,6 +1,6 @@
 """Our own vLLM server: started, asked by ids, proved fresh, restarted once, and gone with all its children when we are.
 
-The engine here is tests/fake_vllm.py, a real process on a real port; `make test-engines` runs the real one.
+The engine here is tests/support/fake_vllm.py, a real process on a real port; `make test-engines` runs the real one.
 """
 
 import asyncio

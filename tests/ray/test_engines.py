@@ -1,4 +1,4 @@
-"""vLLM replicas, the engine being tests/fake_vllm.py: started on the nodes, gone with their replica, refused when stale."""
+"""vLLM replicas, the engine being tests/support/fake_vllm.py: started on the nodes, gone with their replica, refused when stale."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def fake(tmp_path):
         python.write_text(
             f"#!/bin/sh\nexport FAKE_VLLM_OUT='{out}'\n"
             f"if mkdir '{out}/first' 2>/dev/null; then export FAKE_VLLM='{told[0]}'; else export FAKE_VLLM='{told[1]}'; fi\n"
-            f'exec "{sys.executable}" -S "{ROOT / "tests" / "fake_vllm.py"}" "$@"\n'
+            f'exec "{sys.executable}" -S "{ROOT / "tests" / "support" / "fake_vllm.py"}" "$@"\n'
         )
         python.chmod(0o755)
         return toys.small(
