@@ -242,6 +242,8 @@ class Evaluation:
         for name in named([*HEADLINE, *REPLIES], K, S):
             lines.append((name.label, _told(name.find(self.metrics), percent, percent_interval, " %"), name.words))
         for difference in named(PAIRED, K, S):
+            if difference.of.optional and (difference.find(self.metrics) or {}).get("value") is None:
+                continue
             lines.append((difference.label, _told(difference.find(self.metrics), points, points_interval, " points"), ""))
         width = max(len(label) for label, _, _ in lines)
         n = self.metrics["m1@t1"]["n"]

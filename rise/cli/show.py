@@ -161,11 +161,15 @@ def _show_held_out(console: Console, data: dict[str, Any], path: Path, tokens: T
     _problem(console, data)
     for k, turn in enumerate(data["run"], 1):
         _turn(console, turn_from_json(turn), f"turn {k}")
-    for name, title, first in (("samples", "parallel samples", 2), ("other", "another problem's attempt shown", 2)):
+    for name, title, first in (
+        ("samples", "parallel samples", 2),
+        ("other", "another problem's attempt shown", 2),
+        ("internalised", "first replies of the control trained at turn 1", 1),
+    ):
         if data.get(name):
             console.print(_text(f"\n{title}", "bold"))
             for k, turn in enumerate(data[name], first):
-                _brief(console, turn_from_json(turn), f"{'sample' if name == 'samples' else 'turn'} {k}")
+                _brief(console, turn_from_json(turn), f"{'turn' if name == 'other' else 'sample'} {k}")
 
 
 def _show_relabelled(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:

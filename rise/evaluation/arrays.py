@@ -105,7 +105,7 @@ def _check(records: Sequence[HeldOut], runs: Sequence[tuple[Turn, ...]], K: int,
                 "independent problems. Remove the copy from the task's problems."
             )
         seen.add(record.problem_id)
-        if any(turn.verdict is None for turn in (*record.run, *record.samples, *record.other)):
+        if any(turn.verdict is None for turn in (*record.run, *record.samples, *record.other, *record.internalised)):
             raise DataError(f"held-out record of problem {record.problem_id} holds an unjudged turn; run the judge on it first.")
         stopped = truthful and bool(run) and run[-1].right
         if len(run) != K and not (stopped and len(run) < K):

@@ -51,3 +51,13 @@ async def evaluate(
 
     others = await control_player.play(problems, swapped)
     return [replace(record, other=other) for record, other in zip(records, others, strict=True)]
+
+
+async def with_internalised(player: Player, problems: Sequence[Problem], records: Sequence[HeldOut], n: int) -> list[HeldOut]:
+    """The records with `n` first replies of another policy, the player's: the control that trained without introspection."""
+
+    async def firsts(problem: Problem) -> tuple[Turn, ...]:
+        return tuple(await player.turns(problem, [], n=n))
+
+    replies = await player.play(problems, firsts)
+    return [replace(record, internalised=own) for record, own in zip(records, replies, strict=True)]

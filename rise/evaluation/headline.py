@@ -29,9 +29,12 @@ class Played:
     """The S parallel first replies."""
     other: tuple[Turn, ...]
     """Turns 2 … K shown another problem's attempt; empty if this control was not run."""
+    internalised: tuple[Turn, ...]
+    """S first replies of the control that trained the same replies at the first turn; empty if it was not run."""
     vote_K: Sequence[float]
     """Score of the vote over turns 1 … k."""
     vote_S: Sequence[float]
+    """Score of the vote over the first 1 … S parallel replies."""
     same: Same
     n_turns: int
     """K, which a run that an oracle stopped does not show."""
@@ -41,7 +44,8 @@ def played(record: HeldOut, same: Same, *, turns: int, truthful: bool = False) -
     """A record as the metrics read it: under truthful feedback, up to its first right reply."""
     run = until_right(record.run) if truthful else record.run
     other = () if truthful else record.other
-    return Played(run, record.parallel, other, vote(run, same), vote(record.parallel, same), same, turns)
+    votes = vote(run, same), vote(record.parallel, same)
+    return Played(run, record.parallel, other, record.internalised, *votes, same, turns)
 
 
 def until_right(run: tuple[Turn, ...]) -> tuple[Turn, ...]:
@@ -107,6 +111,8 @@ class Difference:
     """Whether it means anything where an oracle stops runs; null there otherwise."""
     brief: bool = False
     """Whether it stands in the viewer's table too."""
+    optional: bool = False
+    """Whether a report says nothing of it where no stage was asked it: a control that a recipe has to want."""
 
     prints: Prints = "points"
 
@@ -255,6 +261,24 @@ PAIRED: list[Difference] = [
         "… better than when another problem's attempt is shown?",
         last,
         lambda p: float(p.other[-1].right) if p.other else None,
+    ),
+    Difference(
+        "t{K}-internalised",
+        "t{K} − internalised",
+        "t{K}−internalised",
+        "… better than the first reply of the same data trained at turn 1?",
+        last,
+        lambda p: float(p.internalised[0].right) if p.internalised else None,
+        optional=True,
+    ),
+    Difference(
+        "t{K}-m{S}-internalised",
+        "t{K} − vote of {S}, internalised",
+        "t{K}−m{S} intern.",
+        "… better than a vote over {S} of its replies?",
+        last,
+        lambda p: vote(p.internalised, p.same)[-1] if p.internalised else None,
+        optional=True,
     ),
     Difference(
         "m1@t{K}-m{S}@t1",

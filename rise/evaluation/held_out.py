@@ -11,6 +11,9 @@ from rise.errors import DataError
 from rise.jsonl import read_jsonl, write_jsonl
 from rise.trajectory import Turn, to_json, turn_from_json
 
+REPLIES = ("run", "samples", "other", "internalised")
+"""Fields of a record that hold replies."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
@@ -29,6 +32,8 @@ class HeldOut:
     """The problem's own: kind, level, subject."""
     gold_score: tuple[float, ...] = ()
     """Mean log-probability per token of the worked solution at the state before each turn of the run; empty if not asked for."""
+    internalised: tuple[Turn, ...] = ()
+    """S first replies of the control that trained the same replies at the first turn's state. Empty if it was not run."""
 
     @property
     def parallel(self) -> tuple[Turn, ...]:
@@ -38,7 +43,7 @@ class HeldOut:
 
 def held_out_from_json(data: Mapping[str, Any]) -> HeldOut:
     """The inverse of `rise.trajectory.to_json`."""
-    turns = {name: tuple(turn_from_json(t) for t in data.get(name, ())) for name in ("run", "samples", "other")}
+    turns = {name: tuple(turn_from_json(t) for t in data.get(name, ())) for name in REPLIES}
     return HeldOut(**{**data, **turns, "gold_score": tuple(data.get("gold_score", ()))})
 
 
@@ -58,7 +63,7 @@ def write_held_out(path: Path, records: Iterable[HeldOut]) -> None:
 
 
 def _without_ids(row: dict[str, Any]) -> dict[str, Any]:
-    for name in ("run", "samples", "other"):
+    for name in REPLIES:
         for turn in row.get(name, []):
             turn.pop("prompt_ids", None)
             turn.pop("reply_ids", None)

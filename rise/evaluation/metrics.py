@@ -18,6 +18,7 @@ from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, named, tracked
 from rise.evaluation.held_out import HeldOut
 from rise.evaluation.uncertainty import NOTHING, mean, paired_difference, ratio
 from rise.evaluation.vote import Same
+from rise.trajectory import Turn
 
 
 def measure(records: Sequence[HeldOut], same: Same, truthful: bool = False, turns: int | None = None) -> dict[str, Any]:
@@ -87,12 +88,20 @@ def _chain(of: Arrays) -> dict[str, Any] | None:
 
 
 def _controls(of: Arrays) -> dict[str, Any]:
-    """Accuracy by turn where nothing is shown, and where another problem's attempt is."""
+    """Accuracy by turn where nothing is shown, where another problem's attempt is, and of the same data trained at turn 1."""
     K, S = of.n_turns, of.n_samples
     nothing = [*_columns(of.right_PS)[:K], *[NOTHING.to_json()] * (K - S)]
     asked = of.has_other
     other = {"accuracy_by_turn": _columns(of.other_PK[asked])} if asked.any() else None
-    return {"nothing": {"accuracy_by_turn": nothing}, "other": other}
+    trained = [problem.internalised for problem in of.played if problem.internalised]
+    internalised = {"accuracy_by_turn": _firsts_by_turn(trained, K)} if trained else None
+    return {"nothing": {"accuracy_by_turn": nothing}, "other": other, "internalised": internalised}
+
+
+def _firsts_by_turn(replies: Sequence[Sequence[Turn]], K: int) -> list[dict[str, Any]]:
+    """Where nothing is ever shown, the reply at turn k is the k-th first reply; nothing is known beyond the last."""
+    n = min(K, *map(len, replies))
+    return [*(mean([float(own[k].right) for own in replies]).to_json() for k in range(n)), *[NOTHING.to_json()] * (K - n)]
 
 
 FIELDS = ("kind", "level", "subject", "type")

@@ -30,7 +30,7 @@ def boost(bench: Bench, base: Path) -> Path:
     one_turn = bench.dir.stage("boost-one-turn")
     if not one_turn.examples.exists():
         material = _lessons(bench) if config.material == "skills" else _solutions(bench)
-        write_examples(bench, one_turn, material, Counter(), Counter(), config.train)
+        write_examples(bench, one_turn, material, config=config.train)
     train_stage(bench, one_turn, base, config.train)
     if config.also_one_turn or config.multi_turn_share == 0:
         measure_stage(bench, one_turn.name, one_turn.checkpoint)
@@ -44,7 +44,7 @@ def boost(bench: Bench, base: Path) -> Path:
         n_one = round(len(multi) * (1 - config.multi_turn_share) / config.multi_turn_share)
         singles = _solutions(bench)
         singles = random.Random(bench.config.seed).sample(singles, min(len(singles), n_one))
-        write_examples(bench, stage, [*singles, *multi], dropped, counts, training)
+        write_examples(bench, stage, [*singles, *multi], dropped, counts, config=training)
     train_stage(bench, stage, one_turn.checkpoint if config.start == "one-turn" else base, training)
     measure_stage(bench, stage.name, stage.checkpoint)
     return stage.checkpoint

@@ -58,7 +58,7 @@ def examples_stage(
         replayed = random.Random(f"{config.seed}-{k}").sample(solutions, min(n, len(solutions)))
         counts["boost examples replayed"] = len(replayed)
         examples = [*examples, *(replace(example, weight=_replay_weight(config)) for example in replayed)]
-    write_examples(bench, stage, examples, dropped, counts, config.train)
+    write_examples(bench, stage, examples, dropped, counts, config=config.train)
 
 
 def _refuse_without_right(alarm: Alarm, examples: Sequence[Example], config: RunConfig) -> None:
@@ -132,13 +132,15 @@ def write_examples(
     bench: Bench,
     stage: StageDir,
     examples: Sequence[Example],
-    dropped: Counter[str],
-    counts: Counter[str],
+    dropped: Counter[str] | None = None,
+    counts: Counter[str] | None = None,
+    *,
     config: TrainConfig,
 ) -> None:
     """dataset.json, then examples.jsonl. `config` is that of the training: its max_length decides what is too long."""
+    dropped = Counter() if dropped is None else dropped
     complete = with_ids(examples, bench.renderer, max_length=config.max_length, dropped=dropped)
-    summary = dataset_report(complete, dropped, counts)
+    summary = dataset_report(complete, dropped, counts or Counter())
     write_whole(stage.dataset, json.dumps(summary.to_json(), indent=2) + "\n")
     write_jsonl(stage.examples, (to_json(example) for example in complete))
 

@@ -26,18 +26,27 @@ def train_stage(bench: Bench, stage: StageDir, start: Path, config: TrainConfig)
 
 
 def fit(
-    bench: Bench, stage: str, examples: Sequence[Example], start: Path | str, out: Path, config: TrainConfig, *, work: Path
+    bench: Bench,
+    stage: str,
+    examples: Sequence[Example],
+    start: Path | str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    work: Path,
+    part: str = "train",
 ) -> dict[str, Any]:
     """Fine-tune `start` on examples and write `out`, in this process, under the recipe's launcher or on its cluster.
 
     Returns what `rise.training.train` does: counts of rows, steps, tokens. `work` holds training that has not ended.
     """
     stop_engines()  # training wants the memory, and after it the weights are others
-    with bench.timed(stage, "train", len(examples)) as timer:
+    place = {"stage": stage} | ({} if part == "train" else {"part": part})  # a control's steps are none of the round's
+    with bench.timed(stage, part, len(examples)) as timer:
 
         def tell(logs: dict[str, Any]) -> None:
             if bench.run_dir is not None:
-                bench.run_dir.write_log(stage=stage, **{k: round(v, 6) if isinstance(v, float) else v for k, v in logs.items()})
+                bench.run_dir.write_log(**place, **{k: round(v, 6) if isinstance(v, float) else v for k, v in logs.items()})
             timer.restart(logs["steps"])
             bench.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from rise.method.base import base_model
 from rise.method.boost import boost
 from rise.method.collect import rollout_stage
+from rise.method.control import train_internalised
 from rise.method.examples import examples_stage
 from rise.method.fit import train_stage
 from rise.method.improve import relabel_stage
@@ -39,12 +40,15 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
         student = boosted
         for k in range(1, config.iterate.rounds + 1):
             start = {"base": base, "boost": boosted, "previous": student}[config.iterate.start]
-            student = one_round(bench, k, student, start)
+            student = one_round(bench, k, student, start, began=base if config.iterate.start == "base" else boosted)
     return bench.dir
 
 
-def one_round(bench: Bench, k: int, student: Path, start: Path) -> Path:
-    """Round k: the `student` takes its turns and is improved, training begins at `start`. Returns the new checkpoint."""
+def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) -> Path:
+    """Round k: the `student` takes its turns and is improved, training begins at `start`. Returns the new checkpoint.
+
+    `began` is the model that the first round's training began at: of the last round's control too, where one is wanted.
+    """
     stage = bench.dir.stage(round_name(k))
     if not stage.examples.exists():
         problems = bench.ready.problems(k)
@@ -54,7 +58,9 @@ def one_round(bench: Bench, k: int, student: Path, start: Path) -> Path:
         relabelled = relabel_stage(bench, stage, problems, trajectories, student)
         examples_stage(bench, stage, k, problems, trajectories, relabelled)
     train_stage(bench, stage, start, matched(bench.config, k))
-    measure_stage(bench, stage.name, stage.checkpoint)
+    wanted = bench.config.evaluate.internalised and k == bench.config.iterate.rounds and not stage.held_out.exists()
+    control = train_internalised(bench, stage, began) if wanted else None
+    measure_stage(bench, stage.name, stage.checkpoint, control=control)
     return stage.checkpoint
 
 

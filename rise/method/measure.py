@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rise.evaluation.analyses import analyse, with_gold_scores
-from rise.evaluation.evaluate import evaluate
+from rise.evaluation.evaluate import evaluate, with_internalised
 from rise.evaluation.held_out import HeldOut, read_held_out, write_held_out
 from rise.evaluation.metrics import by_fields, measure, paired_stages
 from rise.jsonl import write_whole
@@ -22,8 +22,11 @@ from rise.runs.directory import StageDir
 from rise.task import Problem
 
 
-def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None) -> None:
-    """Held-out records and metrics of one stage; `n` takes the first n problems."""
+def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None, *, control: Path | None = None) -> None:
+    """Held-out records and metrics of one stage; `n` takes the first n problems.
+
+    `control` is the model that learnt the same replies at the first turn's state, to be asked for as many samples.
+    """
     stage = bench.dir.stage(name)
     if stage.metrics.exists():
         return
@@ -31,8 +34,11 @@ def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None) ->
     if not stage.held_out.exists():
         problems = list(bench.ready.held_out)[: n or None]
         last = name == stages.round_name(bench.config.iterate.rounds)
-        control = settings.controls == "all" or (settings.controls == "last" and last)
-        write_held_out(stage.held_out, play_held_out(bench, name, problems, model, control=control))
+        other = settings.controls == "all" or (settings.controls == "last" and last)
+        records = play_held_out(bench, name, problems, model, control=other)
+        if control is not None:
+            records = _play_internalised(bench, name, problems, records, control)
+        write_held_out(stage.held_out, records)
     records = list(read_held_out(stage.held_out))
     metrics = {**numbers(bench, records), "stage": name}
     _compare(bench, stage, records, metrics)
@@ -52,6 +58,16 @@ def play_held_out(
         timer.of(player)
     bench.sound(of_replies(stage, "evaluate", (turn for r in records for turn in (*r.run, *r.samples)), bench.config))
     return records
+
+
+def _play_internalised(
+    bench: Bench, stage: str, problems: Sequence[Problem], records: Sequence[HeldOut], model: Path
+) -> list[HeldOut]:
+    with bench.timed(stage, "evaluate", len(problems)) as timer:
+        player = bench.player(bench.policy(model), f"{stage}/evaluate/internalised", measured=True)
+        out = play_out(player, with_internalised(player, problems, records, bench.config.evaluate.samples))
+        timer.of(player)
+    return out
 
 
 async def _played(bench: Bench, player: Player, problems: Sequence[Problem], control: bool) -> list[HeldOut]:

@@ -305,6 +305,9 @@ class EvaluateConfig(Settings):
     """Problems for the untrained base; None for all. A base that cannot do the format needs few. Unit: problems."""
     controls: Literal["all", "last", "none"] = "all"
     """Stages that also get the control with another problem's attempt shown."""
+    internalised: bool = False
+    """After the last round, also train the improved replies of all rounds at the first turn's state, from where the rounds began
+    and on as many tokens, and measure its first replies: what the same data buy without introspection."""
     state: StateConfig | None = None
     """What the model is shown in evaluation; None: the same as in collection. Set Self-Refine prompting here."""
     gold_probability: bool = False

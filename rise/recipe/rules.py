@@ -248,7 +248,20 @@ def a_context_that_can_train(config: RunConfig) -> str | None:
     return f"model.nano.max_length = {config.model.nano.max_length} is above train.max_length = {config.train.max_length}"
 
 
+def one_control_at_a_time(config: RunConfig) -> str | None:
+    """The control of a run whose own data are already at the first turn would be the run itself."""
+    if not config.evaluate.internalised or (config.dataset.internalise == "off" and config.iterate.rounds):
+        return None
+    if not config.iterate.rounds:
+        return "evaluate.internalised = true trains what the rounds trained, but iterate.rounds = 0. Leave it out, or set rounds"
+    return (
+        'evaluate.internalised = true is the control of a run whose rounds show attempts, but dataset.internalise = "only" shows '
+        "none. Leave one of the two out"
+    )
+
+
 RUN = (
+    one_control_at_a_time,
     right_attempts_that_train,
     right_attempts_that_are_states,
     several_first_replies_for_pairs,

@@ -60,6 +60,8 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
     found = []
     for name in named(PAIRED, K, S):
         difference = stage.number(name)
+        if name.of.optional and difference.value is None:
+            continue
         if data.oracle == "stops" and name.key == f"t{K}-t1":
             continue  # it could not be negative
         answer = {"above": "yes", "below": "no, worse", "includes zero": "not shown", None: "not measured"}[sign(difference)]
@@ -110,6 +112,9 @@ def _revision(stage: Stage, gain: Estimate, K: int) -> str:
         "a fresh sample with nothing shown": stage.estimate("paired", f"t{K}-nothing"),
         "replies shown another problem's attempt": stage.estimate("paired", f"t{K}-other"),
     }
+    internalised = stage.estimate("paired", f"t{K}-internalised")
+    if internalised.value is not None:
+        controls["the same replies trained at the first turn"] = internalised
     doubtful = [name for name, difference in controls.items() if sign(difference) in ("below", "includes zero")]
     missing = [name for name, difference in controls.items() if sign(difference) is None]
     if doubtful:
@@ -119,7 +124,8 @@ def _revision(stage: Stage, gain: Estimate, K: int) -> str:
         )
     if missing:
         return f"{_when(stage)}, last replies are better than first ones: {numbers}. Not compared with {' or '.join(missing)}."
-    return f"{_when(stage)}, the model corrects itself: {numbers}, and both controls stay below."
+    every = "all three" if len(controls) > 2 else "both"
+    return f"{_when(stage)}, the model corrects itself: {numbers}, and {every} controls stay below."
 
 
 def _with_oracle(stage: Stage, K: int) -> str:

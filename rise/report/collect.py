@@ -260,7 +260,7 @@ def _at(data: Any, path: Iterable[str | int]) -> Any:
 
 def _stage(stage: StageDir, log: list[dict[str, Any]], awaited: bool) -> Stage:
     events = [event for event in log if event.get("stage") == stage.name]
-    steps = {event["step"]: event for event in events if "step" in event}
+    steps = {event["step"]: event for event in events if "step" in event and "part" not in event}
     return Stage(
         name=stage.name,
         metrics=_json(stage.metrics),

@@ -94,6 +94,8 @@ class LoadedRun:
                     for sample, turn in enumerate(record.samples, 1):
                         yield from _rows(stage.name, "parallel", record.problem_id, sample, [turn])
                     yield from _rows(stage.name, "other", record.problem_id, 0, record.other, first=2)
+                    for sample, turn in enumerate(record.internalised):
+                        yield from _rows(stage.name, "internalised", record.problem_id, sample, [turn])
 
 
 @dataclass(frozen=True)

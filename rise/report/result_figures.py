@@ -53,7 +53,8 @@ def controls_figure(data: ReportData) -> Figure | None:
         _draw_controls(canvas.subplots(), stage)
 
     caption = (
-        "From turn 2 on the model sees its own attempt, nothing, or another problem's attempt. No vote. Bands are 95 % intervals."
+        "From turn 2 on the model sees its own attempt, nothing, or another problem's attempt; or the same replies were trained "
+        "at turn 1. No vote. Bands are 95 % intervals."
     )
     return make_figure("controls", f"Shown its own attempt, and controls ({stage.title})", caption, draw)
 
@@ -276,8 +277,8 @@ def _draw_turns(axes: Any, data: ReportData, field: str) -> None:
 def _draw_controls(axes: Any, stage: Stage) -> None:
     ends = []
     lines: list[tuple[str, list[Estimate], str, Any]] = [("own attempt shown", stage.series("accuracy_by_turn"), "turns", "-")]
-    for control, role in (("nothing", "quiet"), ("other", "wrong")):
-        label = CONTROLS[control].removesuffix(" attempt shown") if control == "other" else CONTROLS[control]
+    for control, role in (("nothing", "quiet"), ("other", "wrong"), ("internalised", "ochre")):
+        label = {"other": "another problem's", "internalised": "trained at turn 1"}.get(control, CONTROLS[control])
         lines.append((label, stage.series("controls", control, "accuracy_by_turn"), role, DASHED))
     for label, series, role, dashes in lines:
         if pairs := known(series):

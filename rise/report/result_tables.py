@@ -42,23 +42,31 @@ def main_table(data: ReportData, *, cost: bool = True) -> Table:
 
 
 def turns_table(data: ReportData) -> Table:
-    """Accuracy of the last reply at each turn, no vote, and the two controls of the last stage."""
+    """Accuracy of the last reply at each turn, no vote, and the controls of the last stage."""
     K = data.n_turns
     rows = [(Cell(s.title), *share_cells(s.estimate("accuracy_by_turn", k) for k in range(K))) for s in data.rows]
     last = data.last
     if last:
         for control, label in CONTROLS.items():
-            cells = share_cells(last.estimate("controls", control, "accuracy_by_turn", k) for k in range(K))
+            estimates = [last.estimate("controls", control, "accuracy_by_turn", k) for k in range(K)]
+            if control == "internalised" and not any(estimate.n for estimate in estimates):
+                continue  # a control that a recipe has to want
+            cells = share_cells(estimates)
             rows.append((Cell(f"{last.title}, {label}"), *cells))
     caption = (
         "Percent right, 95 % intervals beneath. No vote: this is what the model would answer if asked at that turn. "
         "Controls: from turn 2 on, nothing is shown (an independent sample), or another problem's attempt is shown in place "
-        "of the model's own. A gain that the controls share is not introspection."
+        "of the model's own; or the same improved replies are trained at the first turn, and nothing is shown. A gain that the "
+        "controls share is not introspection."
     )
     return Table("turns", "Accuracy of the last reply, turn by turn", _turn_columns(K), tuple(rows), caption)
 
 
-CONTROLS = {"nothing": "nothing shown", "other": "another problem's attempt shown"}
+CONTROLS = {
+    "nothing": "nothing shown",
+    "other": "another problem's attempt shown",
+    "internalised": "the same replies trained at turn 1",
+}
 
 
 def votes_table(data: ReportData) -> Table:
@@ -125,7 +133,8 @@ def compute_table(data: ReportData) -> Table:
 
 def paired_table(data: ReportData, *, short: bool = False) -> Table:
     """Differences on the same problems, which is what a claim rests on. `short`: names and intervals for a terminal."""
-    names = named(PAIRED, data.n_turns, data.n_samples)
+    every = named(PAIRED, data.n_turns, data.n_samples)
+    names = [name for name in every if not name.of.optional or any(stage.number(name).value is not None for stage in data.rows)]
     rows = []
     for stage in data.rows:
         estimates = [stage.number(name) for name in names]

@@ -62,7 +62,7 @@ def seeds_table(data: ReportData) -> Table:
 def seed_differences_table(data: ReportData, *, short: bool = False) -> Table:
     """What the last stage claims, over seeds. `short`: for a terminal of 80 columns."""
     over = data.over[-1] if data.over else None
-    names = named(PAIRED, over.n_turns, over.n_samples) if over else []
+    names = _differences(over) if over else []
     rows = tuple((Cell(name.label if short else name.words), *_difference_row(over, name)) for name in names) if over else ()
     title = f"{stages.title(over.name)}: differences over seeds, in points" if over else ""
     columns = ("", "mean", "over seeds", "over problems", "above 0", "each") if short else DIFFERENCES
@@ -71,9 +71,15 @@ def seed_differences_table(data: ReportData, *, short: bool = False) -> Table:
 
 def earlier_differences_table(data: ReportData) -> Table:
     """The same of the stages before."""
-    found = [(over, name) for over in data.over[:-1] for name in named(PAIRED, over.n_turns, over.n_samples)]
+    found = [(over, name) for over in data.over[:-1] for name in _differences(over)]
     rows = tuple((Cell(f"{stages.title(over.name)}: {name.words}"), *_difference_row(over, name)) for over, name in found)
     return Table("seed-differences-before", "Differences of the stages before", DIFFERENCES, rows, _ABOVE)
+
+
+def _differences(over: StageOverSeeds) -> list[Name[Difference]]:
+    """Without controls that no seed was asked."""
+    names = named(PAIRED, over.n_turns, over.n_samples)
+    return [name for name in names if not name.of.optional or over.numbers[name.key].seeds.value is not None]
 
 
 def replies_table(data: ReportData) -> Table:

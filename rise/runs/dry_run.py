@@ -42,7 +42,8 @@ def _sentences(
         f"feedback   {config.state.feedback} {feedback_mode(config.state.feedback).about}",
         f"measure    every stage: {settings.samples} samples and {settings.turns} turns a problem, "
         f"{_times(held_out, settings.samples + settings.turns - 1)} replies"
-        + {"all": ", and the control", "last": "; in the last round the control too", "none": ""}[settings.controls],
+        + {"all": ", and the control", "last": "; in the last round the control too", "none": ""}[settings.controls]
+        + ("; at last the same replies trained at turn 1" if settings.internalised else ""),
     ]
     if config.boost.enabled:
         share = config.boost.multi_turn_share

@@ -65,8 +65,13 @@ def _round(ready: Ready, k: int) -> list[Step]:
     rounds = k if config.dataset.data == "aggregate" else 1
     examples = states + (trajectories * turns if config.keep.trained_turns == "all" else 0)
     steps.append(Step(name, "train", rounds * examples * config.train.epochs))
-    asked = _asked(config, last=k == config.iterate.rounds)
-    return [*steps, Step(name, "evaluate", len(ready.held_out) * asked)]
+    last = k == config.iterate.rounds
+    measure = [Step(name, "evaluate", len(ready.held_out) * _asked(config, last=last))]
+    if last and config.evaluate.internalised:
+        n_rounds = k if config.iterate.start == "previous" else 1
+        steps.append(Step(name, "internalise", n_rounds * rounds * examples * config.train.epochs))
+        measure.append(Step(name, "evaluate", len(ready.held_out) * config.evaluate.samples))
+    return [*steps, *measure]
 
 
 TELLING = 0.02

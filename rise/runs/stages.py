@@ -134,6 +134,7 @@ PARTS: tuple[Part, ...] = (
     Part("relabel", "relabel", colour="parallel", file="relabelled.jsonl"),
     Part("select", "select", colour="ochre"),
     Part("train", "train", colour="wrong", asks=False),
+    Part("internalise", "train the control", colour="amber", asks=False),
     Part("evaluate", "evaluate", colour="right", file="held-out.jsonl"),
 )
 """In the order in which they run."""

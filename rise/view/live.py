@@ -133,7 +133,8 @@ def now(run: RunDir, stages: Sequence[Stage], parts: Mapping[str, Underway], key
     training = None
     if latest and "step" in latest:
         stage = latest.get("stage")
-        curve = {int(event["step"]): event.get("loss") for event in steps if event.get("stage") == stage}
+        own = [event for event in steps if (event.get("stage"), event.get("part")) == (stage, latest.get("part"))]
+        curve = {int(event["step"]): event.get("loss") for event in own}
         training = {
             "stage": stage,
             "step": latest["step"],

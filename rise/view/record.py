@@ -27,6 +27,7 @@ def opened(kind: Kind, data: Mapping[str, Any], same: Same, state: Mapping[str, 
         out |= {
             "samples": _turns(data.get("samples", ())),
             "other": _turns(data.get("other", ())),
+            "internalised": _turns(data.get("internalised", ())),
             "parallel_vote": _vote(parallel, same) if len(parallel) > 1 else None,
         }
     return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from rise.evaluation.held_out import REPLIES
 from rise.evaluation.metrics import FIELDS
 from rise.judges.answers import extract
 from rise.report.outcomes import outcome
@@ -59,7 +60,7 @@ def read_row(kind: Kind, data: Mapping[str, Any], known: Row | None = None) -> t
 
 
 def _held_out(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
-    return _run(data, data["run"], [*data.get("samples", ()), *data.get("other", ())])
+    return _run(data, data["run"], [reply for name in REPLIES[1:] for reply in data.get(name, ())])
 
 
 def _trajectory(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:

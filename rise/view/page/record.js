@@ -30,7 +30,11 @@ function conversation(record, options) {
     record.other && record.other.length > 0 && h("details", {},
       h("summary", {}, "Shown another problem's attempt ", rise.marks(record.other.map(rise.letter).join(""))),
       h("p.hush", {}, "A control: turns 2 on again, with the attempt shown replaced by one at another problem."),
-      record.other.map((turn, k) => rise.turn(turn, { title: `Turn ${k + 2}`, before: null, ...options }))));
+      record.other.map((turn, k) => rise.turn(turn, { title: `Turn ${k + 2}`, before: null, ...options }))),
+    record.internalised && record.internalised.length > 0 && h("details", {},
+      h("summary", {}, "The same replies trained at turn 1 ", rise.marks(record.internalised.map(rise.letter).join(""))),
+      h("p.hush", {}, "A control: first replies of a model that learnt the improved replies with no attempt shown."),
+      record.internalised.map((turn, k) => rise.turn(turn, { title: `Sample ${k + 1}`, before: null, ...options }))));
 }
 
 function improved(record, options) {
