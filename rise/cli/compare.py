@@ -68,7 +68,7 @@ Read = tuple[list["Table"], list["Table"], dict[str, Any], Callable[[], "Figure"
 
 
 def _runs(paths: list[Path], same: Same) -> Read:
-    from rise.report.compare import paired_table, read_entries, results_table, to_json, votes_table
+    from rise.report.compare import paired_table, read_entries, results_table, to_json, within_table
 
     def draw() -> Figure:
         from rise.report.compare_figure import compare_figure
@@ -76,7 +76,7 @@ def _runs(paths: list[Path], same: Same) -> Read:
         return compare_figure(entries)
 
     entries = read_entries(paths, same)
-    tables = [table for table in (results_table(entries), paired_table(entries), votes_table(entries)) if table.rows]
+    tables = [table for table in (results_table(entries), paired_table(entries), within_table(entries)) if table.rows]
     return tables, [], to_json(entries), draw
 
 

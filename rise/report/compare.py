@@ -9,7 +9,7 @@ from typing import Any
 
 from rise.errors import DataError
 from rise.evaluation.compare import Scores, difference, score, was_told
-from rise.evaluation.headline import HEADLINE, Metric, Name, named, sizes
+from rise.evaluation.headline import HEADLINE, PAIRED, Difference, Metric, Name, named, sizes
 from rise.evaluation.held_out import read_held_out
 from rise.evaluation.temperature import TemperatureDir
 from rise.evaluation.uncertainty import NOTHING, Estimate
@@ -164,17 +164,32 @@ def paired_table(entries: Sequence[Entry]) -> Table:
     return Table("compare-paired", f"Minus {first.label}, pair by pair", columns, tuple(rows), caption)
 
 
-def votes_table(entries: Sequence[Entry]) -> Table:
-    """Within each run: the vote over turns against the vote over samples, at the shared and at its own best temperature."""
+def within_table(entries: Sequence[Entry]) -> Table:
+    """Within each run: its last reply and its vote over turns against controls and parallel samples."""
     K, S = entries[0].n_turns, entries[0].n_samples
-    rows = []
-    for entry in entries:
-        shared = difference(entry.scores, entry.scores, f"m1@t{K}", f"m{S}@t1")
-        best = difference(entry.scores, entry.best_scores, f"m1@t{K}", f"m{S}@t1") if entry.best_scores else NOTHING
-        last = difference(entry.scores, entry.scores, f"t{K}", "m1@t1")
-        rows.append((Cell(entry.label), *map(difference_cell, (last, shared, best)), Cell(count(shared.n))))
-    columns = ("run", f"t{K} − t1", f"m1@t{K} − m{S}@t1", f"m1@t{K} − m{S}@t1 at best T", "n")
-    return Table("compare-votes", "Turns against samples, within each run", columns, tuple(rows), "Percentage points, as above.")
+    names = [name for name in named(PAIRED, K, S) if any(_paired(entry, name).value is not None for entry in entries)]
+    rows = [(Cell(name.words), *(difference_cell(_paired(entry, name)) for entry in entries)) for name in names]
+    if any(entry.best for entry in entries):
+        rows.append((Cell(f"m1@t{K} − m{S}@t1 at best T"), *(difference_cell(_minus_best(entry)) for entry in entries)))
+    ns = [max((_paired(entry, name).n for name in names), default=0) for entry in entries]
+    rows.append((Cell("n"), *(Cell(count(n or None)) for n in ns)))
+    caption = (
+        "Percentage points, as above. Nothing shown: a fresh sample. Another's: another problem's attempts shown. Internalised: "
+        "the same improved replies trained at turn 1, with evaluate.internalised."
+    )
+    columns = ("", *(entry.label for entry in entries))
+    return Table("compare-within", "Against controls and samples, within each run", columns, tuple(rows), caption)
+
+
+def _paired(entry: Entry, name: Name[Difference]) -> Estimate:
+    return estimate_at(name.find(entry.metrics))
+
+
+def _minus_best(entry: Entry) -> Estimate:
+    """The vote over turns minus the parallel vote at its own best temperature, where that was looked for."""
+    if not entry.best_scores:
+        return NOTHING
+    return difference(entry.scores, entry.best_scores, f"m1@t{entry.n_turns}", f"m{entry.n_samples}@t1")
 
 
 def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
@@ -184,7 +199,6 @@ def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
 
     def row(entry: Entry) -> dict[str, Any]:
         minus = {name.key: difference(entry.scores, first.scores, name.key).to_json() for name in first.names}
-        best = difference(entry.scores, entry.best_scores, f"m1@t{K}", f"m{S}@t1") if entry.best_scores else NOTHING
         return {
             "label": entry.label,
             "stage": str(entry.stage.path),
@@ -192,7 +206,8 @@ def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
             "best_temperature": entry.best["best"] if entry.best else None,
             f"m{S}@t1 at best temperature": at_best(entry).to_json(),
             f"m1@t{K}-m{S}@t1": difference(entry.scores, entry.scores, f"m1@t{K}", f"m{S}@t1").to_json(),
-            f"m1@t{K}-m{S}@t1 at best temperature": best.to_json(),
+            f"m1@t{K}-m{S}@t1 at best temperature": _minus_best(entry).to_json(),
+            "paired": {name.key: _paired(entry, name).to_json() for name in named(PAIRED, K, S)},
             "minus_first": minus if entry is not first else None,
             "trained_tokens": entry.trained_tokens,
             "compute": entry.metrics.get("compute"),

@@ -97,12 +97,12 @@ def _short_main(data: ReportData) -> Table:
 
 
 def _short_paired(data: ReportData) -> Table:
-    """The stages that have differences, without n."""
-    table = paired_table(data, short=True)
+    """A line a difference and a column a stage that has any: a terminal is longer than it is wide."""
+    table = paired_table(data)
+    known = [row for row in table.rows if any(cell.tone for cell in row)]
     rows = tuple(
-        tuple(replace(cell, small=cell.small.replace(" to ", "…")) for cell in row[:-1])
-        for row in table.rows
-        if any(cell.tone for cell in row)
+        (Cell(words), *(replace(row[i], small=row[i].small.replace(" to ", "…")) for row in known))
+        for i, words in enumerate(table.columns[1:-1], 1)
     )
     title = "Paired differences in points; only an interval without zero is a finding"
-    return replace(table, title=title, columns=table.columns[:-1], rows=rows)
+    return replace(table, title=title, columns=("", *(row[0].text for row in known)), rows=rows if known else ())

@@ -131,8 +131,8 @@ def compute_table(data: ReportData) -> Table:
     return Table("compute", title, columns, tuple(rows), caption)
 
 
-def paired_table(data: ReportData, *, short: bool = False) -> Table:
-    """Differences on the same problems, which is what a claim rests on. `short`: names and intervals for a terminal."""
+def paired_table(data: ReportData) -> Table:
+    """Differences on the same problems, which is what a claim rests on."""
     every = named(PAIRED, data.n_turns, data.n_samples)
     names = [name for name in every if not name.of.optional or any(stage.number(name).value is not None for stage in data.rows)]
     rows = []
@@ -140,7 +140,7 @@ def paired_table(data: ReportData, *, short: bool = False) -> Table:
         estimates = [stage.number(name) for name in names]
         cells = [difference_cell(estimate) for estimate in estimates]
         rows.append((Cell(stage.title), *cells, Cell(count(max((e.n for e in estimates), default=0) or None))))
-    columns = ("stage", *(name.label if short else name.words for name in names), "n")
+    columns = ("stage", *(name.words for name in names), "n")
     caption = (
         "Percentage points, on the same problems, 95 % intervals beneath. Only an interval that leaves out zero is a finding."
     )
