@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def whole_text(text: str) -> str:
+    r"""The same with no half of a surrogate pair in it: two halves become their character, one becomes U+FFFD.
+
+    JSON may hold a half as an escape; no file, terminal or tokenizer can.
+
+    >>> whole_text("\ud83d 3") == "\ufffd 3", whole_text("\ud83d\ude00"), whole_text("é")
+    (True, '😀', 'é')
+    """
+    if text.isascii() or not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
 
 def dumps(data: Any) -> str:
-    """One line of compact JSON; NaN is refused because most readers refuse it."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """One line of compact JSON that is UTF-8; NaN is refused because most readers refuse it."""
+    return whole_text(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -58,7 +74,7 @@ def write_whole(path: Path, data: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(whole_text(data).encode() if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)

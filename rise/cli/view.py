@@ -20,6 +20,10 @@ def view(
         typer.Option(help="Address to listen on. Any other than this machine's own shows the runs to everyone who can reach it."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 7474,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A further name by which the server may be called, such as that of a proxy; may be repeated."),
+    ] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Tokenizer for examples; by default the run's own checkpoint.")] = None,
 ) -> None:
     """Look at runs turn by turn in a browser: numbers, trajectories, votes, trained tokens."""
@@ -29,7 +33,7 @@ def view(
     if export is None:
         from rise.view.server import serve
 
-        serve(library, host, port)
+        serve(library, host, port, allow_host or [])
         return
     from rise.report.numbers import amount, count
     from rise.view.export import export as write

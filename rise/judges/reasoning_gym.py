@@ -131,11 +131,15 @@ class GymJudge(Judge):
         return float(said.get("score", 0.0))
 
     def same(self, left: str, right: str) -> bool:
-        """The same number, or the same words whatever the case and the white space: scorers need gold, which votes do not see."""
-        a, b = read_number(left), read_number(right)
-        if a is not None and b is not None:
-            return same_number(a, b)
-        return left.casefold().split() == right.casefold().split()
+        return same_words(left, right)
+
+
+def same_words(left: str, right: str) -> bool:
+    """The same number, or the same words whatever the case and the white space: scorers need gold, which votes do not see."""
+    a, b = read_number(left), read_number(right)
+    if a is not None and b is not None:
+        return same_number(a, b)
+    return left.casefold().split() == right.casefold().split()
 
 
 _pool = Pool(

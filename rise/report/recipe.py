@@ -1,65 +1,97 @@
-"""What pages take from a run's recipe: its problems, and how its judge groups answers. No code that it names is run."""
+"""What pages take from a run's recipe: generated problems, and how its judge groups answers.
+
+A run may come from a stranger. Nothing that its recipe names is imported, fetched or read: whatever is decided here is decided by
+the parsed recipe, and what its settings may make slow or large is made in a process with a deadline.
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess  # nosec B404: our own script, started without a shell
+import sys
+import tomllib
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from rise.errors import RiseError
 from rise.evaluation.vote import Same
+from rise.judges import make_judge
+from rise.judges.reasoning_gym import same_words
 from rise.recipe.config import RunConfig
+from rise.recipe.toml import build_config
 from rise.runs.directory import RunDir
-from rise.task import Task
+from rise.tasks import make_task
+
+GENERATED = frozenset(("arithmetic", "word-problems", "divisor", "signs", "pair", "recall", "python-functions"))
+"""Tasks whose problems come of a seed: they read no file, and their settings name none."""
+FROM_FILES = frozenset(("jsonl", "gsm8k", "math", "svamp"))
+MOST_PROBLEMS = 50_000
+"""Of generated ones, made for a page."""
+MAKE_LIMIT_S = 30.0
+MAKE_MEMORY_BYTES = 1 << 30
 
 
-def questions(run: RunDir) -> dict[str, tuple[str, str]]:
-    """(question, gold) by problem, for replies that are still in the ledger; empty where the task cannot be made here."""
-    from rise.recipe.problems import held_out_problems, training_problems
-
-    found = _task(run)
-    if found is None:
+def generated_problems(run: RunDir) -> dict[str, tuple[str, str]]:
+    """(question, gold) by problem where the recipe's task makes its problems itself; empty for any other."""
+    config = read_config(run)
+    if config is None or config.task.name not in GENERATED:
         return {}
-    config, task = found
+    script = str(Path(__file__).with_name("problem_maker.py"))
+    about = json.dumps(
+        {"path": sys.path, "config": config.model_dump(mode="json"), "most": MOST_PROBLEMS, "bytes": MAKE_MEMORY_BYTES}
+    )
     try:
-        problems = list(held_out_problems(config, task))
-        for k in range(1, 1 + (config.iterate.rounds if config.rollout.problems == "fresh" else 1)):
-            problems += training_problems(config, task, k)
-    except RiseError:
+        done = subprocess.run(  # nosec B603: no shell, and the recipe is data on its standard input
+            [sys.executable, "-I", script], input=about.encode(), capture_output=True, timeout=MAKE_LIMIT_S, env={}, check=True
+        )
+        return {name: (question, gold) for name, question, gold in json.loads(done.stdout)}
+    except (OSError, ValueError, subprocess.SubprocessError):
         return {}
-    return {problem.id: (problem.question, problem.gold) for problem in problems}
 
 
 def same_answers(run: RunDir) -> Same:
     """Whether two answers are equal, as the run's own judge has it.
 
-    By their text where the recipe names a judge of the user's own, or where its task cannot be made here.
+    By their text where the recipe names a judge of the user's own, or one that is not known here.
     """
-    found = _task(run)
-    if found is None:
+    config = read_config(run)
+    judged = _same(config.task.name, config.task.settings) if config else None
+    if judged is None:
         return _equal_text
-    judge = found[1].judge()
 
     @lru_cache(maxsize=65536)
     def same(left: str, right: str) -> bool:
         try:
-            return judge.same(left, right)
+            return judged(left, right)
         except RiseError:  # what the judge needs, a sandbox say, is not on this machine
             return _equal_text(left, right)
 
     return same
 
 
-def _task(run: RunDir) -> tuple[RunConfig, Task] | None:
-    """The recipe and its task; None where making it would run code that the recipe names, or where it cannot be made."""
-    from rise.recipe.toml import load_recipe
-    from rise.tasks import make_task
-
+def _same(task: str, settings: dict[str, Any]) -> Same | None:
+    """How that task's judge groups answers; None where nobody here may say. Makes no task that reads a file."""
     try:
-        config = load_recipe(run.config)
-        settings = config.task.settings
-        if any(":" in str(settings.get(name) or "") for name in ("judge", "judge_path")):  # `module:name`
-            return None
-        return config, make_task(config.task.name, **config.task.settings)
-    except (RiseError, OSError):
+        if task in FROM_FILES:
+            judges = {settings.get(name) for name in ("judge", "judge_path")} - {None}
+            return make_judge("math").same if judges <= {"math"} else None
+        if task == "python-functions":
+            return make_judge(task).same  # in a sandbox, whatever the recipe allows
+        if task.startswith("reasoning-gym:"):
+            return same_words
+        same: Same | None = make_task(task, **settings).judge().same if task in GENERATED else None
+        return same
+    except (RiseError, TypeError):  # settings that are none
+        return None
+
+
+def read_config(run: RunDir) -> RunConfig | None:
+    """The run's recipe as it stands in config.toml, which names no other recipe; None where it is none."""
+    try:
+        data = tomllib.loads(run.config.read_text(encoding="utf-8"))
+        return None if "extends" in data else build_config({name: value for name, value in data.items() if name != "scale"})
+    except (RiseError, OSError, ValueError, RecursionError):
         return None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 import rise
 from rise.serve import schema
@@ -24,6 +24,8 @@ from rise.serve.requests import ApiError, Limits, Served
 from rise.serve.revise import Reviser
 from rise.serve.schema import errors
 from rise.serve.vote import RULES
+from rise.web.answers import Json
+from rise.web.hosts import Hosts
 
 PAGE = {
     "index.html": "text/html",
@@ -36,9 +38,16 @@ PAGE = {
 
 
 def make_app(
-    reviser: Reviser, served: Served, limits: Limits | None = None, *, key: str | None = None, log_text: bool = False
+    reviser: Reviser,
+    served: Served,
+    limits: Limits | None = None,
+    *,
+    key: str | None = None,
+    log_text: bool = False,
+    hosts: Hosts | None = None,
 ) -> FastAPI:
-    """The application. `key` None lets everybody in; `log_text` writes conversations into the log."""
+    """The application. `key` None lets everybody in; `log_text` writes conversations into the log; `hosts` are the names by
+    which it may be called, by default those of this machine."""
     limits = limits or Limits()
     gate = Gate(limits.n_active, limits.n_waiting)
     meters = Meters(gate)
@@ -57,7 +66,7 @@ def make_app(
         lifespan=lifespan,
         description="Recursive Introspection behind the chat completions API: every reply is revised over several turns.",
     )
-    app.add_middleware(Guard, key=key, meters=meters, log_text=log_text)
+    app.add_middleware(Guard, key=key, meters=meters, hosts=hosts or Hosts.of("127.0.0.1"), log_text=log_text)
     app.add_exception_handler(ApiError, _api_error)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
     _add_chat(app, Chat(reviser, served, limits, gate, meters, log_text))
@@ -65,7 +74,7 @@ def make_app(
     add_problems(app, served.problems, reviser.judge, limits)
     _add_status(app, served, gate, meters)
     _add_page(app)
-    app.state.gate, app.state.meters = gate, meters
+    app.state.gate, app.state.meters, app.state.limits = gate, meters, limits
     return app
 
 
@@ -75,13 +84,13 @@ def model_names(served: Served) -> list[str]:
 
 
 async def _api_error(request: Request, error: ApiError) -> Response:
-    return JSONResponse({"error": error.error}, error.status, error.headers)
+    return Json({"error": error.error}, error.status, error.headers)
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     """An unknown path or a wrong method, as the API's error object."""
     body = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": None}
-    return JSONResponse({"error": body}, error.status_code, error.headers)
+    return Json({"error": body}, error.status_code, error.headers)
 
 
 def _add_chat(app: FastAPI, chat: Chat) -> None:
@@ -106,20 +115,20 @@ def _add_models(app: FastAPI, served: Served, limits: Limits) -> None:
     @app.get("/v1/models", responses=errors(), openapi_extra=schema.MODELS)
     async def models() -> Response:
         """The model, and the same with a single turn."""
-        return JSONResponse({"object": "list", "data": [model(name) for name in names]})
+        return Json({"object": "list", "data": [model(name) for name in names]})
 
     @app.get("/v1/models/{name:path}", responses=errors(404))
     async def one_model(name: str) -> Response:
         if name not in names:
             raise ApiError(404, f"There is no model {name[:300]!r} here.", param="model", code="model_not_found")
-        return JSONResponse(model(name))
+        return Json(model(name))
 
 
 def _add_status(app: FastAPI, served: Served, gate: Gate, meters: Meters) -> None:
     @app.get("/health")
     async def health() -> Response:
         """Whether the server is up and how busy it is. It does not ask the engine."""
-        return JSONResponse({"status": "ok", "model": served.name, "active": gate.active, "waiting": gate.waiting})
+        return Json({"status": "ok", "model": served.name, "active": gate.active, "waiting": gate.waiting})
 
     @app.get("/metrics", responses=errors(), response_class=PlainTextResponse, openapi_extra=schema.METRICS)
     async def metrics() -> Response:

@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from rise.serve.admission import Full, Gate
 from rise.serve.conversation import Conversation
@@ -17,6 +17,7 @@ from rise.serve.requests import ApiError, Limits, Served, read_request, to_ask
 from rise.serve.responses import Completion
 from rise.serve.revise import Reviser
 from rise.serve.stream import Stream, unless_gone
+from rise.web.answers import Json
 
 log = logging.getLogger("rise.serve")
 
@@ -62,7 +63,7 @@ class Chat:
             return Response(status_code=499)  # for the log: the client has gone
         finally:
             await conversation.end()
-        return JSONResponse(completion.whole(outcomes))
+        return Json(completion.whole(outcomes))
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
 import time
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from rise.serve.meters import Meters
 from rise.serve.requests import ApiError
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from rise.web.hosts import Hosts, Receive, Scope, Send, host_of, refusal
+from rise.web.plain_json import plain_json
 
 log = logging.getLogger("rise.serve")
 
@@ -38,8 +35,8 @@ HEADERS = {
 class Guard:
     """ASGI middleware. Not Starlette's base class, which hides a client's disconnect from the route."""
 
-    def __init__(self, app: Any, *, key: str | None, meters: Meters, log_text: bool = False) -> None:
-        self.app, self.meters, self.log_text = app, meters, log_text
+    def __init__(self, app: Any, *, key: str | None, meters: Meters, hosts: Hosts, log_text: bool = False) -> None:
+        self.app, self.meters, self.hosts, self.log_text = app, meters, hosts, log_text
         self._key = key.encode() if key else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +54,8 @@ class Guard:
             await send(message)
 
         try:
+            if not self.hosts.allow(host_of(scope) or ""):
+                raise ApiError(400, refusal(scope), param="host", code="invalid_host")
             if self._key is not None and not self._may_enter(scope):
                 raise ApiError(
                     401,
@@ -104,7 +103,7 @@ def described(error: BaseException, in_full: bool = False) -> str:
 
 
 async def send_error(send: Send, error: ApiError) -> None:
-    body = json.dumps({"error": error.error}).encode()
+    body = plain_json({"error": error.error}).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
     await send(
         {

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from rise.errors import RiseError
 from rise.judge import Judge
@@ -18,6 +18,7 @@ from rise.serve.requests import ApiError, Limits
 from rise.serve.schema import errors
 from rise.task import Problem
 from rise.tasks import make_task
+from rise.web.answers import Json
 
 N_SHOWN = 3
 MOST_REPLIES = 64
@@ -39,7 +40,7 @@ def add_problems(app: FastAPI, problems: tuple[Problem, ...], judge: Judge, limi
     @app.get("/v1/rise/problems", responses=errors())
     async def questions() -> Response:
         """Problems to try, without their answers."""
-        return JSONResponse({"problems": [{"id": p.id, "question": p.question} for p in problems]})
+        return Json({"problems": [{"id": p.id, "question": p.question} for p in problems]})
 
     @app.post("/v1/rise/problems/{name}", responses=errors(400, 404, 408, 413, 415))
     async def judged(name: str, request: Request) -> Response:
@@ -49,7 +50,7 @@ def add_problems(app: FastAPI, problems: tuple[Problem, ...], judge: Judge, limi
         replies = _replies(await read_body(request, limits))
         verdicts = [(await judge.aside(by_id[name], reply)).verdict for reply in replies]
         gold = extract(by_id[name].gold) or by_id[name].gold
-        return JSONResponse({"gold": gold, "verdicts": [str(verdict) for verdict in verdicts]})
+        return Json({"gold": gold, "verdicts": [str(verdict) for verdict in verdicts]})
 
 
 def _replies(body: bytes) -> list[str]:

@@ -32,8 +32,10 @@ class Limits:
     max_body_bytes: int = 1 << 20
     body_limit_s: float = 30.0
     """Seconds for the request's body to arrive."""
+    head_limit_s: float = 20.0
+    """Seconds for the request's headers to arrive."""
     send_limit_s: float = 60.0
-    """Seconds for a slow client to read one piece of a stream."""
+    """Seconds in which a slow client must read something of what waits for it."""
     first_limit_s: float = 5.0
     """Seconds that a stream's headers wait for its first turn, so that an early failure has a status of its own."""
     heartbeat_s: float = 15.0

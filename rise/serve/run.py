@@ -8,7 +8,9 @@ from typing import Any
 
 import uvicorn
 
-from rise.serve.requests import Served
+from rise.serve.requests import Limits, Served
+from rise.web.connections import ConnectionLimits, protocol
+from rise.web.hosts import shown
 
 
 class Announced(uvicorn.Server):
@@ -24,7 +26,7 @@ class Announced(uvicorn.Server):
         if self.should_exit:
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        where = f"http://{shown(host)}:{port}"
         one = "1 turn" if self.served.turns == 1 else f"{self.served.turns} turns, vote {self.served.rule}"
         print(f"{self.served.name} ({one}) at {where}/v1; {self.served.name}@1 for a single turn", flush=True)
         print(f"Playground: {where}/   Ctrl-C ends it.", flush=True)
@@ -41,10 +43,13 @@ def run(app: Any, served: Served, *, host: str, port: int, ready: Callable[[str]
 
 def config_of(app: Any, *, host: str, port: int) -> uvicorn.Config:
     """uvicorn's settings, also in tests: our log instead of uvicorn's, which would print paths as requested."""
+    limits: Limits = getattr(app.state, "limits", None) or Limits()
     return uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=protocol(ConnectionLimits(send_limit_s=limits.send_limit_s, head_limit_s=limits.head_limit_s)),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

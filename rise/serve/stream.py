@@ -11,9 +11,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from rise.serve.conversation import Conversation, Event
-from rise.serve.middleware import Receive, Scope, Send
 from rise.serve.requests import ApiError, Limits
 from rise.serve.responses import Completion
+from rise.web.hosts import Receive, Scope, Send
 
 T = TypeVar("T")
 
@@ -58,17 +58,15 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await unless_gone(receive, self._send_all(send))
-        except (ClientDisconnect, TimeoutError, OSError):
+        except (ClientDisconnect, OSError):
             self.conversation.meters.cancelled.inc()
         finally:
             await self.conversation.end()
 
     async def _send_all(self, send: Send) -> None:
-        limits = self.limits
-
         async def piece(text: str, more: bool = True) -> None:
-            async with asyncio.timeout(limits.send_limit_s):  # a client that does not read
-                await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+            # Waits for a client that does not read until `rise.web.connections` closes its connection.
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
 
         async def data(*chunks: dict[str, Any] | None) -> None:
             text = "".join(f"data: {json.dumps(self._with_usage(chunk))}\n\n" for chunk in chunks if chunk)

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from rise.errors import RiseError
 from rise.view.files import ASSETS, POLICY, TYPES, asset, page
 from rise.view.library import Library
+from rise.web.answers import Json
+from rise.web.hosts import Hosts, OnlyOwnNames
 
 MOST_ROWS = 20_000
 """Of one request: a few megabytes."""
@@ -25,7 +25,7 @@ HEADERS = {
 }
 
 
-def build_app(library: Library, hosts: list[str]) -> FastAPI:
+def build_app(library: Library, hosts: Hosts) -> FastAPI:
     """The application. `hosts`: names by which it may be called, so that no web page can reach it by renaming itself."""
     app = FastAPI(title="rise view", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -35,11 +35,11 @@ def build_app(library: Library, hosts: list[str]) -> FastAPI:
         response.headers.update(HEADERS)
         return response
 
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    app.add_middleware(OnlyOwnNames, hosts=hosts, error=lambda message: {"error": message})
 
     @app.exception_handler(RiseError)
     async def explain(request: Request, error: RiseError) -> Response:
-        return JSONResponse({"error": str(error)}, status_code=404)
+        return Json({"error": str(error)}, status_code=404)
 
     _add_page(app)
     _add_data(app, library)
@@ -54,18 +54,18 @@ def _add_page(app: FastAPI) -> None:
     @app.get("/page/{name}")
     def file(name: str) -> Response:
         if name not in ASSETS:
-            return JSONResponse({"error": f"{name!r} is no file of the page."}, status_code=404)
+            return Json({"error": f"{name!r} is no file of the page."}, status_code=404)
         return Response(asset(name), media_type=TYPES[name.rpartition(".")[2]])
 
 
 def _add_data(app: FastAPI, library: Library) -> None:
     @app.get("/api/overview")
     def overview() -> Response:
-        return JSONResponse({"stamp": library.stamp(), **library.overview()})
+        return Json({"stamp": library.stamp(), **library.overview()})
 
     @app.get("/api/stamp")
     def stamp() -> Response:
-        return JSONResponse({"stamp": library.stamp()})
+        return Json({"stamp": library.stamp()})
 
     @app.get("/api/rows")
     def rows(key: str, start: int = Query(0, ge=0), limit: int = Query(1000, ge=1, le=MOST_ROWS)) -> Response:
@@ -73,12 +73,12 @@ def _add_data(app: FastAPI, library: Library) -> None:
 
     @app.get("/api/record")
     def record(key: str, row: int = Query(ge=0)) -> Response:
-        return JSONResponse(library.record(key, row))
+        return Json(library.record(key, row))
 
     @app.get("/api/search")
     def search(key: str, q: str = Query(max_length=MOST_CHARS)) -> Response:
-        return JSONResponse({"rows": library.search(key, q)})
+        return Json({"rows": library.search(key, q)})
 
     @app.get("/api/where")
     def where(problem: str) -> Response:
-        return JSONResponse({"where": library.where(problem)})
+        return Json({"where": library.where(problem)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from rise.report.claims import claims, headline
 from rise.report.collect import ReportData, Stage, collect
 from rise.report.colours import stage_role
 from rise.report.outcomes import OUTCOMES
-from rise.report.recipe import questions, same_answers
+from rise.report.recipe import same_answers
 from rise.runs import stages
 from rise.runs.directory import RunDir
 from rise.runs.group import opened_out
 from rise.view.index import Index
 from rise.view.live import FILES, Ledger, live_record, live_rows, now
+from rise.view.questions import Questions
 from rise.view.record import opened
 from rise.view.rows import KINDS, Row
 from rise.view.tokens import Tokens
@@ -37,7 +38,7 @@ class _Run:
     ledger: Ledger
     indexes: dict[str, Index] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)
-    questions: dict[str, tuple[str, str]] | None = None
+    questions: Questions | None = None
     same: Same | None = None
 
 
@@ -214,11 +215,17 @@ class Library:
         exists = run.dir.stage(stage).trajectories.exists()
         return self._index(run, stage, "trajectories") if exists else None
 
-    def _questions(self, run: _Run) -> dict[str, tuple[str, str]]:
-        """(question, gold) by problem, for replies still in the ledger; empty where the recipe's task cannot be had."""
+    def _questions(self, run: _Run) -> Questions:
+        """For replies still in the ledger."""
         if run.questions is None:
-            run.questions = questions(run.dir)
+            run.questions = Questions(run.dir, lambda: self._holding_questions(run))
         return run.questions
+
+    def _holding_questions(self, run: _Run) -> Iterator[Index]:
+        for name in stages.on_disk(run.dir.path):
+            for kind in ("trajectories", "held-out"):
+                if (run.dir.stage(name).path / f"{kind}.jsonl").exists():
+                    yield self._index(run, name, kind)
 
     def _same(self, run: _Run) -> Same:
         if run.same is None:

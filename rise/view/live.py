@@ -15,7 +15,8 @@ from rise.report.collect import Stage
 from rise.runs.directory import RunDir
 from rise.runs.stages import PARTS, title
 from rise.runs.stages import part as part_named
-from rise.view.rows import LETTERS, Row, was_cut
+from rise.view.questions import Questions
+from rise.view.rows import LETTERS, Row, line, was_cut
 
 FILES = {part.name: part.file for part in PARTS if part.file}
 """Part of a stage → the file its replies end up in."""
@@ -90,16 +91,16 @@ class Ledger:
         part.n_replies += 1
 
 
-def live_rows(part: Underway, questions: Mapping[str, tuple[str, str]]) -> list[Row]:
+def live_rows(part: Underway, questions: Questions) -> list[Row]:
     """One row a problem, its replies by the number of attempts they were shown."""
     out = []
     for problem, replies in part.replies.items():
-        question, gold = questions.get(problem, ("", None))
+        question, gold = questions.get(problem) or ("", None)
         letters = "".join(LETTERS.get(turn.get("verdict"), "n") for _, turn in sorted(replies, key=lambda item: item[0]))
         out.append(
             Row(
                 problem,
-                title=question,
+                title=line(question),
                 gold=gold,
                 pattern=letters,
                 outcome=None,
@@ -110,9 +111,9 @@ def live_rows(part: Underway, questions: Mapping[str, tuple[str, str]]) -> list[
     return out
 
 
-def live_record(part: Underway, problem: str, questions: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def live_record(part: Underway, problem: str, questions: Questions) -> dict[str, Any]:
     """The replies to one problem so far. Which sample belongs to the run is only known when the part is done."""
-    question, gold = questions.get(problem, (None, None))
+    question, gold = questions.get(problem) or (None, None)
     groups: dict[int, list[dict[str, Any]]] = {}
     for attempts, turn in part.replies.get(problem, []):
         groups.setdefault(attempts, []).append(turn)

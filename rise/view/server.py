@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rise.errors import ConfigError
 from rise.view.library import Library
+from rise.web.hosts import LOOPBACK, Hosts, shown
 
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
 
-def make_app(library: Library, hosts: list[str] | None = None) -> FastAPI:
-    """The application. `hosts`: names by which it may be called; by default those of this machine.
+def make_app(library: Library, hosts: Hosts | None = None) -> FastAPI:
+    """The application. `hosts`: names by which it may be called; by default those of this machine, and of a test client.
 
     Raises `ConfigError` where the extra is not installed.
     """
@@ -27,12 +28,12 @@ def make_app(library: Library, hosts: list[str] | None = None) -> FastAPI:
         raise ConfigError(
             'rise view needs FastAPI: pip install "rise-lm[serve]". Or look at a copy without a server: --export DIR.'
         ) from error
-    return build_app(library, hosts or ["127.0.0.1", "localhost", "testserver"])
+    return build_app(library, hosts or Hosts(LOOPBACK | {"testserver"}))
 
 
-def serve(library: Library, host: str, port: int) -> None:
-    """Answer until interrupted. Raises `ConfigError` where the port is taken or the extra not installed."""
-    app = make_app(library, hosts=["*"] if host not in ("127.0.0.1", "localhost") else None)
+def serve(library: Library, host: str, port: int, names: Sequence[str] = ()) -> None:
+    """Answer until interrupted, by `names` as well. Raises `ConfigError` where the port is taken or the extra not installed."""
+    app = make_app(library, Hosts.of(host, names))
     with _listening(host, port) as listener:
         print(f"{_address(host, listener)}   (Ctrl-C ends it)", flush=True)
         _server(app).run(sockets=[listener])
@@ -41,7 +42,7 @@ def serve(library: Library, host: str, port: int) -> None:
 @contextmanager
 def running(library: Library, port: int = 0) -> Iterator[str]:
     """Answer on this machine while the block runs; gives the address. Raises what `serve` does."""
-    app = make_app(library)
+    app = make_app(library, Hosts.of("127.0.0.1"))
     with _listening("127.0.0.1", port) as listener:
         server = _server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -69,10 +70,21 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _address(host: str, listener: socket.socket) -> str:
-    return f"http://{'localhost' if host == '127.0.0.1' else host}:{listener.getsockname()[1]}/"
+    return f"http://{'localhost' if host == '127.0.0.1' else shown(host)}:{listener.getsockname()[1]}/"
 
 
 def _server(app: FastAPI) -> uvicorn.Server:
     import uvicorn
 
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False))
+    from rise.web.connections import ConnectionLimits, protocol
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=protocol(ConnectionLimits()),
+            ws="none",
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+            server_header=False,
+        )
+    )

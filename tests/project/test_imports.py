@@ -15,6 +15,7 @@ ROOT = Path(rise.__file__).parent
 LADDER = [
     {"errors"},
     {"jsonl"},
+    {"web"},
     {"task", "trajectory"},
     {"judge", "policy"},
     {"dataset"},

@@ -204,13 +204,13 @@ def raw(server: Running, data: bytes, *, read: bool = True) -> bytes:
 
 def test_what_is_not_http_and_who_leaves_in_the_middle(server: Running):
     assert b"400" in raw(server, b"\x16\x03\x01 hello\r\n\r\n")
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
     raw(server, head + b'{"model"', read=False)
     assert server.ask("hello").status_code == 200
 
 
 def test_a_body_that_does_not_arrive_is_given_up():
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
     with serving(limits=Limits(body_limit_s=0.1)) as server:
         assert b"408" in raw(server, head + b'{"model"')
 
@@ -264,7 +264,7 @@ def test_who_goes_away_is_not_generated_for(stream):
     policy = Slow(TABLE, 0.3)
     with serving(policy) as server:
         body = json.dumps({"model": "m", "messages": USER, "stream": stream, "n": 2}).encode()
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=5) as connection:
             connection.sendall(head.encode() + body)
@@ -316,7 +316,7 @@ def test_a_reader_who_does_not_read_holds_no_place_and_is_given_up():
     limits = Limits(n_active=1, send_limit_s=0.3)
     with serving(ScriptedPolicy.from_table(long), prompt=Prompt(window=0), turns=12, limits=limits) as server:
         body = json.dumps({"model": "m", "messages": USER, "stream": True}).encode()
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=5) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
