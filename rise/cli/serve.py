@@ -31,6 +31,10 @@ TaskOption = Annotated[
 ]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Task setting, or state.…/sampling.…: --set state.window=1.")]
 HostOption = Annotated[str, typer.Option(help="Address to listen on. Others than loopback need $RISE_API_KEY.")]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A further name by which clients may call the server, such as that of a proxy; may be repeated."),
+]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
 ActiveOption = Annotated[
     int | None, typer.Option(min=1, help="Conversations played at once; by default as many as suit the policy.")
@@ -56,6 +60,7 @@ def serve(
     set_: SetOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8400,
+    allow_host: AllowHostOption = None,
     active: ActiveOption = None,
     queue: QueueOption = 256,
     max_turns: MaxTurnsOption = 16,
@@ -80,13 +85,15 @@ def serve(
     except ModuleNotFoundError as error:
         raise ConfigError(f"rise serve needs the package {error.name}: pip install 'rise-lm[serve]'.") from error
     from rise.serve.requests import Limits
+    from rise.web.hosts import Hosts, is_loopback
 
     key = os.environ.get("RISE_API_KEY") or None
-    if key is None and host not in ("127.0.0.1", "localhost", "::1"):
+    if key is None and not is_loopback(host):
         raise ConfigError(
             f"--host {host} lets others in, and $RISE_API_KEY is not set. Set it to a secret that clients "
             "will send, or stay on 127.0.0.1."
         )
+    hosts = Hosts.of(host, allow_host or [])
     from rise.policies import stop_engines
 
     reviser, served = assemble(policy, name, turns, vote, task, set_ or [], batch_size, dtype, chat_format)
@@ -100,7 +107,7 @@ def serve(
     )
     suit(reviser.policy, limits)
     try:
-        run(make_app(reviser, served, limits, key=key, log_text=log_text), served, host=host, port=port)
+        run(make_app(reviser, served, limits, key=key, log_text=log_text, hosts=hosts), served, host=host, port=port)
     finally:
         stop_engines()
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from rise.serve.conversation import Conversation, Event
 from rise.serve.requests import ApiError, Limits
 from rise.serve.responses import Completion
+from rise.web.connections import GONE
 from rise.web.hosts import Receive, Scope, Send
 
 T = TypeVar("T")
@@ -57,16 +58,18 @@ class Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await unless_gone(receive, self._send_all(send))
+            await unless_gone(receive, self._send_all(scope, send))
         except (ClientDisconnect, OSError):
             self.conversation.meters.cancelled.inc()
         finally:
             await self.conversation.end()
 
-    async def _send_all(self, send: Send) -> None:
+    async def _send_all(self, scope: Scope, send: Send) -> None:
         async def piece(text: str, more: bool = True) -> None:
             # Waits for a client that does not read until `rise.web.connections` closes its connection.
             await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
+            if scope.get("state", {}).get(GONE):
+                raise ClientDisconnect
 
         async def data(*chunks: dict[str, Any] | None) -> None:
             text = "".join(f"data: {json.dumps(self._with_usage(chunk))}\n\n" for chunk in chunks if chunk)

@@ -11,7 +11,7 @@ from rise.view.index import Index
 
 
 class Questions:
-    """(question, gold) by problem: of another file of the run that has them, else made from the seed where the task is generated."""
+    """(question, gold) by problem: of another file of the run that has them, else made from the seed, where the task is."""
 
     def __init__(self, run: RunDir, indexes: Callable[[], Iterable[Index]]) -> None:
         """`indexes`: files of the run that hold questions, asked for anew each time since there come more."""

@@ -16,6 +16,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 log = logging.getLogger("rise.web")
 
+GONE = "rise.gone"
+"""In a request's `state` where its connection was lost before its end: sending on goes nowhere, and uvicorn does not say so."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
@@ -84,6 +87,11 @@ class Limited(HttpToolsProtocol):
         if len(self.connections) > self.max_connections:
             self._make_room()
         _watch(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.scope["state"][GONE] = True
+        super().connection_lost(exc)
 
     def _make_room(self) -> None:
         """Close the connection that has owed us a request for longest; this one where none does."""

@@ -147,5 +147,5 @@ class OnlyOwnNames:
 def refusal(scope: Scope) -> str:
     """What a request for another name is told."""
     given = host_of(scope)
-    named = "This request names no host" if given is None else f"This server is not called {ascii(given[:100])}"
+    named = "This request names no host" if given is None else f"This server is not called {given[:100]!a}"
     return f"{named}. Where a proxy or a name of yours leads here, start it with --allow-host NAME."
