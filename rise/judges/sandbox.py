@@ -1,9 +1,13 @@
 """The process in which a model's Python runs: calls a function on given arguments, says what came back, never what is right.
 
-Run as a script. Each request is forked off and confined before the first line of the code is compiled: limits on memory,
-CPU time and files; no network; and, where the kernel has it, a seccomp filter that leaves the code nothing but memory, the
-clock and its pipe: no file, no socket, no process, no signal. The values that are expected stay in the parent, so that
-code which takes this process apart still has to know the answers to be called right.
+Run as a script, which makes two processes. The *reader* takes requests and collects what came of them. The *mould* is asked by it
+for a child, with the two ends of pipes and nothing else: it has never held a request nor an answer, so code may read every byte
+of the child that is cast from it, frames, heap and all, and finds its own request alone. Children are the reader's to wait for
+(CLONE_PARENT), so that not even how one ended comes by the mould.
+
+A child is confined before the first line of the code is compiled: limits on memory, CPU time and files; no network; and, where
+the kernel has it, a seccomp filter that leaves the code nothing but memory, the clock and its pipe: no file, no socket, no
+process, no signal. The values that are expected stay in rise's own process: to be called right, code has to know the answers.
 
 Speaks lines of JSON. First "ready", or why not. Request {"code", "name", "calls": [arguments as Python literals], "limit_s"};
 answer {"lines": [what the code came to, one a call], "end": "done" | "late" | "long" | "signal 11"}. A line is ["value", …],
@@ -29,7 +33,6 @@ import socket
 import struct
 import sys
 import time
-from functools import partial
 from typing import Any
 
 KNOWN = (
@@ -47,44 +50,19 @@ MAX_DEPTH = 32
 _ALLOWED = {
     "x86_64": (
         0xC000003E,
-        [0, 1, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 28, 35, 39, 60, 96, 131, 186, 201, 202, 219, 228, 230, 231, 318],
+        "0 1 3 5 8 9 10 11 12 13 14 15 24 25 28 35 39 60 96 131 186 201 202 219 228 230 231 318",
     ),
     "aarch64": (
         0xC00000B7,
-        [
-            57,
-            62,
-            63,
-            64,
-            80,
-            93,
-            94,
-            98,
-            101,
-            113,
-            115,
-            124,
-            128,
-            132,
-            134,
-            135,
-            139,
-            169,
-            172,
-            178,
-            214,
-            215,
-            216,
-            222,
-            226,
-            233,
-            278,
-        ],
+        "57 62 63 64 80 93 94 98 101 113 115 124 128 132 134 135 139 169 172 178 214 215 216 222 226 233 278",
     ),
 }
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_with_lock = ctypes.PyDLL(None)
+"""The same, called without giving Python's lock away."""
+_ZEROS = [ctypes.c_ulong(0)] * 3
 _filter: bytes | None = None
 """Made once, since every child needs it."""
 
@@ -95,7 +73,7 @@ def main() -> None:
     for module in KNOWN.split():
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    answers = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for fd in (1, 2):
         os.dup2(nowhere, fd)
@@ -103,68 +81,122 @@ def main() -> None:
     new_user, new_network = 0x10000000, 0x40000000
     if hasattr(_libc, "unshare") and _libc.unshare(new_network) != 0:
         _libc.unshare(new_user | new_network)
+    _give_up_powers()
     _filter = _make_filter()
     gc.freeze()  # a collection in a child would copy every page it looks at
-    if needed == "seccomp" and not _probe(memory_bytes):
-        answers.write(f"the kernel has no seccomp filter for {platform.system()} on {platform.machine()}\n")
+    ours, its = socket.socketpair()
+    if os.fork() == 0:
+        try:
+            ours.close()
+            os.close(answers)
+            os.dup2(nowhere, 0)
+            _cast(its, memory_bytes)
+        finally:
+            os._exit(0)
+    its.close()
+    if needed == "seccomp" and _played(ours, {"probe": True, "limit_s": 10.0})["lines"] != [0]:
+        _write(answers, f"the kernel has no seccomp filter for {platform.system()} on {platform.machine()}\n".encode())
         return
-    answers.write("ready\n")
+    _write(answers, b"ready\n")
     for line in sys.stdin:
         request = json.loads(line)
-        normal = "normal" in request
-        work = partial(_send_normal, request["normal"]) if normal else partial(_play, request)
-        said: Any = _forked(work, request["limit_s"], memory_bytes, request.get("patience", 1))
-        if normal:
+        said: Any = _played(ours, request)
+        if "normal" in request:
             said = said["lines"][0] if said["lines"] else None
         try:
-            answers.write(json.dumps(said) + "\n")
+            answer = json.dumps(said).encode()
         except RecursionError:
-            answers.write('{"lines": [], "end": "long"}\n')
+            answer = b'{"lines": [], "end": "long"}'
+        _write(answers, answer + b"\n")
 
 
-def _forked(work: Any, limit_s: float, memory_bytes: int, patience: int = 1) -> dict[str, Any]:
-    """`work(pipe)` in a confined child, and the lines it wrote to the pipe until it ended or was ended.
+# ---- the mould -----------------------------------------------------------------------------------------------------------
+
+
+def _cast(asked: socket.socket, memory_bytes: int) -> None:
+    """The mould: a child for each pair of pipes, until nobody asks any more."""
+    _die_with_parent()
+    while True:
+        data, pipes, _, _ = socket.recv_fds(asked, 1, 2)
+        if not data:
+            return
+        child = _clone()
+        if child == 0:
+            try:
+                _child(*pipes, memory_bytes)
+            finally:
+                os._exit(0)
+        for pipe in pipes:
+            os.close(pipe)
+        asked.sendall(struct.pack("i", child))
+        if _CLONE is None:  # ours to wait for, when the next is asked for: by then it has been killed
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+
+
+_CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine()) if platform.system() == "Linux" else None
+_CLONE_PARENT = 0x8000
+
+
+def _clone() -> int:
+    """`os.fork`, but the child's parent is ours. There is no other thread whose locks a child would miss."""
+    if _CLONE is None:
+        return os.fork()
+    flags = ctypes.c_long(_CLONE_PARENT | signal.SIGCHLD)
+    return int(_with_lock.syscall(ctypes.c_long(_CLONE), flags, *[ctypes.c_long(0)] * 4))
+
+
+def _child(request: int, out: int, memory_bytes: int) -> None:
+    """Read the request, have ourselves confined, play."""
+    data = b""
+    while read := os.read(request, 1 << 20):
+        data += read
+    asked = json.loads(data)
+    _confine(out, asked["limit_s"], memory_bytes)
+    if "probe" in asked:
+        _probe(out)
+    elif "normal" in asked:
+        _send(out, _normal(asked["normal"]))
+    else:
+        _play(asked, out)
+
+
+def _give_up_powers() -> None:
+    """No capability, not even in a user namespace of our own; and nobody looks into our memory, such as a child into the reader's."""
+    if platform.system() == "Linux":
+        _libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
+        _libc.prctl(4, ctypes.c_ulong(0), *_ZEROS)
+
+
+def _die_with_parent() -> None:
+    if platform.system() == "Linux":
+        _libc.prctl(1, ctypes.c_ulong(signal.SIGKILL), *_ZEROS)
+
+
+# ---- the reader ----------------------------------------------------------------------------------------------------------
+
+
+def _played(mould: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+    """The lines that a child wrote to its pipe until it ended or was ended, and how.
 
     By the clock it may take up to `patience` times its limit where the machine gives it no processor to run on.
     """
+    limit_s = request["limit_s"]
+    asked, ask = os.pipe()
     readable, writable = os.pipe()
-    began = time.monotonic()
-    deadline, last = began + limit_s, began + patience * limit_s
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(readable)
-            _confine(writable, limit_s, memory_bytes)
-            work(writable)
-        finally:
-            os._exit(0)
+    socket.send_fds(mould, [b"."], [asked, writable])
+    os.close(asked)
     os.close(writable)
-    said, end = b"", "done"
-    poll = select.poll()
-    poll.register(readable, select.POLLIN)
-    while True:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0 or not poll.poll(left_s * 1000):
-            if deadline < last and _starved(child, limit_s):
-                deadline = min(deadline + limit_s, last)
-                continue
-            end = "late"
-            break
-        chunk = os.read(readable, 65536)
-        if not chunk:
-            break
-        said += chunk
-        if len(said) > MAX_SAID:
-            end = "long"
-            break
+    [child] = struct.unpack("i", mould.recv(4, socket.MSG_WAITALL))
+    if child < 0:
+        raise OSError("no process could be made")
+    began = time.monotonic()
+    with contextlib.suppress(BrokenPipeError):
+        _write(ask, json.dumps(request).encode())
+    os.close(ask)
+    said, end = _said(readable, child, began, limit_s, request.get("patience", 1))
     os.close(readable)
-    # Also one that has closed its pipe and lives on; a child that has ended by itself is past killing.
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if end == "done" and os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
-        end = "late" if os.WTERMSIG(status) == signal.SIGXCPU else "crash"
+    end = _ended(child, end)
     lines: list[Any] = []
     for line in said.split(b"\n")[:-1]:
         try:
@@ -172,6 +204,41 @@ def _forked(work: Any, limit_s: float, memory_bytes: int, patience: int = 1) -> 
         except (ValueError, RecursionError):  # code that wrote into its pipe
             break
     return {"lines": lines, "end": end}
+
+
+def _said(readable: int, child: int, began: float, limit_s: float, patience: int) -> tuple[bytes, str]:
+    """What comes out of a pipe until its end, the deadline, or too much."""
+    deadline, last = began + limit_s, began + patience * limit_s
+    poll = select.poll()
+    poll.register(readable, select.POLLIN)
+    said = b""
+    while True:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0 or not poll.poll(left_s * 1000):
+            if deadline < last and _starved(child, limit_s):
+                deadline = min(deadline + limit_s, last)
+                continue
+            return said, "late"
+        chunk = os.read(readable, 65536)
+        if not chunk:
+            return said, "done"
+        said += chunk
+        if len(said) > MAX_SAID:
+            return said, "long"
+
+
+def _ended(child: int, end: str) -> str:
+    """End a child, also one that has closed its pipe and lives on; one that has ended by itself is past killing."""
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(child, signal.SIGKILL)
+    try:
+        _, status = os.waitpid(child, 0)
+    except ChildProcessError:  # where it is the mould's
+        return end
+    if end == "done" and os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+        return "late" if os.WTERMSIG(status) == signal.SIGXCPU else "crash"
+    return end
 
 
 def _starved(child: int, limit_s: float) -> bool:
@@ -188,6 +255,7 @@ def _starved(child: int, limit_s: float) -> bool:
 def _confine(pipe: int, limit_s: float, memory_bytes: int) -> None:
     """Before anything of a model's is looked at: own session, limits, no descriptor but the pipe, and the filter."""
     os.setsid()
+    _die_with_parent()  # out of its parent's session, it would outlive it
     nowhere = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)
@@ -208,7 +276,8 @@ def _make_filter() -> bytes | None:
     """The program of a seccomp filter under which every call but those of `_ALLOWED` fails with EPERM; None on other machines."""
     if platform.system() != "Linux" or platform.machine() not in _ALLOWED:
         return None
-    architecture, allowed = _ALLOWED[platform.machine()]
+    architecture, calls = _ALLOWED[platform.machine()]
+    allowed = [int(call) for call in calls.split()]
     load, equal, answer = 0x20, 0x15, 0x06
     allow, refuse, kill = 0x7FFF0000, 0x00050001, 0x80000000
     rules = [(load, 0, 0, 4), (equal, 1, 0, architecture), (answer, 0, 0, kill), (load, 0, 0, 0)]
@@ -226,21 +295,16 @@ def _install(libc: Any, code: bytes) -> bool:
     return bool(libc.prctl(22, ctypes.c_ulong(2), ctypes.c_char_p(program), *unsigned) == 0)
 
 
-def _probe(memory_bytes: int) -> bool:
-    """Whether a confined child computes, and can open no file, make no socket, start no process and send no signal."""
-
-    def work(out: int) -> None:
-        forbidden = [lambda: os.open("/", os.O_RDONLY), socket.socket, os.fork, lambda: os.kill(os.getppid(), 0)]
-        open_doors = 0
-        for attempt in forbidden:
-            try:
-                attempt()  # type: ignore[operator]
-            except PermissionError:
-                continue
-            open_doors += 1
-        _send(out, open_doors)
-
-    return bool(_forked(work, 10.0, memory_bytes)["lines"] == [0])
+def _probe(out: int) -> None:
+    """Say how many doors are open to a confined child: a file, a socket, a process, a signal."""
+    open_doors = 0
+    for attempt in (lambda: os.open("/", os.O_RDONLY), socket.socket, os.fork, lambda: os.kill(os.getppid(), 0)):
+        try:
+            attempt()
+        except PermissionError:
+            continue
+        open_doors += 1
+    _send(out, open_doors)
 
 
 def _play(request: dict[str, Any], out: int) -> None:
@@ -268,7 +332,10 @@ def _play(request: dict[str, Any], out: int) -> None:
 
 
 def _send(out: int, line: Any) -> None:
-    data = json.dumps(line).encode() + b"\n"
+    _write(out, json.dumps(line).encode() + b"\n")
+
+
+def _write(out: int, data: bytes) -> None:
     while data:
         data = data[os.write(out, data) :]
 
@@ -295,10 +362,6 @@ def encoded(value: Any, depth: int = 0) -> Any:
         if kind is dict:
             return ["dict", [[encoded(key, depth + 1), encoded(item, depth + 1)] for key, item in value.items()]]
     return ["other", kind.__name__[:100]]
-
-
-def _send_normal(code: str, out: int) -> None:
-    _send(out, _normal(code))
 
 
 def _normal(code: str) -> str | None:

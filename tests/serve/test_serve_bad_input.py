@@ -204,13 +204,17 @@ def raw(server: Running, data: bytes, *, read: bool = True) -> bytes:
 
 def test_what_is_not_http_and_who_leaves_in_the_middle(server: Running):
     assert b"400" in raw(server, b"\x16\x03\x01 hello\r\n\r\n")
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
+    )
     raw(server, head + b'{"model"', read=False)
     assert server.ask("hello").status_code == 200
 
 
 def test_a_body_that_does_not_arrive_is_given_up():
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
+    )
     with serving(limits=Limits(body_limit_s=0.1)) as server:
         assert b"408" in raw(server, head + b'{"model"')
 
