@@ -162,7 +162,7 @@ def _child(request: int, out: int, memory_bytes: int) -> None:
 
 
 def _give_up_powers() -> None:
-    """No capability, not even in a user namespace of our own; and nobody looks into our memory, such as a child into the reader's."""
+    """No capability, not even in a user namespace of our own; and no child of the mould looks into the memory of either."""
     if platform.system() == "Linux":
         _libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
         _libc.prctl(4, ctypes.c_ulong(0), *_ZEROS)

@@ -18,6 +18,7 @@ from rise.evaluation.uncertainty import NOTHING, Estimate
 from rise.jsonl import read_json
 from rise.recipe.wordings import told
 from rise.report.outcomes import OUTCOMES, Outcome, outcome
+from rise.report.own_files import check_own_files
 from rise.runs import stages
 from rise.runs.alarms import Alarm, read_alarms
 from rise.runs.directory import RunDir, StageDir
@@ -169,13 +170,13 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
             f"{path} holds neither config.toml nor a stage with metrics.json, so it is no run directory of `rise run`."
             f"{seed_hint(path)}"
         )
-    config_text = run.config.read_text(encoding="utf-8") if run.config.exists() else ""
-    try:
-        config = tomllib.loads(config_text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{run.config}: not TOML: {error}.") from error
+    check_own_files(path)
+    config_text, config = _config(run)
     log = run.read_log()
-    awaited = stages.expected(config) if config else []
+    try:
+        awaited = stages.expected(config) if config else []
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{run.config}: no recipe of `rise` ({error}).") from error
     names = sorted({*awaited, *stages.on_disk(path)}, key=stages.order)
     found = tuple(_stage(run.stage(name), log, name in awaited or not config) for name in names)
     with_records = [stage for stage in found if stage.metrics and stage.held_out]
@@ -194,6 +195,19 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
         alarms=tuple(read_alarms(log)),
     )
     return replace(own, beside=tuple(ends for run in (own, *others) if (ends := _ends(run)))) if others else own
+
+
+def _config(run: RunDir) -> tuple[str, dict[str, Any]]:
+    """The recipe as it is written, and as plain data; both empty where there is none."""
+    if not run.config.exists():
+        return "", {}
+    try:
+        text = run.config.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{run.config}: not UTF-8 text ({error.reason} at byte {error.start}).") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise DataError(f"{run.config}: not TOML: {error}.") from error
 
 
 def _ends(data: ReportData) -> tuple[str, Stage, Stage] | None:

@@ -101,6 +101,10 @@ def on_disk(run: Path) -> list[str]:
     return sorted((path.name for path in run.iterdir() if is_stage(path.name) and path.is_dir()), key=order)
 
 
+MOST_ROUNDS = 10_000
+"""Of which pages tell."""
+
+
 def expected(config: Mapping[str, Any]) -> list[str]:
     """Names of the stages that a recipe (as plain data) measures, in order. What it leaves out has its default."""
     boost = config.get("boost") or {}
@@ -111,6 +115,8 @@ def expected(config: Mapping[str, Any]) -> list[str]:
         "boost": boost.get("enabled") and multi_turn,
     }
     rounds = int((config.get("iterate") or {}).get("rounds") or 0)
+    if rounds > MOST_ROUNDS:
+        raise ValueError(f"iterate.rounds = {rounds}, more than {MOST_ROUNDS}")
     return [stage.name for stage in BEFORE_ROUNDS if wanted.get(stage.name)] + [round_name(k) for k in range(1, rounds + 1)]
 
 

@@ -30,6 +30,8 @@ class Limits:
     max_tokens: int = 4096
     """Tokens of one reply."""
     max_body_bytes: int = 1 << 20
+    max_answer_bytes: int = 32 << 20
+    """Of all turns of all choices of one request, feedback included, since all of it is kept until the end."""
     body_limit_s: float = 30.0
     """Seconds for the request's body to arrive."""
     head_limit_s: float = 20.0

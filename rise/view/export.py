@@ -13,6 +13,7 @@ from rise.errors import ConfigError
 from rise.jsonl import write_whole
 from rise.view.files import ASSETS, EXPORT_POLICY, asset, page, whole_page
 from rise.view.library import Library
+from rise.web.plain_json import plain_json
 
 ROWS = 10_000
 """Rows in one file of the copy."""
@@ -118,5 +119,5 @@ def _file_parts(library: Library, file: dict[str, Any], limit: int | None, count
 
 
 def _dumps(data: Any) -> str:
-    """ASCII, so that half a surrogate pair in a reply is no error and a line separator no end of a script's line."""
-    return json.dumps(data, separators=(",", ":"))
+    """ASCII, so that a line separator in it is no end of a script's line."""
+    return plain_json(data, ascii_only=True)

@@ -86,7 +86,10 @@ class Index:
         try:
             with self.path.open("rb") as file:
                 file.seek(place)
-                return line_number, json.loads(file.readline())
+                data = json.loads(file.readline())
+                if not isinstance(data, dict):
+                    raise ValueError("no record")
+                return line_number, data
         except (OSError, ValueError) as error:
             raise DataError(f"{self.path}, line {line_number}: was replaced while it was read. Load it again.") from error
 
@@ -135,7 +138,7 @@ class Index:
             known = self._known(str(data["problem_id"])) if self.kind in ("relabelled", "examples") else None
             row, text = read_row(self.kind, data, known)
             searched = text.lower().replace("\x00", "").encode("utf-8", "replace")
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError):
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
             self.n_bad += 1
             self.first_bad = self.first_bad or self._n_lines
             return

@@ -160,7 +160,7 @@ class Library:
         try:
             tokens = run.tokens.setdefault(stage, Tokens(index.path, self._tokenizer))
             return {"kind": kind, "line": line} | opened(index.kind, data, self._same(run), state, tokens)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise DataError(f"{index.path}, line {line}: not a line of {kind} ({error!r}). Was it written by `rise`?") from error
 
     def search(self, key: str, text: str) -> list[int]:
@@ -222,8 +222,8 @@ class Library:
         return run.questions
 
     def _holding_questions(self, run: _Run) -> Iterator[Index]:
-        for name in stages.on_disk(run.dir.path):
-            for kind in ("trajectories", "held-out"):
+        for kind in ("trajectories", "held-out"):
+            for name in stages.on_disk(run.dir.path):
                 if (run.dir.stage(name).path / f"{kind}.jsonl").exists():
                     yield self._index(run, name, kind)
 

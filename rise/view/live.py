@@ -83,7 +83,7 @@ class Ledger:
         try:
             line = json.loads(raw)
             problem, attempts, turn = str(line["problem"]), int(line["attempts"]), dict(line["turn"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             return  # a marker that closes a group
         turn.pop("reply_ids", None)
         part = self._parts.setdefault(name, Underway())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -109,7 +110,7 @@ def _example(data: Mapping[str, Any], known: Row | None) -> tuple[Row, str]:
         outcome=verdict,
         labels=known.labels if known else (),
         turn=int(data["turn"]),
-        weight=float(data["weight"]),
+        weight=weight if math.isfinite(weight := float(data["weight"])) else None,
         source=str(data["source"]),
         cut=was_cut([data]),
     )

@@ -34,21 +34,26 @@ class Tokens:
 
         beside = self.path.resolve().parent
         places = [beside / "checkpoint", *sorted(beside.parent.glob("*/checkpoint"))]
-        found = [str(p) for p in places if (p / "tokenizer_config.json").exists() or (p / "tokenizer.json").exists()]
+        # Of a run's own checkpoint this file alone, which is read as data: transformers follows what the others name.
+        found = [place / "tokenizer.json" for place in places if (place / "tokenizer.json").is_file()]
         if not (self.name or found):
-            self.trouble = "No checkpoint beside this file, so colours mark text, not tokens. --tokenizer names one."
+            self.trouble = (
+                "No checkpoint beside this file that has a tokenizer.json, so colours mark text, not tokens. --tokenizer names one."
+            )
             return None
         try:
-            if not self.name and (Path(found[0]) / "tokenizer.json").exists():
-                from tokenizers import Tokenizer  # transformers takes seconds to import, and adds nothing to decoding
+            if not self.name:
+                from tokenizers import Tokenizer
 
-                plain = Tokenizer.from_file(str(Path(found[0]) / "tokenizer.json"))
+                plain = Tokenizer.from_file(str(found[0]))
                 return lambda ids: plain.decode(ids, skip_special_tokens=False)
             from transformers import AutoTokenizer
 
-            whole = AutoTokenizer.from_pretrained(self.name or found[0], local_files_only=self.name is None)
+            whole = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)
             return lambda ids: whole.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        except Exception as error:  # tokenizers raises bare Exception for a file that is none
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # tokenizers raises bare Exception for a file that is none, or panics
             if self.name:
                 raise ModelError(f"{self.name}: no tokenizer can be loaded from there ({str(error).splitlines()[0]}).") from error
             self.trouble = f"The tokenizer of the checkpoint cannot be loaded ({type(error).__name__}); colours mark text."

@@ -9,16 +9,16 @@ from typing import Any
 from rise.jsonl import whole_text
 
 
-def plain_json(content: Any) -> str:
+def plain_json(content: Any, *, ascii_only: bool = False) -> str:
     r"""Half a surrogate pair becomes U+FFFD, and a number that is none (NaN, Infinity) null.
 
     >>> plain_json({"a": ["\ud800é", float("nan")]})
     '{"a":["�é",null]}'
     """
     try:
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(content, ensure_ascii=ascii_only, separators=(",", ":"), allow_nan=False)
     except ValueError:
-        text = json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(_finite(content), ensure_ascii=ascii_only, separators=(",", ":"), allow_nan=False)
     return whole_text(text)
 
 
