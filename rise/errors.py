@@ -5,6 +5,7 @@ RiseError
 ├── DataError          a file of problems, records or replies
 ├── ModelError         a model directory, its tokenizer or its chat template
 ├── PolicyError        a policy that cannot reply: wrong spec, dead server, full context
+│   └── Busy           an engine that asks to be spared for long
 ├── ResumeError        a run directory that another recipe or data set made
 ├── EmptyStageError    a stage that has nothing to hand on
 └── NotHereError       what is merely not on this machine yet: data, an engine; `--dry-run` lists it
@@ -36,6 +37,14 @@ class ModelError(RiseError):
 
 class PolicyError(RiseError):
     """A policy cannot reply."""
+
+
+class Busy(PolicyError):
+    """An engine asks to be spared for longer than whoever asks it waits."""
+
+    def __init__(self, message: str, rest_s: float) -> None:
+        super().__init__(message)
+        self.rest_s = rest_s
 
 
 class ResumeError(RiseError):

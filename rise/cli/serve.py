@@ -130,6 +130,7 @@ def assemble(
     from rise.runs.card import config_for, read_card, turns_served
     from rise.runs.checks import check_choice
     from rise.runs.preflight import preflight
+    from rise.serve.own_code import check_servable
     from rise.serve.problems import some_test_problems
     from rise.serve.requests import Served
     from rise.serve.revise import Reviser
@@ -154,6 +155,8 @@ def assemble(
             f'state.feedback = "{prompt.feedback}" tells whether an answer is right, which nobody knows while serving. Choose '
             "another: --set state.feedback=neutral."
         )
+    judge = ready.task.judge()
+    check_servable(prompt, judge)
     choose = load_choose(vote) if ":" in vote else None
     policy = open_policy(config, spec)
     about = {"task": task or known, "feedback": prompt.feedback, "window": prompt.window, "round": card.get("round")}
@@ -166,7 +169,7 @@ def assemble(
         about={key: value for key, value in about.items() if value is not None},
         problems=some_test_problems(config_for(spec, overrides=overrides)) if known and task in (None, known) else (),
     )
-    return Reviser(policy, prompt, ready.task.judge(), choose), served
+    return Reviser(policy, prompt, judge, choose), served
 
 
 _FILES = ("path", "train_path", "validation_path", "test_path", "shares")
@@ -211,4 +214,4 @@ def suit(policy: Any, limits: Limits) -> None:
 
     if isinstance(policy, HttpPolicy):
         policy.servers.n_each = policy.max_in_flight = limits.n_active
-        policy.servers.patience = replace(policy.servers.patience, attempts=3, longest_wait_s=4.0)
+        policy.servers.patience = replace(policy.servers.patience, attempts=3, longest_wait_s=4.0, longest_rest_s=4.0)

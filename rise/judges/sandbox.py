@@ -123,7 +123,7 @@ def _cast(asked: socket.socket, memory_bytes: int) -> None:
         child = _clone()
         if child == 0:
             try:
-                _child(*pipes, memory_bytes)
+                _child(pipes[0], pipes[1], memory_bytes)
             finally:
                 os._exit(0)
         for pipe in pipes:

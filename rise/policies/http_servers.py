@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rise.errors import PolicyError
+from rise.errors import Busy, PolicyError
 from rise.policies.rate_limit import Pace
 
 Answer = TypeVar("Answer")
@@ -40,6 +40,8 @@ class Patience:
     longest_wait_s: float = 30.0
     timeout_s: float = 120.0
     """For one request from sending to the last byte."""
+    longest_rest_s: float = LONGEST_REST_S
+    """Where every server asks for a longer rest, whoever asked is told so at once."""
 
 
 class Garbled(Exception):
@@ -198,11 +200,18 @@ class Servers:
         wait_s = longest * random.uniform(0.5, 1.0)
         if trouble.reason == "no connection" or trouble.rest_s:  # the next request is not sent there either
             where.rests_until = max(where.rests_until, time.monotonic() + max(trouble.rest_s, wait_s))
+        self._check_rest()
         avoid.add(where.url)
         if len(avoid) == len(self.servers):
             avoid.clear()
             avoid.add(where.url)
             await asyncio.sleep(max(wait_s, trouble.rest_s))
+
+    def _check_rest(self) -> None:
+        """Raises `Busy` where every server has asked for a longer rest than is waited for."""
+        rest_s = min(server.rests_until for server in self.servers) - time.monotonic()
+        if rest_s > self.patience.longest_rest_s:
+            raise Busy(f"{self.servers[0].url} asks to be spared for another {rest_s:.0f} s. Ask again then.", rest_s)
 
     async def _place(self, problem: str, avoid: set[str]) -> _Server:
         """A server with a place free: the problem's own before the others; those to `avoid` and those at rest last."""
@@ -215,6 +224,7 @@ class Servers:
                 chosen.n_under_way += 1
                 self.n_spilled += chosen is not ranked[0]
                 return chosen
+            self._check_rest()
             resting = [server.rests_until - now for server in ranked if server.rests_until > now]
             self._freed.clear()
             try:

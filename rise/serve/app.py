@@ -69,12 +69,13 @@ def make_app(
     app.add_middleware(Guard, key=key, meters=meters, hosts=hosts or Hosts.of("127.0.0.1"), log_text=log_text)
     app.add_exception_handler(ApiError, _api_error)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
-    _add_chat(app, Chat(reviser, served, limits, gate, meters, log_text))
+    chat = Chat(reviser, served, limits, gate, meters, log_text)
+    _add_chat(app, chat)
     _add_models(app, served, limits)
-    add_problems(app, served.problems, reviser.judge, limits)
+    add_problems(app, served.problems, reviser, limits)
     _add_status(app, served, gate, meters)
     _add_page(app)
-    app.state.gate, app.state.meters, app.state.limits = gate, meters, limits
+    app.state.gate, app.state.meters, app.state.limits, app.state.chat = gate, meters, limits, chat
     return app
 
 
@@ -94,7 +95,7 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _add_chat(app: FastAPI, chat: Chat) -> None:
-    statuses = errors(400, 404, 408, 413, 415, 429, 502)
+    statuses = errors(400, 404, 408, 413, 415, 429, 502, 503)
 
     @app.post("/v1/chat/completions", responses=statuses, openapi_extra=schema.chat(model_names(chat.served)))
     async def chat_completions(request: Request) -> Response:

@@ -15,7 +15,7 @@ from rise.serve.conversation import Conversation
 from rise.serve.meters import Meters
 from rise.serve.requests import ApiError, Limits, Served, read_request, to_ask
 from rise.serve.responses import Completion
-from rise.serve.revise import Reviser
+from rise.serve.revise import Ask, Reviser
 from rise.serve.stream import Stream, unless_gone
 from rise.web.answers import Json
 
@@ -42,6 +42,7 @@ class Chat:
             log.info("%s asks %s", name, json.dumps([[m.role, m.content] for m in ask.messages]))
         completion = Completion(asked.model, ask, bool(asked.rise and asked.rise.return_turns))
         n = asked.n or 1
+        self._check_size(ask, n)
         try:
             ticket = self.gate.admit(n)
         except Full as full:
@@ -52,7 +53,9 @@ class Chat:
                 kind="rate_limit_error",
                 headers={"retry-after": str(full.retry_after_s)},
             ) from None
-        conversation = Conversation(self.reviser, self.meters, ask, n, ticket, name, log_text=self.log_text)
+        conversation = Conversation(
+            self.reviser, self.meters, ask, n, ticket, name, self.limits.max_answer_bytes, log_text=self.log_text
+        )
         if asked.stream:
             include_usage = bool(asked.stream_options and asked.stream_options.include_usage)
             return await Stream.begun(conversation, completion, self.limits, include_usage, request.receive)
@@ -64,6 +67,18 @@ class Chat:
         finally:
             await conversation.end()
         return Json(completion.whole(outcomes))
+
+    def _check_size(self, ask: Ask, n: int) -> None:
+        """Raises `ApiError` where feedback that repeats the question alone makes the answer too large."""
+        repeated = len(ask.messages[-1].content) * ask.turns * n if self.reviser.repeats_question else 0
+        if repeated > self.limits.max_answer_bytes:
+            raise ApiError(
+                400,
+                f"The question is repeated after each of {ask.turns} turns of {n} choices, {repeated} characters in all, but an "
+                f"answer may have {self.limits.max_answer_bytes}: ask for fewer, or shorten it.",
+                param="messages",
+                code="answer_too_large",
+            )
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

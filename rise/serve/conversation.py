@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from dataclasses import dataclass
 
-from rise.errors import PolicyError
+from rise.errors import Busy, PolicyError
 from rise.serve.admission import Ticket
 from rise.serve.meters import Meters
 from rise.serve.middleware import described
+from rise.serve.own_code import OwnCodeError
 from rise.serve.requests import ApiError
 from rise.serve.revise import Ask, Outcome, Reviser, TooLong, Unrenderable
 from rise.trajectory import Turn
@@ -32,10 +34,21 @@ class Conversation:
     """The choices of one request, played in tasks beside the connection: a slow reader holds no place."""
 
     def __init__(
-        self, reviser: Reviser, meters: Meters, ask: Ask, n: int, ticket: Ticket, name: str, *, log_text: bool = False
+        self,
+        reviser: Reviser,
+        meters: Meters,
+        ask: Ask,
+        n: int,
+        ticket: Ticket,
+        name: str,
+        most_bytes: int,
+        *,
+        log_text: bool = False,
     ) -> None:
+        """`most_bytes`: of what all turns hold, beyond which the request fails."""
         self.reviser, self.meters, self.log_text = reviser, meters, log_text
         self.ask, self.ticket, self.name = ask, ticket, name
+        self.most_bytes, self.n_bytes = most_bytes, 0
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
         """Bounded by choices × turns. None at the end."""
         self.task = asyncio.create_task(self._play(n))
@@ -54,6 +67,7 @@ class Conversation:
     async def _choice(self, index: int) -> Outcome:
         def on_turn(turn: Turn, number: int) -> None:
             self.meters.turn(turn)
+            self._count(turn)
             self.events.put_nowait(Event(index, turn, number))
             if self.log_text:
                 log.info("%s choice %d turn %d says %s", self.name, index, number, json.dumps(turn.reply))
@@ -63,6 +77,17 @@ class Conversation:
         self.meters.outcome(outcome)
         self.events.put_nowait(Event(index, outcome=outcome))
         return outcome
+
+    def _count(self, turn: Turn) -> None:
+        texts = (turn.reply, turn.feedback or "", turn.critique.reply if turn.critique else "")
+        self.n_bytes += sum(map(len, texts))
+        if self.n_bytes > self.most_bytes:
+            raise ApiError(
+                400,
+                f"The turns of this request hold more than {self.most_bytes} bytes: ask for fewer turns or choices, for shorter "
+                "replies, or something shorter.",
+                code="answer_too_large",
+            )
 
     async def finished(self) -> list[Outcome]:
         """All outcomes, in the order of the choices. Raises `ApiError` where a choice failed."""
@@ -75,10 +100,21 @@ class Conversation:
 
     def trouble(self, error: Exception) -> ApiError:
         """The error for the client. It is logged here, without the text of the conversation."""
+        if isinstance(error, ApiError):
+            return error
         if isinstance(error, TooLong):
             return ApiError(400, str(error), param="messages", code="context_length_exceeded")
         if isinstance(error, Unrenderable):
             return ApiError(400, str(error), param="messages", code="invalid_value")
+        if isinstance(error, Busy):
+            wait_s = max(1, math.ceil(error.rest_s))
+            return ApiError(
+                503,
+                f"The engine behind this server asks to be spared for {wait_s} s. Try again then.",
+                code="engine_busy",
+                kind="engine_error",
+                headers={"retry-after": str(wait_s)},
+            )
         if isinstance(error, PolicyError):
             self.meters.failures.inc()
             log.error("%s the engine: %s", self.name, described(error, self.log_text))
@@ -89,6 +125,8 @@ class Conversation:
                 kind="engine_error",
             )
         log.error("%s %s", self.name, described(error, self.log_text))
+        if isinstance(error, OwnCodeError):
+            return ApiError(500, f"{error} The server's log has it under {self.name}.", code="own_code")
         return ApiError(500, f"Something broke in the server; its log has it under {self.name}.")
 
     async def end(self) -> None:

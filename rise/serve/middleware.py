@@ -12,7 +12,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from rise.serve.meters import Meters
-from rise.serve.requests import ApiError
+from rise.serve.requests import ApiError, ending
 from rise.web.hosts import Hosts, Receive, Scope, Send, host_of, refusal
 from rise.web.plain_json import plain_json
 
@@ -68,7 +68,9 @@ class Guard:
         except ApiError as error:
             if not status:
                 await send_error(sending, error)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # the server ends
+            if not status:
+                await send_error(sending, ending())
             raise
         except Exception as error:
             log.error("%s %s", name, described(error, self.log_text))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rise.errors import RiseError
-from rise.judge import Judge
 from rise.judges.answers import extract
 from rise.recipe.config import RunConfig
 from rise.serve.chat import read_body
-from rise.serve.requests import ApiError, Limits
+from rise.serve.requests import ApiError, Limits, read_json
+from rise.serve.revise import Reviser
 from rise.serve.schema import errors
 from rise.task import Problem
 from rise.tasks import make_task
@@ -33,7 +30,7 @@ def some_test_problems(config: RunConfig, n: int = N_SHOWN) -> tuple[Problem, ..
         return ()
 
 
-def add_problems(app: FastAPI, problems: tuple[Problem, ...], judge: Judge, limits: Limits) -> None:
+def add_problems(app: FastAPI, problems: tuple[Problem, ...], reviser: Reviser, limits: Limits) -> None:
     """The questions, and for replies to one of them the gold answer and which are right."""
     by_id = {problem.id: problem for problem in problems}
 
@@ -48,16 +45,13 @@ def add_problems(app: FastAPI, problems: tuple[Problem, ...], judge: Judge, limi
         if name not in by_id:
             raise ApiError(404, f"There is no problem {name[:80]!r} here.", param="name", code="problem_not_found")
         replies = _replies(await read_body(request, limits))
-        verdicts = [(await judge.aside(by_id[name], reply)).verdict for reply in replies]
+        verdicts = [(await reviser.judged(by_id[name], reply)).verdict for reply in replies]
         gold = extract(by_id[name].gold) or by_id[name].gold
         return Json({"gold": gold, "verdicts": [str(verdict) for verdict in verdicts]})
 
 
 def _replies(body: bytes) -> list[str]:
-    try:
-        data: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
+    data = read_json(body)
     replies = data.get("replies") if isinstance(data, dict) else None
     if not isinstance(replies, list) or not 1 <= len(replies) <= MOST_REPLIES or not all(isinstance(r, str) for r in replies):
         raise ApiError(

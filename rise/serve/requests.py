@@ -30,7 +30,7 @@ class Limits:
     max_tokens: int = 4096
     """Tokens of one reply."""
     max_body_bytes: int = 1 << 20
-    max_answer_bytes: int = 32 << 20
+    max_answer_bytes: int = 16 << 20
     """Of all turns of all choices of one request, feedback included, since all of it is kept until the end."""
     body_limit_s: float = 30.0
     """Seconds for the request's body to arrive."""
@@ -77,6 +77,17 @@ class ApiError(Exception):
         self.status, self.headers = status, headers or {}
         kind = kind or ("invalid_request_error" if status < 500 else "server_error")
         self.error = {"message": message, "type": kind, "param": param, "code": code}
+
+
+def ending() -> ApiError:
+    """What a request hears that the end of the server cuts short."""
+    return ApiError(
+        503,
+        "The server is ending. Ask again when it is back.",
+        code="server_ending",
+        kind="server_error",
+        headers={"retry-after": "5"},
+    )
 
 
 Piece = Annotated[str, Field(min_length=1)]
@@ -181,10 +192,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 def read_request(body: bytes) -> ChatRequest:
     """A request from its bytes. Raises `ApiError` 400 naming the parameter at fault."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:  # not UTF-8 is a ValueError too
-        raise ApiError(400, f"The body is not JSON in UTF-8 ({_short(error)}).", code="invalid_json") from None
+    data = read_json(body)
     if not isinstance(data, dict):
         raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
     _refuse_unsupported(data)
@@ -195,6 +203,14 @@ def read_request(body: bytes) -> ChatRequest:
         raise _said(error) from None
     except (ValueError, RecursionError):
         raise ApiError(400, "NaN and Infinity are no JSON numbers.", code="invalid_json") from None
+
+
+def read_json(body: bytes) -> Any:
+    """A body as JSON. Raises `ApiError` 400 for anything but UTF-8, which alone JSON is sent in."""
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # not UTF-8 is a ValueError too
+        raise ApiError(400, f"The body is not JSON in UTF-8 ({_short(error)}).", code="invalid_json") from None
 
 
 def _refuse_unsupported(data: dict[str, Any]) -> None:
@@ -274,7 +290,7 @@ def to_ask(request: ChatRequest, served: Served, limits: Limits) -> Ask:
     most = served.sampling.max_new_tokens if request.max_tokens is None else request.max_tokens
     asked = (
         ("rise.turns", turns, limits.max_turns),
-        ("n", request.n or 1, limits.max_choices),
+        ("n", request.n or 1, min(limits.max_choices, limits.n_active + limits.n_waiting)),
         ("max_tokens", most, limits.max_tokens),
         ("max_completion_tokens", request.max_completion_tokens or 1, limits.max_tokens * limits.max_turns),
     )

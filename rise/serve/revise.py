@@ -10,12 +10,15 @@ from typing import Any
 
 from rise.errors import RiseError
 from rise.evaluation.vote import Ballot, Group
-from rise.judge import Judge
+from rise.jsonl import whole_text
+from rise.judge import Judge, Judgement
 from rise.judges.math import MathJudge
 from rise.judges.numbers import MAX_NUMBER_CHARS, number
 from rise.play.keys import stream_seed
 from rise.play.prompt import Prompt
 from rise.policy import Policy, Reply, Request, Sampling
+from rise.recipe.wordings import is_own_feedback
+from rise.serve.own_code import Aside, is_own
 from rise.serve.vote import Choose, stops, winner
 from rise.task import Problem
 from rise.trajectory import Message, Turn
@@ -108,8 +111,15 @@ class Reviser:
         self.policy, self.prompt, self.judge, self.choose = policy, prompt, judge, choose
         self.renderer: Any = policy.renderer
         self.max_length: int | None = policy.max_length
+        self.aside = Aside()
         # Comparing formulas may take seconds in a worker process; its threads are not those that `local:` generates in.
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rise-vote")
+
+    @property
+    def repeats_question(self) -> bool:
+        """Whether what is said after an attempt holds the question again."""
+        own = is_own_feedback(self.prompt.feedback)
+        return not own and "{question}" in (self.prompt.feedback_text or self.prompt.mode.text)
 
     async def revise(self, ask: Ask, choice: int, on_turn: OnTurn) -> Outcome:
         """Play one choice to its end. Raises `TooLong` or `Unrenderable` for what no engine could answer, `PolicyError` for an
@@ -134,7 +144,7 @@ class Reviser:
                     turn = replace(turn, critique=_unjudged(critique))
                 stopped = "context" if critique is None else "budget" if drawn.spent else ""
             if not stopped:
-                turn = replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
+                turn = replace(turn, feedback=await self._feedback(problem, [*turns, turn]))
             turns.append(turn)
             on_turn(turn, len(turns))
         return await self._outcome(ask, turns, ballot, stopped)
@@ -146,7 +156,18 @@ class Reviser:
             return None
         [reply] = await self.policy.reply(Request(state, drawn.sampling, (drawn.seed(),), prompt_ids))
         drawn.count(reply)
-        return reply
+        return replace(reply, text=whole_text(reply.text))
+
+    async def _feedback(self, problem: Problem, turns: list[Turn]) -> str:
+        if is_own_feedback(self.prompt.feedback):
+            return await self.aside.call("the feedback function", self.prompt.feedback_for, problem, turns)
+        return self.prompt.feedback_for(problem, turns)
+
+    async def judged(self, problem: Problem, reply: str) -> Judgement:
+        """The judge's verdict on a reply to a problem whose gold answer is known."""
+        if is_own(self.judge):
+            return await self.aside.call("the judge", self.judge.judge, problem, reply)
+        return await self.judge.aside(problem, reply)
 
     @staticmethod
     def _stop(ask: Ask, ballot: Ballot, n: int, left: int | None) -> str:
@@ -180,7 +201,9 @@ class Reviser:
         """The turn with the answer that the judge reads in it."""
         if reply.finish == "refused":
             return _unjudged(reply)  # the engine declined, so the text is no attempt
-        if len(reply.text) > LONG_CHARS:
+        if is_own(self.judge):
+            answer = await self.aside.call("the judge", self.judge.answer, reply.text, problem.question)
+        elif len(reply.text) > LONG_CHARS:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._threads, self.judge.answer, reply.text, problem.question)
         else:
@@ -190,6 +213,8 @@ class Reviser:
     async def _cast(self, ballot: Ballot, answer: str | None) -> None:
         if answer is None or not ballot.groups or self._at_once(ballot, answer):
             ballot.cast(answer)
+        elif is_own(self.judge):
+            await self.aside.call("the judge", ballot.cast, answer)
         else:
             await asyncio.get_running_loop().run_in_executor(self._threads, ballot.cast, answer)
 
@@ -203,8 +228,7 @@ class Reviser:
 
     async def _outcome(self, ask: Ask, turns: list[Turn], ballot: Ballot, stopped: str) -> Outcome:
         if ask.rule == "judge" and self.choose is not None:
-            loop = asyncio.get_running_loop()
-            index = await loop.run_in_executor(self._threads, self.choose, ask.messages, tuple(turns))
+            index = await self.aside.call("--vote's function", self.choose, ask.messages, tuple(turns))
             if index is not None and not (isinstance(index, int) and 0 <= index < len(turns)):
                 raise RiseError(
                     f"--vote's function returned {index!r} for {len(turns)} turns; expected None or 0 … {len(turns) - 1}."

@@ -33,6 +33,7 @@ REASONS = {
     415: "Not JSON.",
     429: "All places are taken; Retry-After says when to come back.",
     502: "The engine gave no reply.",
+    503: "The engine asks to be spared, or the server is ending; Retry-After says when to come back.",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from rise.serve.conversation import Conversation, Event
-from rise.serve.requests import ApiError, Limits
+from rise.serve.requests import ApiError, Limits, ending
 from rise.serve.responses import Completion
 from rise.web.connections import GONE
 from rise.web.hosts import Receive, Scope, Send
@@ -61,6 +62,13 @@ class Stream(Response):
             await unless_gone(receive, self._send_all(scope, send))
         except (ClientDisconnect, OSError):
             self.conversation.meters.cancelled.inc()
+        except asyncio.CancelledError:  # the server ends, and has waited for as long as it does
+            if not scope.get("state", {}).get(GONE):
+                text = f"data: {json.dumps({'error': ending().error})}\n\n"
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(1.0):
+                        await send({"type": "http.response.body", "body": text.encode(), "more_body": False})
+            raise
         finally:
             await self.conversation.end()
 

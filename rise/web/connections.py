@@ -54,7 +54,7 @@ def affordable(n: int) -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = n * 4 // 3 + OWN_FILES
+    wanted = -(-n * 4 // 3) + OWN_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         best = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         try:

@@ -70,6 +70,7 @@ class Running:
 
     def __init__(self, url: str, app: Any, policy: Any, stop: Any) -> None:
         self.url, self.app, self.policy, self.stop = url, app, policy, stop
+        self.server: Any = None
         self.connections: set[Any] = set()
         # No TLS here: reading the certificates would take longer than most tests.
         self.client = httpx.Client(base_url=url, timeout=60, verify=False, trust_env=False)
@@ -131,7 +132,7 @@ def serving(
         assert not thread.is_alive()
 
     running = Running(f"http://127.0.0.1:{port}", app, policy, stop)
-    running.connections = server.server_state.connections
+    running.server, running.connections = server, server.server_state.connections
     try:
         yield running
     finally:

@@ -274,7 +274,7 @@ def test_as_many_connections_as_there_can_be():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 200), hard))
-        assert affordable(4096) == (4096 if hard >= 4160 else (hard - 64) * 3 // 4)
+        assert affordable(4096) == (4096 if hard >= 5526 else (hard - 64) * 3 // 4)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
