@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rise.errors import DataError
 
@@ -71,22 +73,36 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_whole(path: Path, data: str | bytes) -> None:
     """Write beside the target, flush to disk, then rename, so a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with _partial(path) as file:
         file.write(whole_text(data).encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """`write_whole`, one JSON object a line, streamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with _partial(path) as file:
         for row in rows:
-            file.write(dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+            file.write(dumps(row).encode() + b"\n")
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[IO[bytes]]:
+    """A file beside `path` that takes its place once the block is done. Where the disk is full, the error names it."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        with suppress(OSError):
+            partial.unlink()  # what room it took is given back
+        error.filename = str(path)
+        raise
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk without room says, a quota and a limit on files."""

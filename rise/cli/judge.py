@@ -14,8 +14,7 @@ def judge(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Task setting: --set judge=my_judge:Judge.")] = None,
 ) -> None:
     """Print each line with its verdict: right, wrong, unparsable or timed_out. Other fields are kept."""
-    import sys
-
+    from rise.cli.output import alone_on_stdout
     from rise.errors import ConfigError, DataError
     from rise.jsonl import dumps, read_jsonl
     from rise.runs.card import divide
@@ -26,13 +25,14 @@ def judge(
     settings, tables = divide(set_ or [])
     if tables:
         raise ConfigError("rise judge: --set takes settings of the task only, such as mode=lenient or judge=my_judge:Judge.")
-    decide = make_task(task, **settings).judge()
     known = {"id", "question", "gold", "reply"}
-    for number, line in read_jsonl(file):
-        place = f"{file}, line {number}"
-        if not isinstance(line.get("reply"), str):
-            raise DataError(f'{place}: "reply" is missing or no text. Each line needs "gold" and "reply".')
-        gold = text_of(line, ["gold"], place)
-        fields = {name: value for name, value in line.items() if name not in known}
-        problem = Problem(str(line.get("question", "")), gold, fields=fields, id=str(line.get("id", number)))
-        sys.stdout.write(dumps({**line, "verdict": decide.judge(problem, line["reply"]).verdict.value}) + "\n")
+    with alone_on_stdout() as out:
+        decide = make_task(task, **settings).judge()
+        for number, line in read_jsonl(file):
+            place = f"{file}, line {number}"
+            if not isinstance(line.get("reply"), str):
+                raise DataError(f'{place}: "reply" is missing or no text. Each line needs "gold" and "reply".')
+            gold = text_of(line, ["gold"], place)
+            fields = {name: value for name, value in line.items() if name not in known}
+            problem = Problem(str(line.get("question", "")), gold, fields=fields, id=str(line.get("id", number)))
+            out.write(dumps({**line, "verdict": decide.judge(problem, line["reply"]).verdict.value}) + "\n")

@@ -52,7 +52,10 @@ for command in COMMANDS:
 app.add_typer(cluster, name="cluster")
 
 
-_THE_MACHINES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+_THE_MACHINES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
+)
 """Troubles of the disk and its rights, which a person puts right; other `OSError`s are ours and show where."""
 
 

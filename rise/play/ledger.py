@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError, RiseError
-from rise.jsonl import dumps
+from rise.jsonl import FULL, dumps
 
 FSYNC_EVERY_S = 1.0
 _LENGTH_BITS = 32
@@ -47,6 +47,12 @@ class Ledger:
                 f"{path}: another process is at work in this directory (or an open Ledger in this process). Wait for it, stop "
                 "it, or give another --out."
             ) from error
+        except OSError as error:
+            os.close(self._file)
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            why = "so two processes could write here at once: give an --out on a local disk, or mount this one with locks"
+            raise OSError(error.errno, f"{error.strerror}, {why}", str(path)) from error
         except BaseException:
             os.close(self._file)
             raise
@@ -71,7 +77,22 @@ class Ledger:
 
     def get(self, key: str) -> dict[str, Any]:
         place = self._places[_short(key)]
-        return json.loads(os.pread(self._file, place & _LENGTH, place >> _LENGTH_BITS))
+        length, offset = place & _LENGTH, place >> _LENGTH_BITS
+        try:
+            found = json.loads(os.pread(self._file, length, offset))
+            if not isinstance(found, dict) or found["key"] != key:
+                raise ValueError("it is another line")
+            return found
+        except (ValueError, LookupError, RecursionError) as error:
+            raise DataError(
+                f"{self.path}, line {self._number(offset)}: not a ledger line ({error}). Was the file edited, or the disk "
+                "damaged? Restore it, or delete this line: its reply will be asked for again."
+            ) from error
+
+    def _number(self, offset: int) -> int:
+        """Of the line that begins there."""
+        with self.path.open("rb") as file:
+            return 1 + file.read(offset).count(b"\n")
 
     def append(self, lines: Iterable[tuple[str, dict[str, Any]]], *, n_in_flight: int = 0) -> int:
         """Write those whose key is new; returns how many. Raises `RiseError` on a full disk, with the file intact.
@@ -96,7 +117,7 @@ class Ledger:
                 self._sync_soon()
         except OSError as error:
             os.ftruncate(self._file, self._end)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno in FULL:
                 lost = max(len(fresh), n_in_flight)
                 raise RiseError(
                     f"{self.path}: the disk is full. {lost} {'reply' if lost == 1 else 'replies'} in flight could not be "
@@ -156,7 +177,7 @@ class Ledger:
                     break
                 try:
                     key = _key_of(line)
-                except (ValueError, KeyError) as error:
+                except (ValueError, LookupError, TypeError, RecursionError) as error:
                     raise DataError(
                         f"{self.path}, line {number}: not a ledger line ({error}). Was the file edited? Restore it, or delete "
                         "from this line on: those replies will be asked for again."
@@ -175,4 +196,7 @@ def _key_of(line: bytes) -> str:
     # Lines begin {"key":"…": reading only that keeps the scan of a million lines to seconds.
     if line.startswith(b'{"key":"') and line.endswith(b"}\n"):
         return line[8 : line.index(b'"', 8)].decode()
-    return json.loads(line)["key"]
+    key = json.loads(line)["key"]
+    if not isinstance(key, str):
+        raise ValueError("its key is no text")
+    return key

@@ -152,15 +152,17 @@ class RunDir:
             file.write(dumps({"time": round(time.time(), 3), **event}) + "\n")
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Events; a torn last line is left out."""
+        """Events; a line that is none, such as a torn or a damaged one, is left out."""
         if not self.log.exists():
             return []
         events = []
-        for line in self.log.read_text(encoding="utf-8").splitlines():
+        for line in self.log.read_bytes().split(b"\n"):
             try:
-                events.append(json.loads(line))
-            except json.JSONDecodeError:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(event, dict):
+                events.append(event)
         return events
 
 

@@ -37,7 +37,10 @@ class Tokens:
         # Of a run's own checkpoint this file alone, which is read as data: transformers follows what the others name.
         found = [place / "tokenizer.json" for place in places if (place / "tokenizer.json").is_file()]
         if not (self.name or found):
-            self.trouble = "No checkpoint beside this file, or none with a tokenizer.json, so colours mark text, not tokens. --tokenizer names one."
+            self.trouble = (
+                "No checkpoint beside this file, or none with a tokenizer.json, so colours mark text, not tokens. "
+                "--tokenizer names one."
+            )
             return None
         try:
             if not self.name:
