@@ -1,5 +1,5 @@
 # make run    the whole method on a laptop: environment, nano recipe, table, report.html
-# make test   lint, format, types, tests
+# make test   lint, format, types, a look for insecure calls, tests
 # make venv   the environment alone; .venv/bin/rise is then there
 # make test-oldest   the tests of training on the oldest transformers it supports
 # make test-clients   the server through clients others wrote, the pages in Chromium: installs them, minutes
@@ -23,6 +23,7 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy rise
+	$(BIN)/bandit -q -ll -r rise
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 # Other people's programs, each installed by itself under .clients/. What cannot be had (Chromium: apt-get install chromium; npm; a

@@ -24,6 +24,9 @@ def compare(
     ],
     out: Annotated[Path | None, typer.Option(help="Write compare.md, compare.json and compare.svg into this directory.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    own_judge: Annotated[
+        bool, typer.Option("--own-judge", help="Group votes by the judge that the first run's recipe names, running its code.")
+    ] = False,
 ) -> None:
     """Set runs beside each other: one table with intervals, differences pair by pair, accuracy against cost.
 
@@ -40,13 +43,15 @@ def compare(
     from rise.report.compare import find_stage
     from rise.report.console import rich_table
     from rise.report.markdown import table_markdown
+    from rise.report.recipe import same_answers
     from rise.runs.group import is_group, opened_out
     from rise.runs.preflight import preflight
 
     paths = opened_out(runs)
-    judge = preflight(load_recipe(find_stage(paths[0])[0].config), "judge").task.judge()
+    run = find_stage(paths[0])[0]
+    same = preflight(load_recipe(run.config), "judge").task.judge().same if own_judge else same_answers(run)
     read = _groups if all(map(is_group, runs)) else _runs
-    tables, short, numbers, draw = read(runs if read is _groups else paths, judge.same)
+    tables, short, numbers, draw = read(runs if read is _groups else paths, same)
     if out is not None:
         figure = draw()
         write_whole(out / "compare.json", json.dumps(numbers, indent=1) + "\n")

@@ -316,7 +316,7 @@ def _play(request: dict[str, Any], out: int) -> None:
     except (ValueError, MemoryError, RecursionError) as error:  # null bytes; nesting beyond the compiler
         return _send(out, ["syntax", _message(error), None])
     try:
-        exec(code, namespace)
+        exec(code, namespace)  # nosec B102 # what this process is for; it is confined
     except BaseException as error:
         return _send(out, ["failed", type(error).__name__[:100], _message(error)])
     function = namespace.get(request["name"])

@@ -179,8 +179,8 @@ class Ledger:
                     key = _key_of(line)
                 except (ValueError, LookupError, TypeError, RecursionError) as error:
                     raise DataError(
-                        f"{self.path}, line {number}: not a ledger line ({error}). Was the file edited? Restore it, or delete "
-                        "from this line on: those replies will be asked for again."
+                        f"{self.path}, line {number}: not a ledger line ({error}). Was the file edited? Restore it, or cut it "
+                        "off before this line: those replies will be asked for again."
                     ) from error
                 self._places[_short(key)] = offset << _LENGTH_BITS | len(line)
                 offset += len(line)

@@ -42,7 +42,8 @@ class Renderer:
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
         try:
-            renderer = cls(AutoTokenizer.from_pretrained(str(path), **kwargs), chat_format=chat_format)
+            tokenizer = AutoTokenizer.from_pretrained(str(path), **kwargs)  # nosec B615 # a directory, or what its user names
+            renderer = cls(tokenizer, chat_format=chat_format)
         except (OSError, ValueError) as error:
             raise ModelError(f"{path}: no tokenizer can be loaded from there ({str(error).splitlines()[0]}).") from error
         for source in (GenerationConfig, AutoConfig):  # the second where there is none of the first, as a loaded model does

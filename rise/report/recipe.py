@@ -7,7 +7,7 @@ the parsed recipe, and what its settings may make slow or large is made in a pro
 from __future__ import annotations
 
 import json
-import subprocess  # nosec B404: our own script, started without a shell
+import subprocess  # nosec B404 # our own script, started without a shell
 import sys
 import tomllib
 from functools import lru_cache
@@ -42,7 +42,7 @@ def generated_problems(run: RunDir) -> dict[str, tuple[str, str]]:
         {"path": sys.path, "config": config.model_dump(mode="json"), "most": MOST_PROBLEMS, "bytes": MAKE_MEMORY_BYTES}
     )
     try:
-        done = subprocess.run(  # nosec B603: no shell, and the recipe is data on its standard input
+        done = subprocess.run(  # nosec B603 # no shell, and the recipe is data on its standard input
             [sys.executable, "-I", script], input=about.encode(), capture_output=True, timeout=MAKE_LIMIT_S, env={}, check=True
         )
         return {name: (question, gold) for name, question, gold in json.loads(done.stdout)}

@@ -38,7 +38,8 @@ def load_model(
     options = {"attn_implementation": attention, "quantization_config": quantization}
     options = {name: value for name, value in options.items() if value is not None}
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=getattr(torch, dtype), **extra, **options)
+        # A directory, or what its user names; of the hub's files none is run.
+        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=getattr(torch, dtype), **extra, **options)  # nosec B615
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path}: no model can be loaded from there ({str(error).splitlines()[0]}). "
@@ -51,7 +52,8 @@ def context_length(path: str | Path) -> int | None:
     """Longest sequence, in tokens, that the model at `path` was built for; None where its config does not say."""
     _check_directory(path)
     try:
-        return getattr(AutoConfig.from_pretrained(str(path)), "max_position_embeddings", None)
+        config = AutoConfig.from_pretrained(str(path))  # nosec B615 # a directory, or what its user names
+        return getattr(config, "max_position_embeddings", None)
     except (OSError, ValueError):
         return None  # loading the model raises an error that says what is missing
 

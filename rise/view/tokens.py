@@ -50,7 +50,7 @@ class Tokens:
                 return lambda ids: plain.decode(ids, skip_special_tokens=False)
             from transformers import AutoTokenizer
 
-            whole = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)
+            whole = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)  # nosec B615 # --tokenizer
             return lambda ids: whole.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         except (KeyboardInterrupt, SystemExit):
             raise
