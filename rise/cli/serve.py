@@ -85,7 +85,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise ConfigError(f"rise serve needs the package {error.name}: pip install 'rise-lm[serve]'.") from error
     from rise.serve.requests import Limits
-    from rise.web.hosts import Hosts, is_loopback
+    from rise.serve.web.hosts import Hosts, is_loopback
 
     key = os.environ.get("RISE_API_KEY") or None
     if key is None and not is_loopback(host):

@@ -7,5 +7,6 @@ conversation             → the choices of one request while they are played
 chat, stream             → the chat route: sends a completion or a stream of chunks
 middleware, meters, app  → the server around it: key, limits, log, metrics, routes
 run                      → starts it
+web/                     → what the viewer's server has as well: names it is called by, limits on connections
 playground/              → the page in the same server
 """

@@ -24,8 +24,8 @@ from rise.serve.requests import ApiError, Limits, Served
 from rise.serve.revise import Reviser
 from rise.serve.schema import errors
 from rise.serve.vote import RULES
-from rise.web.answers import Json
-from rise.web.hosts import Hosts
+from rise.serve.web.answers import Json
+from rise.serve.web.hosts import Hosts
 
 PAGE = {
     "index.html": "text/html",

@@ -17,7 +17,7 @@ from rise.serve.requests import ApiError, Limits, Served, read_request, to_ask
 from rise.serve.responses import Completion
 from rise.serve.revise import Ask, Reviser
 from rise.serve.stream import Stream, unless_gone
-from rise.web.answers import Json
+from rise.serve.web.answers import Json
 
 log = logging.getLogger("rise.serve")
 

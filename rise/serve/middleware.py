@@ -13,8 +13,8 @@ from typing import Any
 
 from rise.serve.meters import Meters
 from rise.serve.requests import ApiError, ending
-from rise.web.hosts import Hosts, Receive, Scope, Send, host_of, refusal
-from rise.web.plain_json import plain_json
+from rise.serve.web.hosts import Hosts, Receive, Scope, Send, host_of, refusal
+from rise.serve.web.plain_json import plain_json
 
 log = logging.getLogger("rise.serve")
 

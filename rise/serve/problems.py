@@ -15,7 +15,7 @@ from rise.serve.revise import Reviser
 from rise.serve.schema import errors
 from rise.task import Problem
 from rise.tasks import make_task
-from rise.web.answers import Json
+from rise.serve.web.answers import Json
 
 N_SHOWN = 3
 MOST_REPLIES = 64

@@ -9,8 +9,8 @@ from typing import Any
 import uvicorn
 
 from rise.serve.requests import Limits, Served
-from rise.web.connections import ConnectionLimits, protocol
-from rise.web.hosts import shown
+from rise.serve.web.connections import ConnectionLimits, protocol
+from rise.serve.web.hosts import shown
 
 
 class Announced(uvicorn.Server):

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from rise.serve.conversation import Conversation, Event
 from rise.serve.requests import ApiError, Limits, ending
 from rise.serve.responses import Completion
-from rise.web.connections import GONE
-from rise.web.hosts import Receive, Scope, Send
+from rise.serve.web.connections import GONE
+from rise.serve.web.hosts import Receive, Scope, Send
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Stream(Response):
 
     async def _send_all(self, scope: Scope, send: Send) -> None:
         async def piece(text: str, more: bool = True) -> None:
-            # Waits for a client that does not read until `rise.web.connections` closes its connection.
+            # Waits for a client that does not read until `rise.serve.web.connections` closes its connection.
             await send({"type": "http.response.body", "body": text.encode(), "more_body": more})
             if scope.get("state", {}).get(GONE):
                 raise ClientDisconnect

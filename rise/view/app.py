@@ -8,8 +8,8 @@ from fastapi import FastAPI, Query, Request, Response
 from rise.errors import RiseError
 from rise.view.files import ASSETS, POLICY, TYPES, asset, page
 from rise.view.library import Library
-from rise.web.answers import Json
-from rise.web.hosts import Hosts, OnlyOwnNames
+from rise.serve.web.answers import Json
+from rise.serve.web.hosts import Hosts, OnlyOwnNames
 
 MOST_ROWS = 20_000
 """Of one request: a few megabytes."""

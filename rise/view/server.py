@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rise.errors import ConfigError
 from rise.view.library import Library
-from rise.web.hosts import LOOPBACK, Hosts, shown
+from rise.serve.web.hosts import LOOPBACK, Hosts, shown
 
 if TYPE_CHECKING:
     import uvicorn
@@ -76,7 +76,7 @@ def _address(host: str, listener: socket.socket) -> str:
 def _server(app: FastAPI) -> uvicorn.Server:
     import uvicorn
 
-    from rise.web.connections import ConnectionLimits, protocol
+    from rise.serve.web.connections import ConnectionLimits, protocol
 
     return uvicorn.Server(
         uvicorn.Config(

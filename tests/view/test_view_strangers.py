@@ -280,3 +280,12 @@ def test_a_live_reply_has_its_question_from_another_file_of_the_run(run):
     run.ledger.write_text(dumps(line) + "\n")
     record = Library([run.path]).record("0/round-2/live-rollout", 0)
     assert (record["problem"]["question"], record["problem"]["gold"]) == ("2+3", "5")
+
+
+def test_compare_asks_a_judge_of_the_recipes_own_only_when_told_to(run, was_run):
+    run.config.write_text(f'{RECIPE}[task]\nname = "jsonl"\n[task.settings]\npath = "p.jsonl"\njudge = "{MODULE}:Judge"\n')
+    done = CliRunner().invoke(app, ["compare", str(run.path), str(run.path)])
+    assert done.exit_code == 0, done.output
+    assert not was_run.exists()
+    CliRunner().invoke(app, ["compare", str(run.path), str(run.path), "--own-judge"])
+    assert was_run.exists()

@@ -21,7 +21,7 @@ from rise.policies.scripted import ScriptedPolicy
 from rise.serve.requests import Limits
 from rise.view.library import Library
 from rise.view.server import make_app
-from rise.web.connections import ConnectionLimits, affordable, protocol
+from rise.serve.web.connections import ConnectionLimits, affordable, protocol
 
 LIMITS = ConnectionLimits(head_limit_s=0.6, linger_s=0.4, send_limit_s=0.6, max_connections=12)
 

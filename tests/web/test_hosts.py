@@ -18,7 +18,7 @@ from rise.errors import ConfigError
 from rise.policies.scripted import ScriptedPolicy
 from rise.view.library import Library
 from rise.view.server import running
-from rise.web.hosts import Hosts, is_loopback, name_in
+from rise.serve.web.hosts import Hosts, is_loopback, name_in
 
 FOREIGN = [
     "evil.example",

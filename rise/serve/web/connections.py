@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-log = logging.getLogger("rise.web")
+log = logging.getLogger("rise.serve.web")
 
 GONE = "rise.gone"
 """In a request's `state` where its connection was lost before its end: sending on goes nowhere, and uvicorn does not say so."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from rise.web.plain_json import plain_json
+from rise.serve.web.plain_json import plain_json
 
 
 class Json(JSONResponse):
