@@ -52,7 +52,7 @@ task → rollout → trajectory → judge → relabel → keep, weigh → datase
 Stages take records and return records. A record (`Problem`, `Turn`, `Trajectory`, `Relabelled`, `Example`) is frozen plain data
 with a sentence under each field, and each stage writes its records as one JSON-lines file of the run directory
 ([run-directory.md](run-directory.md)). torch is imported for training and for `local:` policies alone, Ray for a cluster alone.
-`report`, `view` and `serve` read what stages wrote; only the command line imports them, and the viewer what serving over HTTP needs.
+`report`, `view` and `serve` read what stages wrote; only the command line imports them, and the viewer what both servers share.
 
 ## The tree
 

@@ -13,9 +13,9 @@ from rise.serve.chat import read_body
 from rise.serve.requests import ApiError, Limits, read_json
 from rise.serve.revise import Reviser
 from rise.serve.schema import errors
+from rise.serve.web.answers import Json
 from rise.task import Problem
 from rise.tasks import make_task
-from rise.serve.web.answers import Json
 
 N_SHOWN = 3
 MOST_REPLIES = 64

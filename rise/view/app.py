@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import FastAPI, Query, Request, Response
 
 from rise.errors import RiseError
-from rise.view.files import ASSETS, POLICY, TYPES, asset, page
-from rise.view.library import Library
 from rise.serve.web.answers import Json
 from rise.serve.web.hosts import Hosts, OnlyOwnNames
+from rise.view.files import ASSETS, POLICY, TYPES, asset, page
+from rise.view.library import Library
 
 MOST_ROWS = 20_000
 """Of one request: a few megabytes."""

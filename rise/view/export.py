@@ -11,9 +11,9 @@ from typing import Any
 
 from rise.errors import ConfigError
 from rise.jsonl import write_whole
+from rise.serve.web.plain_json import plain_json
 from rise.view.files import ASSETS, EXPORT_POLICY, asset, page, whole_page
 from rise.view.library import Library
-from rise.serve.web.plain_json import plain_json
 
 ROWS = 10_000
 """Rows in one file of the copy."""

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rise.errors import ConfigError
-from rise.view.library import Library
 from rise.serve.web.hosts import LOOPBACK, Hosts, shown
+from rise.view.library import Library
 
 if TYPE_CHECKING:
     import uvicorn

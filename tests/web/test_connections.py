@@ -19,9 +19,9 @@ from view_run import write_viewed
 from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
 from rise.serve.requests import Limits
+from rise.serve.web.connections import ConnectionLimits, affordable, protocol
 from rise.view.library import Library
 from rise.view.server import make_app
-from rise.serve.web.connections import ConnectionLimits, affordable, protocol
 
 LIMITS = ConnectionLimits(head_limit_s=0.6, linger_s=0.4, send_limit_s=0.6, max_connections=12)
 

@@ -16,9 +16,9 @@ from view_run import write_viewed
 
 from rise.errors import ConfigError
 from rise.policies.scripted import ScriptedPolicy
+from rise.serve.web.hosts import Hosts, is_loopback, name_in
 from rise.view.library import Library
 from rise.view.server import running
-from rise.serve.web.hosts import Hosts, is_loopback, name_in
 
 FOREIGN = [
     "evil.example",
