@@ -308,6 +308,9 @@ class EvaluateConfig(Settings):
     internalised: bool = False
     """After the last round, also train the improved replies of all rounds at the first turn's state, from where the rounds began
     and on as many tokens, and measure its first replies: what the same data buy without introspection."""
+    n_rates: int = Field(0, ge=0)
+    """Validation problems that every stage also plays for two turns: the chain (docs/metrics.md) takes its rates from them, so
+    that it predicts the test problems. 0, or split = "validation": from the measured problems themselves. Unit: problems."""
     state: StateConfig | None = None
     """What the model is shown in evaluation; None: the same as in collection. Set Self-Refine prompting here."""
     gold_probability: bool = False

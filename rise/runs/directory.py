@@ -63,6 +63,11 @@ class StageDir:
         return self.path / "held-out.jsonl"
 
     @property
+    def rates(self) -> Path:
+        """Two turns on validation problems, which the rates of the chain are taken from; with `evaluate.n_rates` alone."""
+        return self.path / "validation.jsonl"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.json"
 

@@ -8,6 +8,7 @@ from toys import LastNumber, toy_recipe
 
 from rise.dataset.example import read_examples
 from rise.errors import ConfigError
+from rise.evaluation.chain import chain
 from rise.evaluation.held_out import HeldOut, held_out_from_json, read_held_out
 from rise.evaluation.metrics import measure
 from rise.method.control import trained_rounds
@@ -17,6 +18,7 @@ from rise.report.claims import claims, headline
 from rise.report.collect import collect
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.takeover import trained_tokens
+from rise.tasks import make_task
 from rise.trajectory import Turn, Verdict, to_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def controlled(toy_run, tmp_path_factory):
     """The toy run with the control, its boost taken over."""
     out = tmp_path_factory.mktemp("controlled") / "run"
-    recipe = toy_recipe(evaluate={"internalised": True}, boost={"reuse": str(toy_run.path)}, keep={"rule": "all"})
+    recipe = toy_recipe(evaluate={"internalised": True, "n_rates": 4}, boost={"reuse": str(toy_run.path)}, keep={"rule": "all"})
     return run(recipe, out)
 
 
@@ -73,6 +75,17 @@ def _same(copy):
     from rise.recipe.toml import load_recipe
 
     return load_recipe(copy.config).model_dump(mode="json")
+
+
+def test_the_rates_of_the_chain_come_from_validation_problems_that_nothing_is_measured_on(controlled):
+    task, config = make_task("arithmetic", **toy_recipe().task.settings), toy_recipe()
+    for stage in controlled.stages():
+        records = list(read_held_out(stage.rates))
+        assert {r.question for r in records} == {p.question for p in task.problems("validation", 4)}
+        assert all(len(r.run) == 2 and not r.samples for r in records)
+        found = chain([r.run[0].right for r in records], [r.run[1].right for r in records], config.evaluate.turns)
+        assert stage.read_metrics()["chain"] == (found and found.to_json() | {"split": "validation"})
+    assert any(stage.read_metrics()["chain"] for stage in controlled.stages())
 
 
 def test_rounds_that_go_on_are_all_trained_and_rounds_that_start_afresh_the_last():
