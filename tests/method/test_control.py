@@ -8,8 +8,7 @@ from toys import LastNumber, toy_recipe
 
 from rise.dataset.example import read_examples
 from rise.errors import ConfigError
-from rise.evaluation.chain import chain
-from rise.evaluation.held_out import HeldOut, held_out_from_json, read_held_out
+from rise.evaluation.held_out import HeldOut, held_out_from_json, read_held_out, write_held_out
 from rise.evaluation.metrics import measure
 from rise.method.control import trained_rounds
 from rise.method.iterate import run
@@ -78,14 +77,26 @@ def _same(copy):
 
 
 def test_the_rates_of_the_chain_come_from_validation_problems_that_nothing_is_measured_on(controlled):
-    task, config = make_task("arithmetic", **toy_recipe().task.settings), toy_recipe()
+    task = make_task("arithmetic", **toy_recipe().task.settings)
     for stage in controlled.stages():
         records = list(read_held_out(stage.rates))
         assert {r.question for r in records} == {p.question for p in task.problems("validation", 4)}
         assert all(len(r.run) == 2 and not r.samples for r in records)
-        found = chain([r.run[0].right for r in records], [r.run[1].right for r in records], config.evaluate.turns)
-        assert stage.read_metrics()["chain"] == (found and found.to_json() | {"split": "validation"})
-    assert any(stage.read_metrics()["chain"] for stage in controlled.stages())
+
+
+def test_the_chain_predicts_from_those_alone(controlled, tmp_path):
+    copy = RunDir(shutil.copytree(controlled.path, tmp_path / "run"))
+    stage = copy.stage("round-2")
+    stage.metrics.unlink()
+    # Ten problems: of four right at first one is broken, of six wrong two are repaired.
+    runs = ["rr", "rr", "rr", "ra", "ar", "ar", "aa", "aa", "aa", "aa"]
+    write_held_out(stage.rates, [HeldOut(str(i), "q", "r", turns(run)) for i, run in enumerate(runs)])
+    run(toy_recipe(**_same(copy)), copy.path)
+    found = stage.read_metrics()["chain"]
+    assert [found[rate]["value"] for rate in ("ecr", "eir")] == pytest.approx([1 / 3, 1 / 4])
+    # f = 4/7, and a third turn leaves 5/12 of the distance of turn 2.
+    assert [e["value"] for e in found["predicted"]] == pytest.approx([0.4, 0.5, 4 / 7 - (4 / 7 - 0.5) * 5 / 12])
+    assert found["split"] == "validation" and found["turns_to_serve"] == 3
 
 
 def test_rounds_that_go_on_are_all_trained_and_rounds_that_start_afresh_the_last():
