@@ -69,7 +69,7 @@ from rise.tasks.sources import data_directory
         ("Monday", r"\boxed{Tuesday}", WRONG),
         (r"(\text{E})", r"\boxed{E}", RIGHT),
         ("3032_5", r"\boxed{3032_{5}}", RIGHT),
-        ("3032_5", r"\boxed{3032}", WRONG),  # another base is another number
+        ("3032_5", r"\boxed{3032}", RIGHT),  # the base is said by the question
         ("x+1", r"\boxed{$x + 1$}", RIGHT),
     ],
 )
@@ -150,8 +150,9 @@ def test_plain_numbers_import_no_computer_algebra_and_start_no_process():
 
 def test_symbolic_off_never_starts_a_worker(monkeypatch):
     monkeypatch.setattr(judging, "_verified", lambda *_: pytest.fail("a worker was asked"))
-    assert verdict("8", box("2^3"), MathJudge(symbolic=False)) is WRONG
-    assert verdict("2^3", box("2^3"), MathJudge(symbolic=False)) is RIGHT
+    assert verdict(r"2\sqrt{2}", box(r"\sqrt{8}"), MathJudge(symbolic=False)) is WRONG
+    assert verdict(r"\sqrt{8}", box(r"\sqrt{8}"), MathJudge(symbolic=False)) is RIGHT
+    assert verdict("8", box("2^3"), MathJudge(symbolic=False)) is RIGHT
 
 
 def test_calculator_annotations_in_gold_are_never_evaluated(tmp_path):
