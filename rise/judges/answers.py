@@ -27,10 +27,10 @@ _BRACES = re.compile(r"\\{1,2}(?:boxed|fbox)(?![A-Za-z])\s{0,8}\{|\\.|[{}]", re.
 _BARE_ARGUMENT = re.compile(r"[-+]?\d[\d.,/]*|[A-Za-z](?![A-Za-z])")
 _THINK = re.compile(r"(?:<|\[|◁)(/?)\|?(?:think(?:ing)?|thoughts?|reasoning)\|?(?:>|\]|▷)", re.IGNORECASE)
 _FEW_WORDS = re.compile(r"(?!(?:so|then|we|hence|thus|therefore)\b)[^\W\d_]+(?: [^\W\d_]+){0,2}", re.IGNORECASE)
-_LABEL = re.compile(r"[\s:：*_]*(?:(?:the\s+|my\s+)?(?:final\s+|correct\s+)?answer\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*", re.IGNORECASE)
+_LABEL = re.compile(r"[\s:：*_]*(?:(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*", re.IGNORECASE)
 _HEADING = re.compile(
     r"(?:step|part|case|phase|solution|explanation|conclusion|verification|check|summary|calculations?|reasoning|method|approach|notes?|"
-    r"given|hint|analysis|proof|example|question|problem|result|overview|setup|recap)\b(?!\s*[:=]?\s*[-$\\\d.,]+[^A-Za-z]*$)|\d+\s*[.)]\s+[^\W\d_]{2,}",
+    r"given|hint|analysis|proof|example|question|problem|overview|setup|recap)\b|\d+\s*[.)]\s+[^\W\d_]{2,}",
     re.IGNORECASE,
 )
 _ANSWER_IS = re.compile(r"\banswer\s{0,4}(?:is\b|:|：|=)[\s:]{0,4}|答案\s{0,4}(?:是|为|為|：|:|=)?[\s:：]{0,4}|答え\s{0,4}(?:は|：|:)|답은?\s{0,4}:?", re.IGNORECASE)
@@ -43,7 +43,7 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _ABOUT = re.compile(r"(?:approximately|about|exactly|equal to|simply|just|the number|the value|option|choice)\s+", re.IGNORECASE)
-_ASIDE = re.compile(r"\s*\([A-Za-z][A-Za-z\s-]*\)$")
+_ASIDE = re.compile(r"\s+\([A-Za-z]{3,}[A-Za-z\s-]*\)$")
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9_.])(?:[-−]?\$?\d[\d,]*(?:\.\d+)?|[-−]?\$?\.\d+)(?:/\d+)?(?:\s?%)?"
     r"(?!\d|[A-Za-z](?<!e)\b|\s{0,2}(?:\^|\\(?:pi|sqrt|frac|cdot|times)|[*/(]))"
@@ -75,9 +75,8 @@ def after_thinking(reply: str) -> str | None:
     >>> after_thinking("<think>7?</think> 8"), after_thinking("7? </think> 8"), after_thinking("<think>7?"), after_thinking("8")
     (' 8', ' 8', None, '8')
     """
-    if "think" not in reply.lower() and "thought" not in reply.lower() and "reasoning" not in reply.lower():
-        return reply
-    last = _last(_THINK, reply)
+    low = reply.lower()
+    last = _last(_THINK, reply) if "think" in low or "thought" in low or "reasoning" in low else None
     if last is None:
         return reply
     return reply[last.end() :] if last[1] else None
@@ -196,7 +195,7 @@ def _whole(sentence: str) -> str:
     """What a sentence gives as its answer: all of it where that can be read, never the first number of several."""
     for candidate in (_CLAUSE.split(sentence, maxsplit=1)[0].strip(" ,"), sentence):
         short = _ASIDE.sub("", _ABOUT.sub("", candidate))
-        for said in (candidate, short):
+        for said in (short, candidate):
             if said and _is_read(said):
                 inside = _DOLLARS.fullmatch(said)
                 return inside[1].strip() if inside else said

@@ -33,7 +33,8 @@ _TOKEN = re.compile(
     r"(?P<letter>[A-Za-z])|(?P<sign>[-+*/^!%()\[\]{}|_,'])|(?P<bad>\S))"
 )
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
-_PROSE = re.compile(r"\\text|[A-Za-z]{5,}|(?<![A-Za-z\\])(?:and|or|to|is|if|for|not|the|of|so|we|it|in|on|at|as|an|be|by|no|my|all|are|was|has|per)(?![A-Za-z])")
+_LONG_RUN = re.compile(r"[A-Za-z]{4,}")
+_PROSE = re.compile(r"(?<![A-Za-z\\])(?:and|or|to|is|if|for|not|the|of|so|we|it|in|on|at|as|an|be|by|no|my|all|are|was|has|per)(?![A-Za-z])")
 
 
 class NoFormula(ValueError):
@@ -49,13 +50,23 @@ def tree(text: str) -> Tree | None:
     >>> tree("two apples"), tree("3,4")
     (None, None)
     """
-    bare = re.sub(r"\\[A-Za-z]+", " ", text)
-    if _PROSE.search(re.sub(rf"\b(?:{'|'.join(FUNCTIONS)}|infinity)\b", " ", bare)) or "\\text" in text:
+    if "\\text" in text or _is_prose(text):
         return None
     try:
         return _Reader(_THOUSANDS.sub(lambda m: m[0].replace(",", ""), text)).whole()
     except NoFormula:
         return None
+
+
+_NO_PROSE = re.compile(rf"\\[A-Za-z]+|(?<![A-Za-z])(?:{'|'.join(FUNCTIONS)}|infinity)(?![A-Za-z])")
+
+
+def _is_prose(text: str) -> bool:
+    """Whether letters in it make words rather than a product such as abcd."""
+    rest = _NO_PROSE.sub(" ", text)
+    if _PROSE.search(rest):
+        return True
+    return any(len(run) > 6 or list(run) != sorted(set(run)) for run in _LONG_RUN.findall(rest))
 
 
 class _Reader:

@@ -88,6 +88,8 @@ def _read_gold(gold: str) -> tuple[str, bool]:
     answer = extract(gold) if "\\boxed" in gold or "\\fbox" in gold or "####" in gold else gold.strip()
     if not answer:
         raise DataError(f"gold answer {gold[-80:]!r} marks no final answer. Give the bare answer, or close its \\boxed{{}}.")
+    if usual_number(answer) is not None:
+        return answer, True
     found = form(answer)
     while isinstance(found, Named | WorkedOut):
         found = found.what

@@ -27,6 +27,7 @@ _NAME = re.compile(
         m?\s*(?:\\(?:angle|triangle|overline|vec)\s*)?\{?(?:[A-Z]{1,4}|\\[A-Za-z]+|[A-Za-z])\}?'*
         (?:_(?:\{[^{}]*\}|\w))?(?:\^\{-1\})?'*(?:\s*\([^()=]{1,20}\))?           # x, a_5, f(2), P(A), AB, \angle ABC, f^{-1}(3)
       | \|[A-Z]{2}\| | \[[A-Z]{3,6}\]                                           # a distance, an area
+      | \(\s*[A-Za-z](?:\s*,\s*[A-Za-z]){1,3}\s*\)                                # (x, y)
       | (?:\\text\{[^{}]*\}|[^\W\d_]{3,}(?![^\W\d_])|\s)+                                 # Total
     )\s*""",
     re.VERBOSE,

@@ -45,7 +45,7 @@ def form(text: str) -> Form:
 
 
 _NUMERAL = re.compile(
-    r"(-?)\s*[({]?\s*(-?)\s*([0-9A-Z.\s]*[0-9A-Z])\s*[)}]?\s*"
+    r"(-?)\s*[({]?\s*(-?)\s*((?:\d{1,3}(?:,\d{3})+|[0-9A-Z.\s]*[0-9A-Z]))\s*[)}]?\s*"
     r"(?:_\s*(?:\{\s*(?:\(\s*)?(?:\\text\{)?\s*(?:base\s*)?([0-9a-z]+)\s*\}?\s*\)?\s*\}|([0-9]))|(?:\\text\{)?\s*\(?\s*(?:in\s+)?base[\s-]*([0-9a-z]+)\)?\}?)"
 )
 _BASES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
@@ -81,7 +81,7 @@ def _numeral(text: str) -> Numeral | None:
         return None
     said = next(group for group in found.groups()[3:] if group)
     base = int(said) if said.isdigit() and len(said) < 3 else _BASES.index(said) + 2 if said in _BASES else 0
-    digits = re.sub(r"\s", "", found[3])
+    digits = re.sub(r"[\s,]", "", found[3])
     if not 2 <= base <= 36 or not (re.search(r"\d", digits) or (base > 10 and len(digits) > 1)):
         return None
     return Numeral(_sign(found[1] + found[2]) + plain_digits(digits), base)
@@ -197,13 +197,20 @@ def _of_relations(items: list[str], sign: str) -> Form | None:
         return None
     parts = [one.what for one in read if isinstance(one, Named)]
     name = next(one.name for one in read if isinstance(one, Named))
+    both = _both(parts) if sign != "or" else None
+    if both is not None and (sign or _is_no_gap(both)):
+        return Named(name, both)
     if sign == "and":
-        both = _both(parts)
-        return both and Named(name, both)
+        return None
     return Named(name, Union(tuple(parts)))
 
 
-def _both(parts: list[Form]) -> Form | None:
+def _is_no_gap(interval: Bracketed) -> bool:
+    low, high = interval.items
+    return isinstance(low, Leaf) and isinstance(high, Leaf) and bool(low.number and high.number and low.number[0] < high.number[0])
+
+
+def _both(parts: list[Form]) -> Bracketed | None:
     """The interval between a lower and an upper bound."""
     rays = [part for part in parts if isinstance(part, Bracketed) and len(part.items) == 2]
     low, high = _ALL_OF
@@ -328,6 +335,7 @@ def _bracketed(text: str) -> Form | None:
 
 
 _UNIT_AT_END = re.compile(rf"(?<=[\w}})\]!])(?:{ORDINAL}$|\s*{UNITS}\s*$)", re.ASCII)
+_PRODUCT = re.compile(r"\s*(?:[xyz]{2,3}|(?![A-Z]+\s*$)[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{2,3})\s*")  # letters that are no word
 _CALCULUS = re.compile(r"\\(?:int|iint|oint|sum|prod|lim|partial)(?![A-Za-z])")  # left to math-verify's reader
 _DECIMAL_ALONE = re.compile(r"-?\s*\d*\.(\d+)")
 
@@ -342,8 +350,8 @@ def _leaf(text: str, number: tuple[Fraction, bool] | None) -> Leaf:
     of = tree(bare.rstrip("% ") if percent else bare)
     if of is None:
         return Leaf(look(text), bare, words=not _CALCULUS.search(bare))
-    if re.fullmatch(r"\s*[A-Za-z]{2,}\s*", bare) and not re.fullmatch(r"\s*[kmnp-tv-z]{2,4}\s*", bare):
-        return Leaf(look(text), bare, words=True)  # "cat" is not "act"
+    if re.fullmatch(r"\s*[A-Za-z]{2,}\s*", bare) and not _PRODUCT.fullmatch(bare):
+        return Leaf(look(text), bare, words=True)  # "cat" is not "act", and ABC names what CBA does not
     try:
         return Leaf(look(text), bare, (value(of), percent), of)
     except TooBig:

@@ -73,7 +73,7 @@ _STEPS: list[tuple[re.Pattern[str], object]] = [
         (r"\\(?:quad|qquad|enspace|thinspace|space|hfill|newline)(?![A-Za-z])", " "),
         (r"(?<!\\)\\!", ""),
         (r"(?<!\\)\\[,;: ]", " "),
-        (r"\b(?:US|CAD?|AUD?|HK|NZ|R)\\?\$(?=\s*[-.\d])|[€£¥₹₩₽]", ""),
+        (r"\b(?:US|CAD?|AUD?|HK|NZ|R)\\?\$(?=\s*[-.\d])|[€£¥₹₩₽￥￡￦]", ""),
         (r"\\%", "%"),
         (r"\\\$|(?<!\\)\$|(?<!\\)\\[()\[\]]", ""),  # mathematics begins and ends; currency
         (r"\{,\}(?=\d{3})", ""),
