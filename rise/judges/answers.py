@@ -25,7 +25,7 @@ Mode = Literal["strict", "lenient"]
 _BOX = re.compile(r"\\{1,2}(?:boxed|fbox)(?![A-Za-z])\s{0,8}(\{)?")
 _BRACES = re.compile(r"\\{1,2}(?:boxed|fbox)(?![A-Za-z])\s{0,8}\{|\\.|[{}]", re.DOTALL)
 _BARE_ARGUMENT = re.compile(r"[-+]?\d[\d.,/]*|[A-Za-z](?![A-Za-z])")
-_THINK = re.compile(r"(?:<|\[|◁)(/?)\|?(?:think(?:ing)?|thoughts?|reasoning)\|?(?:>|\]|▷)", re.IGNORECASE)
+_THINK = re.compile(r"</?\|?(?i:think(?:ing)?|thoughts?|reasoning)\|?>|\[/?THINK\]|◁/?think▷")
 _FEW_WORDS = re.compile(r"(?!(?:so|then|we|hence|thus|therefore)\b)[^\W\d_]+(?: [^\W\d_]+){0,2}", re.IGNORECASE)
 _LABEL = re.compile(r"[\s:：*_]*(?:(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*", re.IGNORECASE)
 _HEADING = re.compile(
@@ -70,7 +70,7 @@ def extract(reply: str, mode: Mode = "strict") -> str | None:
 
 
 def after_thinking(reply: str) -> str | None:
-    """What a reply says once it has thought; None where it never ends to think. Where the tags are of others, all of it.
+    """What a reply says once it has thought; None where it never ends to think; all of it where it has no such tags.
 
     >>> after_thinking("<think>7?</think> 8"), after_thinking("7? </think> 8"), after_thinking("<think>7?"), after_thinking("8")
     (' 8', ' 8', None, '8')
@@ -79,7 +79,7 @@ def after_thinking(reply: str) -> str | None:
     last = _last(_THINK, reply) if "think" in low or "thought" in low or "reasoning" in low else None
     if last is None:
         return reply
-    return reply[last.end() :] if last[1] else None
+    return reply[last.end() :] if "/" in last[0] else None
 
 
 def _marked(reply: str, mode: Mode) -> str | None:

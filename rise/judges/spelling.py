@@ -28,7 +28,7 @@ _GREEK = dict(
 )
 # Look-alikes. Deliberately not NFKC: that turns 5² into 52 and 1½ into 11⁄2.
 _CHARACTERS: dict[int, str | None] = {
-    **dict.fromkeys([*range(0x20), 0x7F, 0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000, ord("~")], " "),
+    **dict.fromkeys([0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000, ord("~")], " "),
     **dict.fromkeys([0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFE0E, 0xFE0F, 0xFEFF]),
     **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},  # full width
     **{ord(minus): "-" for minus in "−–—‒―‐‑﹣"},
