@@ -156,7 +156,14 @@ class _Numeric:
             raise ValueError("no number")
         if size and not mpmath.isinf(size):
             order = int(mpmath.floor(mpmath.log10(size))) if size else 0
-            if order > -self.digits // 2 or tree[0] in ("^", "/", "number", "exp", "*", "!"):  # a rest that cancelled says nothing
+            if order > -self.digits // 2 or tree[0] in (
+                "^",
+                "/",
+                "number",
+                "exp",
+                "*",
+                "!",
+            ):  # a rest that cancelled says nothing
                 self.low = min(self.low, order)
             self.high = max(self.high, order)
         return found

@@ -27,13 +27,19 @@ _BRACES = re.compile(r"\\{1,2}(?:boxed|fbox)(?![A-Za-z])\s{0,8}\{|\\.|[{}]", re.
 _BARE_ARGUMENT = re.compile(r"[-+]?\d[\d.,/]*|[A-Za-z](?![A-Za-z])")
 _THINK = re.compile(r"</?\|?(?i:think(?:ing)?|thoughts?|reasoning)\|?>|\[/?THINK\]|◁/?think▷")
 _FEW_WORDS = re.compile(r"(?!(?:so|then|we|hence|thus|therefore)\b)[^\W\d_]+(?: [^\W\d_]+){0,2}", re.IGNORECASE)
-_LABEL = re.compile(r"[\s:：*_]*(?:(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*", re.IGNORECASE)
+_LABEL = re.compile(
+    r"[\s:：*_]*(?:(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*",
+    re.IGNORECASE,
+)
 _HEADING = re.compile(
     r"(?:step|part|case|phase|solution|explanation|conclusion|verification|check|summary|calculations?|reasoning|method|approach|notes?|"
     r"given|hint|analysis|proof|example|question|problem|overview|setup|recap)\b|\d+\s*[.)]\s+[^\W\d_]{2,}",
     re.IGNORECASE,
 )
-_ANSWER_IS = re.compile(r"\banswer\s{0,4}(?:is\b|:|：|=)[\s:]{0,4}|答案\s{0,4}(?:是|为|為|：|:|=)?[\s:：]{0,4}|答え\s{0,4}(?:は|：|:)|답은?\s{0,4}:?", re.IGNORECASE)
+_ANSWER_IS = re.compile(
+    r"\banswer\s{0,4}(?:is\b|:|：|=)[\s:]{0,4}|答案\s{0,4}(?:是|为|為|：|:|=)?[\s:：]{0,4}|答え\s{0,4}(?:は|：|:)|답은?\s{0,4}:?",
+    re.IGNORECASE,
+)
 _NOTHING = re.compile(r"[?？.…_*\s–—-]*")  # between the marks, no answer
 _DOLLARS = re.compile(r"\$([^$]{1,1000})\$")
 _SENTENCE_ENDS = re.compile(r"\.(?:\s|$)|[。！!?？](?:\s|$|[^\x00-\x7f])|[。！？]")

@@ -179,7 +179,9 @@ def _same_unions(left: Form, right: Form, algebra: Algebra) -> bool:
     spans = [_spans(side) for side in (left, right)]
     if spans[0] is not None and spans[1] is not None:
         return spans[0] == spans[1]
-    parts = [side.parts if isinstance(side, Union) else side.items if isinstance(side, Items) else (side,) for side in (left, right)]
+    parts = [
+        side.parts if isinstance(side, Union) else side.items if isinstance(side, Items) else (side,) for side in (left, right)
+    ]
     return _in_any_order(parts[0], parts[1], algebra)
 
 
@@ -223,5 +225,3 @@ def _end(form: Form) -> Fraction | float | None:
         return None
     infinite = {"\\infty": float("inf"), "+\\infty": float("inf"), "-\\infty": float("-inf")}
     return form.number[0] if form.number is not None else infinite.get(form.look)
-
-

@@ -34,7 +34,9 @@ _TOKEN = re.compile(
 )
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _LONG_RUN = re.compile(r"[A-Za-z]{4,}")
-_PROSE = re.compile(r"(?<![A-Za-z\\])(?:and|or|to|is|if|for|not|the|of|so|we|it|in|on|at|as|an|be|by|no|my|all|are|was|has|per)(?![A-Za-z])")
+_PROSE = re.compile(
+    r"(?<![A-Za-z\\])(?:and|or|to|is|if|for|not|the|of|so|we|it|in|on|at|as|an|be|by|no|my|all|are|was|has|per)(?![A-Za-z])"
+)
 
 
 class NoFormula(ValueError):
@@ -77,7 +79,9 @@ class _Reader:
             word = match[kind]
             if kind == "bad":
                 raise NoFormula(word)
-            self.tokens.append(("command", "\\infty") if word == "infinity" else ("command", f"\\{word}") if kind == "word" else (kind, word))
+            self.tokens.append(
+                ("command", "\\infty") if word == "infinity" else ("command", f"\\{word}") if kind == "word" else (kind, word)
+            )
         self.at = 0
         self.depth = 0
 
@@ -153,7 +157,10 @@ class _Reader:
             name = word[1:]
             if name in FUNCTIONS:
                 return not of_function
-            return name in ("frac", "sqrt", "binom", "pi", "infty", "iunit", "lfloor", "lceil", "overline") or re.fullmatch(_GREEK, name) is not None
+            return (
+                name in ("frac", "sqrt", "binom", "pi", "infty", "iunit", "lfloor", "lceil", "overline")
+                or re.fullmatch(_GREEK, name) is not None
+            )
         return kind in ("number", "letter") or word in ("(", "{", "[") or (word == "|" and self.depth == 1 and self.bars_ahead())
 
     def bars_ahead(self) -> bool:
@@ -295,7 +302,13 @@ class _Reader:
                 exponent = self.argument()
         if name in ("gcd", "lcm", "max", "min"):
             return self.of_several(name)
-        inside = self.group("(", ")") if self.peek() == "(" else self.group("{", "}") if self.peek() == "{" else self.product(of_function=True)
+        inside = (
+            self.group("(", ")")
+            if self.peek() == "("
+            else self.group("{", "}")
+            if self.peek() == "{"
+            else self.product(of_function=True)
+        )
         if exponent == ("neg", ("number", Fraction(1))) and name in ("sin", "cos", "tan"):
             return (f"arc{name}", inside)
         found = ("log", inside, base or ("number", Fraction(10))) if name == "log" else (name, inside)

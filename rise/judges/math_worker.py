@@ -80,7 +80,9 @@ def load_math_verify() -> Callable[[str, str], bool]:
     from math_verify import LatexExtractionConfig, parse
     from sympy import Expr, simplify
 
-    cleaning = NormalizationConfig(basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="all", equations=False)
+    cleaning = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="all", equations=False
+    )
     # The LaTeX extractor only: the other one hands text to sympy's parse_expr, which evaluates it as Python.
     latex = [LatexExtractionConfig(boxed_match_priority=0, normalization_config=cleaning)]
 

@@ -52,7 +52,7 @@ _WORD = rf"(?!(?:{_NOT_UNITS})\b)(?:{_MARKED}|{_RATE}|[A-Za-z]{{3,}}|(?:{_SHORT_
 _FIRST_WORD = (  # 6 apples and 6cm, not 6abc
     rf"(?:(?:{_MARKED}|{_RATE}|(?:{_SHORT_UNITS})\b|{_FOREIGN}){_SQUARED}|(?<=[\s/-]){_WORD})"
 )
-UNITS = rf"[-/]?\s*{_FIRST_WORD}(?:(?:[\s/-]|\\cdot\s)*{_WORD}){{0,8}}"
+UNITS = rf"[-/]?\s*{_FIRST_WORD}(?:(?:[\s/-]+|\s*\\cdot\s+){_WORD}|\s?{_MARKED}{_SQUARED}){{0,8}}"
 ORDINAL = r"\s*(?:\^\s*)?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)\b[\s}]*"
 _NUMBER = re.compile(
     rf"""

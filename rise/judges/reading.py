@@ -49,11 +49,17 @@ _NUMERAL = re.compile(
     r"(?:_\s*(?:\{\s*(?:\(\s*)?(?:\\text\{)?\s*(?:base\s*)?([0-9a-z]+)\s*\}?\s*\)?\s*\}|([0-9]))|(?:\\text\{)?\s*\(?\s*(?:in\s+)?base[\s-]*([0-9a-z]+)\)?\}?)"
 )
 _BASES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
-_CHOICE = re.compile(r"\(\s*([A-Za-z])\s*\)\s*[:.]?\s*(.*)|(?:\\text\{)?\(?([A-J])\s*[):.]\s*\}?\s*(.+)|(?:\\text\{)?(?:option|choice|answer)\s+\(?([A-J])\)?\}?", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"\(\s*([A-Za-z])\s*\)\s*[:.]?\s*(.*)|(?:\\text\{)?\(?([A-J])\s*[):.]\s*\}?\s*(.+)|(?:\\text\{)?(?:option|choice|answer)\s+\(?([A-J])\)?\}?",
+    re.IGNORECASE,
+)
 _MATRIX = re.compile(r"(.*?)\\begin\s*\{([bBpv]?matrix|smallmatrix|array)\}\s*(?:\{[^{}]*\})?(.*)\\end\s*\{\2\}(.*)", re.DOTALL)
 _EMPTY = re.compile(r"\\emptyset|\\\{\s*\\\}|(?:\\text\{)?(?:no (?:real )?solutions?|empty set)\}?", re.IGNORECASE)
 _ALL = re.compile(r"\\R|(?:\\text\{)?(?:all )?(?:real numbers|reals)\}?", re.IGNORECASE)
-_ALL_OF = (Leaf("-\\infty", "-\\infty", tree=("neg", ("constant", "infty"))), Leaf("\\infty", "\\infty", tree=("constant", "infty")))
+_ALL_OF = (
+    Leaf("-\\infty", "-\\infty", tree=("neg", ("constant", "infty"))),
+    Leaf("\\infty", "\\infty", tree=("constant", "infty")),
+)
 EVERYTHING = Bracketed("()", _ALL_OF)
 
 
@@ -104,7 +110,13 @@ def _choice(text: str) -> Form | None:
     letter, rest = (found[1] or found[3] or found[5]), trimmed(found[2] or found[4] or "")
     if not rest:
         return _leaf(letter, None) if letter.upper() in "ABCDEFGHIJ" or found[5] else None
-    if not letter.isupper() or letter > "J" or rest[0] in "+-*/^=_!<>,;\\" and not rest.startswith(("\\frac", "\\sqrt", "\\text", "\\pi", "-")):
+    if (
+        not letter.isupper()
+        or letter > "J"
+        or _CHOICE.fullmatch(rest)
+        or rest[0] in "+-*/^=_!<>,;\\"
+        and not rest.startswith(("\\frac", "\\sqrt", "\\text", "\\pi", "-"))
+    ):
         return None
     if found[1] and rest[0] == "-":  # (A) - 5 is a difference
         return None
@@ -158,7 +170,12 @@ def _list(text: str) -> Form | None:
     joined: list[str] = []
     sign = ""
     for separator, part in parts:
-        thousands = separator == "," and joined and re.search(r"(?<![\d.])\d{1,3}(?:,\d{3})*$", joined[-1]) and re.match(r"\d{3}(?!\d)", part)
+        thousands = (
+            separator == ","
+            and joined
+            and re.search(r"(?<![\d.])\d{1,3}(?:,\d{3})*$", joined[-1])
+            and re.match(r"\d{3}(?!\d)", part)
+        )
         if thousands:
             joined[-1] += "," + part
             continue
@@ -207,7 +224,9 @@ def _of_relations(items: list[str], sign: str) -> Form | None:
 
 def _is_no_gap(interval: Bracketed) -> bool:
     low, high = interval.items
-    return isinstance(low, Leaf) and isinstance(high, Leaf) and bool(low.number and high.number and low.number[0] < high.number[0])
+    return (
+        isinstance(low, Leaf) and isinstance(high, Leaf) and bool(low.number and high.number and low.number[0] < high.number[0])
+    )
 
 
 def _both(parts: list[Form]) -> Bracketed | None:
@@ -241,7 +260,9 @@ def _relation(text: str) -> Form | None:
         return None
     if "\\approx" in signs:
         cut = signs.index("\\approx") + 1
-        return _relation("".join(sign + part for sign, part in parts[:cut])) or _form(texts[cut] if is_name(texts[0]) else texts[0])
+        return _relation("".join(sign + part for sign, part in parts[:cut])) or _form(
+            texts[cut] if is_name(texts[0]) else texts[0]
+        )
     if signs == ["\\in"]:
         return Named(look(texts[0]), _form(texts[1])) if is_name(texts[0]) else None
     if set(signs) == {"="}:
@@ -278,9 +299,13 @@ def _inequality(signs: list[str], texts: list[str]) -> Form | None:
     if len(signs) == 2 and is_name(texts[1]):
         low, high = _leaf_of(texts[0]), _leaf_of(texts[2])
         if all(sign in ("<", "\\le") for sign in signs):
-            return Named(look(texts[1]), Bracketed(("(" if signs[0] == "<" else "[") + (")" if signs[1] == "<" else "]"), (low, high)))
+            return Named(
+                look(texts[1]), Bracketed(("(" if signs[0] == "<" else "[") + (")" if signs[1] == "<" else "]"), (low, high))
+            )
         if all(sign in (">", "\\ge") for sign in signs):
-            return Named(look(texts[1]), Bracketed(("(" if signs[1] == ">" else "[") + (")" if signs[0] == ">" else "]"), (high, low)))
+            return Named(
+                look(texts[1]), Bracketed(("(" if signs[1] == ">" else "[") + (")" if signs[0] == ">" else "]"), (high, low))
+            )
     return None
 
 
@@ -364,7 +389,7 @@ def _without_unit(text: str) -> str:
     """6\\pi \\text{ cm} and 5\\sqrt{2} m/s without their units; a last letter is a name and stays."""
     text = re.sub(r"^\\text\{[^{}]*\}\s*(?=[-\d\\(])", "", text)
     for _ in range(3):
-        found = _UNIT_AT_END.search(text)
+        found = _UNIT_AT_END.search(text, max(len(text) - 200, 0))
         rest = text[: found.start()].rstrip() if found else ""
         if not found or not (re.search(r"\d|\\(?:pi|sqrt|frac)", rest) or found[0].lstrip().startswith("\\text")):
             break

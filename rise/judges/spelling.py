@@ -34,7 +34,7 @@ _CHARACTERS: dict[int, str | None] = {
     **{ord(minus): "-" for minus in "−–—‒―‐‑﹣"},
     **{ord(character): f"\\frac{{{digits[0]}}}{{{digits[1]}}}" for character, digits in _FRACTIONS.items()},
     **{ord(character): f"\\{name} " for character, name in (_COMMANDS | _GREEK).items()},
-    **{ord(character): plain for character, plain in zip("⁄∕∣、。，′“”‘’「」【】〈〉⟨⟩", "//|,.,'\"\"''\"\"()()()", strict=True)},
+    **{ord(character): plain for character, plain in zip("⁄∕∣、。，′“”‘’「」【】〈〉⟨⟩", '//|,.,\'""\'\'""()()()', strict=True)},
 }
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₍₎", "0123456789+-()")
@@ -50,12 +50,48 @@ _OTHER_NAMES = {
     **{"neq": "ne", "infin": "infty", "empty": "emptyset", "varnothing": "emptyset", "circ": "degree", "degrees": "degree"},
     **dict.fromkeys(("ldots", "cdots", "dotsc", "dotsb"), "dots"),
     **{"dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "vee": "lor", "wedge": "land"},
-    **{"bar": "overline", "dot": "overline", "lbrace": "{", "rbrace": "}", "varphi": "phi", "varepsilon": "epsilon", "ast": "cdot", "smallsetminus": "setminus"},
-    **{"backslash": "setminus", "bigcup": "cup", "thickapprox": "approx", "simeq": "approx", "reals": "R", "Reals": "R", "imath": "iunit"},
+    **{
+        "bar": "overline",
+        "dot": "overline",
+        "lbrace": "{",
+        "rbrace": "}",
+        "varphi": "phi",
+        "varepsilon": "epsilon",
+        "ast": "cdot",
+        "smallsetminus": "setminus",
+    },
+    **{
+        "backslash": "setminus",
+        "bigcup": "cup",
+        "thickapprox": "approx",
+        "simeq": "approx",
+        "reals": "R",
+        "Reals": "R",
+        "imath": "iunit",
+    },
     **{"arcsinh": "asinh", "measuredangle": "angle", "slash": "/"},
 }
-_OTHER_SIGNS = {"lt": "<", "gt": ">", "vert": "|", "lvert": "|", "rvert": "|", "mid": "|", "langle": "(", "rangle": ")", "colon": ":"}
-_OTHER_SIGNS |= {"lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "And": "&", "prime": "'", "textdollar": "", "euro": ""}
+_OTHER_SIGNS = {
+    "lt": "<",
+    "gt": ">",
+    "vert": "|",
+    "lvert": "|",
+    "rvert": "|",
+    "mid": "|",
+    "langle": "(",
+    "rangle": ")",
+    "colon": ":",
+}
+_OTHER_SIGNS |= {
+    "lbrack": "[",
+    "rbrack": "]",
+    "lparen": "(",
+    "rparen": ")",
+    "And": "&",
+    "prime": "'",
+    "textdollar": "",
+    "euro": "",
+}
 _KINDS_OF_NUMBERS = {"R": r"\R ", "C": r"\C ", "Z": r"\Z ", "N": r"\N ", "Q": r"\Q "}
 _FUNCTION_NAMES = "sinh|cosh|tanh|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|lcm|gcd|max|min"
 
@@ -132,7 +168,11 @@ def _renamed(name: str) -> str:
     if name in _OTHER_SIGNS:
         return _OTHER_SIGNS[name]
     name = _OTHER_NAMES.get(name, name)
-    return f"\\{name} " if name[-1].isalpha() and not name.startswith(("frac", "sqrt", "text", "math", "binom", "overline")) else f"\\{name}"
+    return (
+        f"\\{name} "
+        if name[-1].isalpha() and not name.startswith(("frac", "sqrt", "text", "math", "binom", "overline"))
+        else f"\\{name}"
+    )
 
 
 def _unwrapped(match: re.Match[str]) -> str:
