@@ -45,14 +45,16 @@ def form(text: str) -> Form:
 
 
 _NUMERAL = re.compile(
-    r"(-?)\s*[({]?\s*(-?)\s*((?:\d{1,3}(?:,\d{3})+|[0-9A-Z.\s]*[0-9A-Z]))\s*[)}]?\s*"
-    r"(?:_\s*(?:\{\s*(?:\(\s*)?(?:\\text\{)?\s*(?:base\s*)?([0-9a-z]+)\s*\}?\s*\)?\s*\}|([0-9]))|(?:\\text\{)?\s*\(?\s*(?:in\s+)?base[\s-]*([0-9a-z]+)\)?\}?)"
+    r"(-?)\s*[({]?\s*(-?)\s*(\d{1,3}(?:,\d{3})+|\d[\d\s.]*|[0-9A-Za-z.]+)\s*[)}]?\s*"
+    r"(?:_\s*(?:\{\s*\(?\s*(?:\\text\{)?\s*(?:base\s*)?([0-9a-z]+)\s*\}?\s*\)?\s*\}|\\text\{([a-z]+)\}|(\d))"
+    r"|\s(?:\\text\{)?\s*\(?\s*(?:in\s+)?base[\s-]*([0-9a-z]+)\)?\}?)"
 )
 _BASES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
 _CHOICE = re.compile(
     r"\(\s*([A-Za-z])\s*\)\s*[:.]?\s*(.*)|(?:\\text\{)?\(?([A-J])\s*[):.]\s*\}?\s*(.+)|(?:\\text\{)?(?:option|choice|answer)\s+\(?([A-J])\)?\}?",
     re.IGNORECASE,
 )
+_GOES_ON = re.compile(r"(?:and|or)\b|[+*/^=_!<>,;]|\\(?!frac|sqrt|text|pi)")  # what makes of (A) the beginning of a formula or list
 _MATRIX = re.compile(r"(.*?)\\begin\s*\{([bBpv]?matrix|smallmatrix|array)\}\s*(?:\{[^{}]*\})?(.*)\\end\s*\{\2\}(.*)", re.DOTALL)
 _EMPTY = re.compile(r"\\emptyset|\\\{\s*\\\}|(?:\\text\{)?(?:no (?:real )?solutions?|empty set)\}?", re.IGNORECASE)
 _ALL = re.compile(r"\\R|(?:\\text\{)?(?:all )?(?:real numbers|reals)\}?", re.IGNORECASE)
@@ -88,7 +90,10 @@ def _numeral(text: str) -> Numeral | None:
     said = next(group for group in found.groups()[3:] if group)
     base = int(said) if said.isdigit() and len(said) < 3 else _BASES.index(said) + 2 if said in _BASES else 0
     digits = re.sub(r"[\s,]", "", found[3])
-    if not 2 <= base <= 36 or not (re.search(r"\d", digits) or (base > 10 and len(digits) > 1)):
+    if re.search(r"[a-z]", digits):
+        digits = digits.upper() if re.search(r"\d", digits) else ""
+    letters = re.sub(r"[\d.]", "", digits)
+    if not 2 <= base <= 36 or not digits or any(ord(letter) - 55 >= base for letter in letters) or len(letters) == len(digits) == 1:
         return None
     return Numeral(_sign(found[1] + found[2]) + plain_digits(digits), base)
 
@@ -110,13 +115,7 @@ def _choice(text: str) -> Form | None:
     letter, rest = (found[1] or found[3] or found[5]), trimmed(found[2] or found[4] or "")
     if not rest:
         return _leaf(letter, None) if letter.upper() in "ABCDEFGHIJ" or found[5] else None
-    if (
-        not letter.isupper()
-        or letter > "J"
-        or _CHOICE.fullmatch(rest)
-        or rest[0] in "+-*/^=_!<>,;\\"
-        and not rest.startswith(("\\frac", "\\sqrt", "\\text", "\\pi", "-"))
-    ):
+    if letter not in "ABCDEFGHIJ" or _GOES_ON.match(rest) or _CHOICE.fullmatch(rest):
         return None
     if found[1] and rest[0] == "-":  # (A) - 5 is a difference
         return None

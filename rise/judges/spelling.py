@@ -126,9 +126,9 @@ _STEPS: list[tuple[re.Pattern[str], object]] = [
 _WRAPPED = re.compile(rf"\\(?:{_TEXT})(?![A-Za-z])\s*(?:\{{([^{{}}]*)\}}|([A-Za-z0-9]))")
 _HOLDING = re.compile(rf"\\(?:{_HELD})(?![A-Za-z])\s*")
 _SPACES = re.compile(r"\s+")
-_CONNECTS = re.compile(r"[\s,;]*(?:and|or)[\s,;]*|[\s,;]+")
+_CONNECTS = re.compile(r"[\s,;]*(?:and|or|[或和与及])[\s,;]*|[\s,;]+")
 _INSIDE_IS_FORMULA = re.compile(r"[\d^_=+*/<>()\\]|^.{0,2}$|^\s*$")
-_LIST_IN_TEXT = re.compile(r",|;|\b(?:and|or)\b")
+_LIST_IN_TEXT = re.compile(r",|;|\b(?:and|or|base)\b")
 _FOLDED = {"yes", "no", "true", "false", "even", "odd", "none", "both", "zero", "one", "two"}
 
 
@@ -151,7 +151,7 @@ def spelled(text: str) -> str:
     return trimmed(_SPACES.sub(" ", text))
 
 
-_AT_END = re.compile(r"(?<!\\)[.,;:]$")
+_AT_END = re.compile(r"(?<!\\)[.,;:\\]$")
 
 
 def trimmed(text: str) -> str:
