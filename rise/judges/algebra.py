@@ -1,4 +1,4 @@
-"""Whether two formulas are equal: both are worked out at the same points, to so many digits that no rounding can hide a difference.
+"""Whether two formulas are equal: both are worked out at the same points, to so many digits that rounding hides no difference.
 
 Runs in the worker's process only (`math_worker.py`), which may be killed at any moment. A first pass finds how far the numbers on
 the way lie apart; a second works with as many digits more. So 1 + e^{-500} is not 1, and 2^{-100} is not 0.
@@ -23,7 +23,7 @@ MAX_DIGITS = 10_000
 """Formulas that need more are equal only where they are written alike."""
 N_POINTS = 5
 DECIMAL_PLACES = 6
-"""A decimal with at least so many places is equal to a number that is no fraction where it is that number rounded to its last place."""
+"""From so many places on, a decimal equals a number that is no fraction if it is that number rounded to its last place."""
 
 Fallback = Callable[[str, str], bool]
 _Odd = (ZeroDivisionError, ValueError, OverflowError, TypeError, mpmath.libmp.NoConvergence)
@@ -180,7 +180,7 @@ class _Numeric:
             inside = self.value(parts[0])
             return inside * mpmath.pi / 180 if angle else inside
         work = _FUNCTIONS[kind]
-        angle = angle and kind in ("+", "*", "/", "neg") or kind in ("sin", "cos", "tan", "cot", "sec", "csc")
+        angle = (angle and kind in ("+", "*", "/", "neg")) or kind in ("sin", "cos", "tan", "cot", "sec", "csc")
         return work(*(self.value(part, angle=angle) for part in parts))
 
     def _letter(self, name: str) -> Any:

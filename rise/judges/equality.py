@@ -13,8 +13,8 @@ from typing import Protocol
 
 from rise.judges.forms import Bracketed, Choice, Form, Items, Leaf, Matrix, Named, Numeral, Relation, Union, WorkedOut
 from rise.judges.formulas import letters
+from rise.judges.leaves import plain_digits
 from rise.judges.numbers import same_number
-from rise.judges.reading import plain_digits
 
 
 class Doubt(Exception):
@@ -127,7 +127,7 @@ def _as_relation(form: Form, like: Relation) -> Relation | None:
     """y = 2x + 3 as an equation, x > 2 or (2, \\infty) as an inequality in the letter of the other side."""
     if isinstance(form, Named) and isinstance(form.what, Leaf):
         return Relation("=", _letter(form.name), form.what)
-    names = [of.tree and letters(of.tree) or frozenset() for of in (like.left, like.right)]
+    names = [(of.tree and letters(of.tree)) or frozenset() for of in (like.left, like.right)]
     both = names[0] | names[1]
     name = form.name if isinstance(form, Named) else next(iter(both)) if len(both) == 1 else None
     what = form.what if isinstance(form, Named) else form

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
-from rise.judges.formulas import Tree, tree
+from rise.judges.formulas import Tree
 
 MAX_BITS = 1 << 18
 """Of numerator and denominator together. 20000! and 2^{200000} are worked out; above it a number equals what is written alike."""
@@ -39,7 +39,7 @@ class _Exact:
 
     def value(self, of: Tree) -> Fraction:
         if of[0] == "number":
-            return of[1]  # type: ignore[no-any-return]
+            return Fraction(of[1])
         work = _OPERATIONS.get(of[0])
         if work is None:
             raise Irrational(of[0])

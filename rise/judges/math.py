@@ -1,8 +1,8 @@
 r"""The judge of mathematical answers: text, then exact numbers, then (seldom) algebra in a process that can be killed.
 
-A verdict reads reply and gold (`answers.py`), takes both to one spelling (`spelling.py`), reads each as what it is (`reading.py`) and
-compares them form by form (`equality.py`); votes do the same. Most are a string scan and a comparison of fractions. Only where a
-formula is no rational number does a worker (`worker_pool.py`, `math_worker.py`) start, with no environment, no network where the
+A verdict reads reply and gold (`answers.py`), takes both to one spelling (`spelling.py`), reads each as what it is
+(`reading.py`) and compares them form by form (`equality.py`); votes do the same. Most are a string scan and a comparison of
+fractions. Only where a formula is no rational number does a worker (`worker_pool.py`, `math_worker.py`) start, with no environment, no network where the
 kernel allows, bounded memory and a deadline.
 """
 
@@ -65,7 +65,7 @@ class MathJudge(Judge):
         return extract(reply, self.mode)
 
     def same(self, left: str, right: str) -> bool:
-        """Whether two answers are equal, which is what makes one right where the other is gold. A comparison that times out says no."""
+        """Whether two answers are equal: then one is right where the other is gold. A comparison that times out says no."""
         return self._compare(left, right) is Verdict.RIGHT
 
     def _compare(self, left: str, right: str) -> Verdict:
@@ -83,8 +83,10 @@ class MathJudge(Judge):
 
 @lru_cache(maxsize=65536)
 def _read_gold(gold: str) -> tuple[str, bool]:
-    r"""The answer in a gold text (of a solution with `\boxed{…}` or `####`, what these mark; else the text itself), and whether it
-    is a number."""
+    r"""The answer in a gold text, and whether it is a number.
+
+    Of a solution with `\boxed{…}` or `####` it is what these mark; else the text itself.
+    """
     answer = extract(gold) if "\\boxed" in gold or "\\fbox" in gold or "####" in gold else gold.strip()
     if not answer:
         raise DataError(f"gold answer {gold[-80:]!r} marks no final answer. Give the bare answer, or close its \\boxed{{}}.")

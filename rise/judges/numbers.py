@@ -45,7 +45,7 @@ _NOT_UNITS = (
 )
 _SQUARED = r"(?:\s*\^?\{?-?[23]\}?)?"
 _FOREIGN = r"[\u00c0-\u024f\u0400-\u052f\u0590-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,12}"
-_TEXT_UNIT = r"\\text\{\s*(?!(?:%s)\b)[^{}]*\}" % _NOT_UNITS
+_TEXT_UNIT = rf"\\text\{{\s*(?!(?:{_NOT_UNITS})\b)[^{{}}]*\}}"
 _MARKED = rf"(?:{_TEXT_UNIT}|\\frac\s*\{{\s*{_TEXT_UNIT}\s*\}}\s*\{{\s*{_TEXT_UNIT}\s*\}})"
 _PER = rf"(?:{_SHORT_UNITS}|{_SINGLE}|mi|yd|min|sec|day|hour|year|week|month|[a-z]{{3,}})\b"
 _RATE = rf"(?:(?:(?<=\s)(?:{_SINGLE}|{_SPACED_UNITS})|{_SHORT_UNITS}|mi){_SQUARED}\s*/\s*{_PER}{_SQUARED}|(?<=\s)(?:N|k?W)\s*\\cdot\s*(?:m|h|s)\b)"  # m/s, km/h
@@ -117,7 +117,7 @@ def read_number(text: str) -> tuple[Fraction, bool] | None:
 
 
 def read_spelled(text: str) -> tuple[Fraction, bool] | None:
-    """The same of a spelled text. Behind `=` only where what stands before is a name, or a sum that is worked out to the number."""
+    """The same of a spelled text. Behind `=` only where what stands before is a name, or is worked out to the number."""
     if len(text) > MAX_NUMBER_CHARS:
         return None
     before: list[str] = []

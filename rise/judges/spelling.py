@@ -1,12 +1,13 @@
-r"""One spelling for what may be written in many ways: Unicode, spacing, styles, sizes, colours, brackets that grow, text in formulas.
+r"""One spelling for what may be written in many ways: Unicode, spacing, styles, sizes, colours, brackets that grow, text.
 
-`spelled` takes away what changes the look and never the meaning. Numbers, formulas, lists and votes all read its result, so what is
-equal for one of them is equal for all. Pure text work: nothing a model wrote is ever evaluated.
+`spelled` takes away what changes the look and never the meaning. Numbers, formulas, lists and votes all read its result, so
+what is equal for one of them is equal for all. Pure text work: nothing a model wrote is ever evaluated.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 _FRACTIONS = {"½": "12", "⅓": "13", "⅔": "23", "¼": "14", "¾": "34", "⅕": "15", "⅖": "25", "⅗": "35", "⅘": "45", "⅙": "16"}
@@ -21,8 +22,43 @@ _COMMANDS = {
 _GREEK = dict(
     zip(
         "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩϕϵ",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
-        "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega phi epsilon".split(),
+        [
+            "alpha",
+            "beta",
+            "gamma",
+            "delta",
+            "epsilon",
+            "zeta",
+            "eta",
+            "theta",
+            "iota",
+            "kappa",
+            "lambda",
+            "mu",
+            "nu",
+            "xi",
+            "pi",
+            "rho",
+            "sigma",
+            "tau",
+            "upsilon",
+            "phi",
+            "chi",
+            "psi",
+            "omega",
+            "Gamma",
+            "Delta",
+            "Theta",
+            "Lambda",
+            "Xi",
+            "Pi",
+            "Sigma",
+            "Phi",
+            "Psi",
+            "Omega",
+            "phi",
+            "epsilon",
+        ],
         strict=True,
     )
 )
@@ -95,7 +131,7 @@ _OTHER_SIGNS |= {
 _KINDS_OF_NUMBERS = {"R": r"\R ", "C": r"\C ", "Z": r"\Z ", "N": r"\N ", "Q": r"\Q "}
 _FUNCTION_NAMES = "sinh|cosh|tanh|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|lcm|gcd|max|min"
 
-_STEPS: list[tuple[re.Pattern[str], object]] = [
+_STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ]+", lambda m: f"^{{{m[0].translate(_RAISED)}}}"),
@@ -143,7 +179,7 @@ def spelled(text: str) -> str:
     if "\\\\" in text and "\\begin" not in text:
         text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text)  # models that saw JSON write \\frac
     for pattern, replacement in _STEPS:
-        text = pattern.sub(replacement, text)  # type: ignore[arg-type]
+        text = pattern.sub(replacement, text)
     for _ in range(4):
         before, text = text, _HOLDING.sub(" ", _WRAPPED.sub(_unwrapped, text))
         if text == before:

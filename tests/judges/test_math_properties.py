@@ -26,7 +26,9 @@ formulas = st.builds(lambda a, b, c: f"{a}x^2+{b}x-{c}", _SMALL, _SMALL, _SMALL)
 leaves = st.one_of(integers, fractions, powers, roots, formulas)
 pairs = st.builds(lambda a, b: f"({a}, {b})", leaves, leaves)
 lists = st.lists(st.one_of(integers, fractions, roots), min_size=2, max_size=4, unique=True).map(", ".join)
-intervals = st.builds(lambda a, b, left, right: f"{left}{a}, {b + a}{right}", _WHOLE, _SMALL, st.sampled_from("(["), st.sampled_from(")]"))
+intervals = st.builds(
+    lambda a, b, left, right: f"{left}{a}, {b + a}{right}", _WHOLE, _SMALL, st.sampled_from("(["), st.sampled_from(")]")
+)
 answers = st.one_of(leaves, pairs, lists, intervals)
 
 
@@ -38,7 +40,9 @@ REWRITES = {
     "itself": lambda a: a,
     "in dollars": lambda a: f"${a}$",
     "with a full stop": lambda a: f"{a}.",
-    "larger brackets": lambda a: a.replace("(", r"\Bigl(").replace(")", r"\Bigr)").replace("[", r"\left[").replace("]", r"\right]"),
+    "larger brackets": lambda a: (
+        a.replace("(", r"\Bigl(").replace(")", r"\Bigr)").replace("[", r"\left[").replace("]", r"\right]")
+    ),
     "larger fractions": lambda a: a.replace(r"\frac", r"\dfrac"),
     "other spaces": lambda a: r"\;" + a.replace(", ", r",\ \,") + r"\quad",
     "other characters": _unicode,
@@ -118,8 +122,35 @@ def test_votes_are_symmetric_and_agree_with_verdicts(left, right):
 
 _ODD = st.lists(
     st.sampled_from(
-        [*"0123456789xyR+-*/()[]{}^_,=<>.!|%'i ", r"\frac", r"\sqrt", r"\pi", r"\text{a}", r"\text{ or }", r"\{", r"\}", r"\cup", r"\pm", r"\le"]
-        + ["(B)", "_8", r"\overline{3}", r"\begin{pmatrix}", r"\end{pmatrix}", r"\\", "&", "个", "²", "½", "√", " cm", "m/s", r"\infty"]
+        [
+            *"0123456789xyR+-*/()[]{}^_,=<>.!|%'i ",
+            r"\frac",
+            r"\sqrt",
+            r"\pi",
+            r"\text{a}",
+            r"\text{ or }",
+            r"\{",
+            r"\}",
+            r"\cup",
+            r"\pm",
+            r"\le",
+        ]
+        + [
+            "(B)",
+            "_8",
+            r"\overline{3}",
+            r"\begin{pmatrix}",
+            r"\end{pmatrix}",
+            r"\\",
+            "&",
+            "个",
+            "²",
+            "½",
+            "√",
+            " cm",
+            "m/s",
+            r"\infty",
+        ]
     ),
     max_size=14,
 ).map("".join)
@@ -142,7 +173,9 @@ def test_pairs_of_different_golds_of_math_are_wrong():
 
     golds = sorted({extract(problem.gold) or problem.gold for problem in make_task("math").problems("test")})
     judge = MathJudge(symbolic=False)
-    assert all(judge.same(REWRITES[how](gold), gold) for gold in golds for how in ("in dollars", "other spaces", "larger fractions"))
+    assert all(
+        judge.same(REWRITES[how](gold), gold) for gold in golds for how in ("in dollars", "other spaces", "larger fractions")
+    )
     rng = random.Random(0)
     picked = [rng.sample(golds, 2) for _ in range(300)]
     hits = [pair for pair in picked if judge.same(*pair) and "=" not in "".join(pair)]

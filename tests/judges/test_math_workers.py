@@ -18,7 +18,6 @@ from rise.judges import math as judging
 from rise.judges import worker_pool
 from rise.judges.math import MathJudge, close_workers
 
-
 ROOT = r"2\sqrt{2}"  # no fraction, so that its rewritten forms need a worker
 
 
@@ -187,7 +186,7 @@ def test_threads_share_the_workers_and_agree():
 
 
 def test_a_worker_that_gets_no_processor_is_waited_for_and_one_that_has_had_its_share_is_not(monkeypatch):
-    """On a machine with twenty processes a core, right answers used to be called timed out. It has its limit of a processor, no more."""
+    """On a machine with twenty processes a core, right answers used to be called timed out."""
     slow = [sys.executable, "-c", "import time\nprint('ready', flush=True)\ninput()\ntime.sleep(0.6)\nprint('right', flush=True)"]
     seconds = iter([0.0])
     monkeypatch.setattr(worker_pool.Worker, "_processor", lambda self: (True, next(seconds, 0.1)))
