@@ -201,7 +201,7 @@ def golds_of_math(judge: Judge, n_pairs: int = 3000) -> dict[str, object] | None
 
 
 def apart(left: str, right: str) -> bool:
-    """Whether two golds are equal by other means than ours: by hand (layout, a name in front), else by Python's own arithmetic."""
+    """Whether two golds are equal by other means than ours: layout, unit or name apart, or by Python's own numbers."""
     plain = [re.sub(r"^[a-z]\s*=|\\(?:text\w*|mbox)\{[^{}]*\}|\\[!,;]|[\s${},%]|\.$", "", text) for text in (left, right)]
     if plain[0] == plain[1]:
         return True

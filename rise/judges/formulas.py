@@ -119,7 +119,7 @@ class _Reader:
         return ("+", *terms) if len(terms) > 1 else terms[0]
 
     def product(self, *, of_function: bool = False) -> Tree:
-        """Factors with signs or side by side, from left to right: 1/2x is a half of x. Of a function's argument, as far as it goes."""
+        """Factors with signs or side by side, from left to right: 1/2x is a half of x. `of_function`: as far as sin x goes."""
         factors = [self.signed()]
         n_divided = 0
         while True:

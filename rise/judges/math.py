@@ -2,8 +2,8 @@ r"""The judge of mathematical answers: text, then exact numbers, then (seldom) a
 
 A verdict reads reply and gold (`answers.py`), takes both to one spelling (`spelling.py`), reads each as what it is
 (`reading.py`) and compares them form by form (`equality.py`); votes do the same. Most are a string scan and a comparison of
-fractions. Only where a formula is no rational number does a worker (`worker_pool.py`, `math_worker.py`) start, with no environment, no network where the
-kernel allows, bounded memory and a deadline.
+fractions. Only where a formula is no rational number does a worker (`worker_pool.py`, `math_worker.py`) start, with no
+environment, no network where the kernel allows, bounded memory and a deadline.
 """
 
 from __future__ import annotations

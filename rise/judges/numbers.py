@@ -48,7 +48,8 @@ _FOREIGN = r"[\u00c0-\u024f\u0400-\u052f\u0590-\u06ff\u0900-\u0dff\u0e00-\u0e7f\
 _TEXT_UNIT = rf"\\text\{{\s*(?!(?:{_NOT_UNITS})\b)[^{{}}]*\}}"
 _MARKED = rf"(?:{_TEXT_UNIT}|\\frac\s*\{{\s*{_TEXT_UNIT}\s*\}}\s*\{{\s*{_TEXT_UNIT}\s*\}})"
 _PER = rf"(?:{_SHORT_UNITS}|{_SINGLE}|mi|yd|min|sec|day|hour|year|week|month|[a-z]{{3,}})\b"
-_RATE = rf"(?:(?:(?<=\s)(?:{_SINGLE}|{_SPACED_UNITS})|{_SHORT_UNITS}|mi){_SQUARED}\s*/\s*{_PER}{_SQUARED}|(?<=\s)(?:N|k?W)\s*\\cdot\s*(?:m|h|s)\b)"  # m/s, km/h
+_TIMES = r"(?<=\s)(?:N|k?W)\s*\\cdot\s*(?:m|h|s)\b"
+_RATE = rf"(?:(?:(?<=\s)(?:{_SINGLE}|{_SPACED_UNITS})|{_SHORT_UNITS}|mi){_SQUARED}\s*/\s*{_PER}{_SQUARED}|{_TIMES})"  # m/s, km/h
 _WORD = rf"(?!(?:{_NOT_UNITS})\b)(?:{_MARKED}|{_RATE}|[A-Za-z]{{3,}}|(?:{_SHORT_UNITS}|{_SPACED_UNITS})\b|{_FOREIGN}){_SQUARED}"
 _FIRST_WORD = (  # 6 apples and 6cm, not 6abc
     rf"(?:(?:{_MARKED}|{_RATE}|(?:{_SHORT_UNITS})\b|{_FOREIGN}){_SQUARED}|(?<=[\s/-]){_WORD})"

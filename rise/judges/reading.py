@@ -173,7 +173,7 @@ def _flat(items: list[Form]) -> tuple[Form, ...]:
 
 
 def _of_relations(items: list[str], sign: str) -> Form | None:
-    """x < 2 or x > 5 as the union of intervals, x > 2 and x < 5 as their intersection; None where that is not what stands there."""
+    """x < 2 or x > 5 as the union of intervals, x > 2 and x < 5 as their intersection; None for anything else."""
     if not all(re.search(r"<|>|\\le|\\ge|\\ne|\\in", item) for item in items):
         return None
     read = [_relation(item) for item in items]

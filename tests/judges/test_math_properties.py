@@ -123,33 +123,9 @@ def test_votes_are_symmetric_and_agree_with_verdicts(left, right):
 _ODD = st.lists(
     st.sampled_from(
         [
-            *"0123456789xyR+-*/()[]{}^_,=<>.!|%'i ",
-            r"\frac",
-            r"\sqrt",
-            r"\pi",
-            r"\text{a}",
-            r"\text{ or }",
-            r"\{",
-            r"\}",
-            r"\cup",
-            r"\pm",
-            r"\le",
-        ]
-        + [
-            "(B)",
-            "_8",
-            r"\overline{3}",
-            r"\begin{pmatrix}",
-            r"\end{pmatrix}",
-            r"\\",
-            "&",
-            "个",
-            "²",
-            "½",
-            "√",
-            " cm",
-            "m/s",
-            r"\infty",
+            *"0123456789xyR+-*/()[]{}^_,=<>.!|%'i&個²½√",
+            *(r"\frac", r"\sqrt", r"\pi", r"\text{a}", r"\text{ or }", r"\{", r"\}", r"\cup", r"\pm", r"\le", r"\infty", r"\\"),
+            *("(B)", "_8", r"\overline{3}", r"\begin{pmatrix}", r"\end{pmatrix}", " ", " cm", " m/s"),
         ]
     ),
     max_size=14,

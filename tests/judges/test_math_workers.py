@@ -197,6 +197,22 @@ def test_a_worker_that_gets_no_processor_is_waited_for_and_one_that_has_had_its_
         assert worker_pool.Pool(lambda: slow, name="slow").ask([], 0.3) is None
 
 
+def test_a_worker_has_no_more_of_a_processor_than_its_limit_on_a_busy_machine(monkeypatch):
+    """It used to have up to 1.35 times its limit there, and twice by the clock of what the docstring promises."""
+    used = []
+    kill = worker_pool.Worker.kill
+    monkeypatch.setattr(worker_pool.Worker, "kill", lambda self: (used.append(self._processor()[1]), kill(self)))
+    endless = [sys.executable, "-c", "print('ready', flush=True)\ninput()\nwhile True: pass"]
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        assert worker_pool.Pool(lambda: endless, name="endless").ask([], 0.5) is None
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert used[0] < 0.5 + 0.35  # what it had to start with, and a slice
+
+
 def test_a_thread_that_is_not_the_main_one_can_time_out():
     found = []
     thread = threading.Thread(target=lambda: found.append(verdict("5", box(r"\sin(8^{8^{9}})"), MathJudge(time_limit_s=1.0))))
