@@ -28,7 +28,7 @@ _BARE_ARGUMENT = re.compile(r"[-+]?\d[\d.,/]*|[A-Za-z](?![A-Za-z])")
 _THINK = re.compile(r"</?\|?(?i:think(?:ing)?|thoughts?|reasoning)\|?>|\[/?THINK\]|◁/?think▷")
 _FEW_WORDS = re.compile(r"(?!(?:so|then|we|hence|thus|therefore)\b)[^\W\d_]+(?: [^\W\d_]+){0,2}", re.IGNORECASE)
 _LABEL = re.compile(
-    r"[\s:：*_]*(?:(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*",
+    r"[\s:：*_]*(?:(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*",
     re.IGNORECASE,
 )
 _HEADING = re.compile(
@@ -112,7 +112,7 @@ def _marked_line(reply: str) -> str | None:
         line, _, below = reply[at + 4 : end].partition("\n")
         said = line.strip()
         label = _LABEL.match(said)
-        answer = said[label.end() :].strip() if label and (label.end() < len(said) or label[0]) else said
+        answer = said[label.end() :].strip() if label else said
         if answer and not _is_heading(answer):
             return answer.strip("*").strip() or None
         if not answer:

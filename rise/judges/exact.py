@@ -27,6 +27,7 @@ class TooBig(ValueError):
 def value(of: Tree) -> Fraction:
     r"""The exact value. Raises `Irrational`, or `TooBig` before much is worked out.
 
+    >>> from rise.judges.formulas import tree
     >>> value(tree("2^{-60}")) == value(tree("\\frac{1}{2^{60}}")), value(tree("\\sqrt[3]{8}+3!")), value(tree("1\\frac{3}{4}"))
     (True, Fraction(8, 1), Fraction(7, 4))
     """

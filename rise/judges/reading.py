@@ -38,7 +38,10 @@ def form(text: str) -> Form:
     text = spelled(text)
     if too_big(text):
         return Leaf(look(text), words=True)
-    return _form(text)
+    try:
+        return _form(text)
+    except RecursionError:  # forms within forms within forms: nothing that an honest answer is
+        return Leaf(look(text), words=True)
 
 
 _CHOICE = re.compile(
@@ -48,6 +51,7 @@ _CHOICE = re.compile(
 _GOES_ON = re.compile(
     r"(?:and|or)\b|[+*/^=_!<>,;]|\\(?!frac|sqrt|text|pi)"
 )  # what makes of (A) the beginning of a formula or list
+_ANOTHER = re.compile(r"(?<![A-Za-z])[A-J]\)")
 _MATRIX = re.compile(r"(.*?)\\begin\s*\{([bBpv]?matrix|smallmatrix|array)\}\s*(?:\{[^{}]*\})?(.*)\\end\s*\{\2\}(.*)", re.DOTALL)
 _EMPTY = re.compile(r"\\emptyset|\\\{\s*\\\}|(?:\\text\{)?(?:no (?:real )?solutions?|empty set)\}?", re.IGNORECASE)
 _ALL = re.compile(r"\\R|(?:\\text\{)?(?:all )?(?:real numbers|reals)\}?", re.IGNORECASE)
@@ -83,7 +87,7 @@ def _choice(text: str) -> Form | None:
     letter, rest = (found[1] or found[3] or found[5]), trimmed(found[2] or found[4] or "")
     if not rest:
         return leaf(letter, None) if letter.upper() in "ABCDEFGHIJ" or found[5] else None
-    if letter not in "ABCDEFGHIJ" or _GOES_ON.match(rest) or _CHOICE.fullmatch(rest):
+    if letter not in "ABCDEFGHIJ" or _GOES_ON.match(rest) or _CHOICE.fullmatch(rest) or _ANOTHER.search(rest):
         return None
     if found[1] and rest[0] == "-":  # (A) - 5 is a difference
         return None

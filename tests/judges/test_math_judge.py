@@ -3,6 +3,7 @@ r"""Verdicts, worked by hand; every checker fault we know of as a case."""
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -188,6 +189,40 @@ def test_no_gold_is_read_as_a_part_of_itself():
 )
 def test_caps(text, big):
     assert too_big(text) is big
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "B)",
+        "x=B)",
+        "(B) ",
+        "-",
+        "!",
+        "^x",
+        "_x",
+        "\\sqrt",
+        "\\text{a} ",
+        "1,",
+        "x=",
+        "1<",
+        "a/",
+        "sin ",
+        "{",
+        "|x",
+        "cm ",
+        "个",
+        "√",
+        "²",
+        "0.(3)",
+    ],
+)
+def test_a_thousand_characters_of_anything_are_read_at_once(piece):
+    answer = piece * (1000 // len(piece))
+    began = time.perf_counter()
+    assert verdict("5", box(answer), MathJudge(symbolic=False)) is not RIGHT
+    assert verdict(r"\sqrt{2}", f"the answer is {answer}", MathJudge("lenient", symbolic=False)) is not RIGHT
+    assert time.perf_counter() - began < 3
 
 
 _TEXT = st.one_of(

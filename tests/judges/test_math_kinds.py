@@ -321,6 +321,15 @@ def test_each_kind_is_judged_as_by_hand_and_votes_agree(kind):
             assert verdict(answer, box(gold)) is expected or verdict(answer, box(gold)) is UNPARSABLE, (gold, answer)
 
 
+def test_more_answers_worked_out_by_hand():
+    rows = [json.loads(line) for line in FIXTURE.read_text(encoding="utf-8").splitlines()]
+    wrong = [row for row in rows if verdict(row["gold"], box(row["answer"])) != row["verdict"]]
+    assert wrong == []
+    same = MathJudge().same
+    assert [row for row in rows if same(row["answer"], row["gold"]) is not (row["verdict"] == "right")] == []
+
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "judge-answers.jsonl"
 CASES = [directory / "cases" / "judge.jsonl" for directory in (data_directory().parent, Path("../shared"), Path("/work/shared"))]
 
 

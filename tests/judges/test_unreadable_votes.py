@@ -1,5 +1,6 @@
 """A reply whose answer the judge could not read votes nowhere: 5 wins [?, ?, ?, 5, 5]."""
 
+from toys import toy_recipe
 from verdicts import UNPARSABLE
 
 from rise.evaluation.headline import REPLIES, Played
@@ -8,7 +9,8 @@ from rise.judges.math import MathJudge
 from rise.judges.python_functions import FunctionJudge
 from rise.judges.reasoning_gym import GymJudge
 from rise.method.choose import majority
-from rise.recipe.toml import build_config, to_toml
+from rise.recipe.config import TaskConfig
+from rise.recipe.toml import to_toml
 from rise.report.recipe import same_answers
 from rise.runs.directory import RunDir
 from rise.task import Problem
@@ -50,7 +52,7 @@ def test_the_viewer_groups_as_the_vote_does():
 def test_a_page_votes_with_the_judge_of_its_run(tmp_path, monkeypatch):
     monkeypatch.setattr(FunctionJudge, "same", lambda self, left, right: left[:3] == right[:3])
     run = RunDir(tmp_path)
-    run.config.write_text(to_toml(build_config({"task": {"name": "python-functions"}})))
+    run.config.write_text(to_toml(toy_recipe().model_copy(update={"task": TaskConfig(name="python-functions")})))
     assert same_answers(run)("def f(): return 1", "def g(): return 2")
 
 
