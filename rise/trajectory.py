@@ -71,6 +71,11 @@ class Turn:
     def right(self) -> bool:
         return self.verdict is Verdict.RIGHT
 
+    @property
+    def voted(self) -> str | None:
+        """The answer it votes for: none where it holds none, or one that its judge could not read."""
+        return None if self.verdict is Verdict.UNPARSABLE else self.answer
+
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:

@@ -35,4 +35,8 @@ def judge(
         gold = text_of(line, ["gold"], place)
         fields = {name: value for name, value in line.items() if name not in known}
         problem = Problem(str(line.get("question", "")), gold, fields=fields, id=str(line.get("id", number)))
-        sys.stdout.write(dumps({**line, "verdict": decide.judge(problem, line["reply"]).verdict.value}) + "\n")
+        try:
+            verdict = decide.judge(problem, line["reply"]).verdict.value
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from error
+        sys.stdout.write(dumps({**line, "verdict": verdict}) + "\n")
