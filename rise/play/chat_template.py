@@ -43,6 +43,8 @@ class Shape:
     """Roles whose content it wants as parts, `[{"type": "text", "text": …}]`, and leaves out as a string."""
     opening: str
     """What stands before every reply though the template does not write it when it is asked to open a turn."""
+    around: tuple[str, str]
+    """White space that stands before a reply and behind it: Llama-2 writes " 5 "."""
     end: str
     """The token that ends an assistant's turn."""
     written: tuple[str, ...]
@@ -76,8 +78,12 @@ def shape_of(tokenizer: Any, name: str) -> Shape:
             f"reply would end where the template ends it (the tokenizer's end is {tokenizer.eos_token}). Take the template of "
             "the model's family (model.chat_format), or mend it and save the tokenizer."
         )
-    opening = _opening(apply(tokenizer, asked, opens=True), before, name)
-    return Shape(parts, opening, end, tuple(token for token in tokens if not token.isspace() and token in before + between))
+    opened = apply(tokenizer, asked, opens=True)
+    opening = _opening(opened, before, name)
+    space = before.removeprefix(opened + opening)
+    around = ("" if space.strip() else space, between[: between.index(end)])
+    written = tuple(token for token in tokens if not token.isspace() and token in before + between)
+    return Shape(parts, opening, around, end, written)
 
 
 def _talk(tokenizer: Any, name: str) -> tuple[str, frozenset[str]]:

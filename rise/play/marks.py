@@ -31,10 +31,6 @@ class Marks:
         # A token outside the reply's (`<think>`, often) may be part of one, and is the same token there.
         self._typed = {True: _any([OPEN, *replied]), False: _any([OPEN, *self.ids])}
 
-    def typed(self, text: str, *, reply: bool) -> bool:
-        """Whether a message holds a mark."""
-        return bool(self._typed[reply].search(text))
-
     def hidden(self, text: str, *, reply: bool) -> str:
         """A message in which each mark is a number, for the template to be applied to."""
         numbers = {OPEN: -1, **{token: n for n, token in enumerate(self._numbered)}}
@@ -62,11 +58,10 @@ class Marks:
             )
         return ids
 
-    def text_ids(self, text: str) -> list[int]:
-        """Token ids of text by itself, in which nothing is a mark."""
-        if not self.typed(text, reply=True):
-            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return self.ids_of(self.hidden(text, reply=True))
+    @staticmethod
+    def are_in(rendered: str) -> bool:
+        """Whether a mark was hidden in it: everything else is cut into tokens as ever."""
+        return OPEN in rendered
 
     def _shown(self, text: str) -> str:
         return re.sub(f"{OPEN}(-?[0-9]+){CLOSE}", lambda found: OPEN if found[1] == "-1" else self._numbered[int(found[1])], text)
@@ -104,7 +99,9 @@ class Marks:
 
 def _special(tokenizer: Any) -> list[str]:
     added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return list(dict.fromkeys([*map(str, tokenizer.all_special_tokens), *added]))
+    every = dict.fromkeys([*map(str, tokenizer.all_special_tokens), *added])
+    # Bytes are what unknown letters are written with, whatever a tokenizer calls them.
+    return [token for token in every if not re.fullmatch("<0x[0-9A-F]{2}>", token)]
 
 
 def _any(tokens: Iterable[str]) -> re.Pattern[str]:

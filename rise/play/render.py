@@ -96,36 +96,39 @@ class Renderer:
 
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """The state with the opening of the assistant's turn. Raises `ModelError` if the template refuses a message."""
-        return tuple(self._ids(messages, opens=True))
+        return self._ids(self._rendered(self._hidden(messages), opens=True))
 
     def reply_ids(self, messages: Sequence[Message], reply: str) -> tuple[int, ...]:
         """The ids of a reply that another model wrote, end-of-turn token included.
 
-        Taken from the whole rendered conversation where that extends the prompt exactly; templates that rewrite
-        replies (dropping thinking, say) fall back to the reply's own tokens and the template's end.
+        Taken from the whole rendered conversation where that extends the prompt exactly; where the template rewrites
+        replies (dropping thinking, say), the reply's own words stand in their place.
         """
-        prompt = self.prompt_ids(messages)
-        whole = tuple(self._ids([*messages, Message("assistant", reply)], opens=False))
-        if whole[: len(prompt)] == prompt:
-            for end in range(len(prompt), len(whole)):
-                if whole[end] in self.eos_ids:
-                    ids = whole[len(prompt) : end + 1]
-                    if self.text(ids) == reply.strip():
-                        return ids
-                    break
-        return (*self._marks.text_ids(reply), self.end_id)
+        *hidden, answer = self._hidden([*messages, Message("assistant", reply)])
+        prompt = self._rendered(hidden, opens=True)
+        whole = self._rendered([*hidden, answer], opens=False)
+        said, (before, behind) = answer.content.strip(), self.shape.around
+        if not (whole.startswith(prompt) and whole[len(prompt) :].lstrip().startswith(said)):
+            whole = f"{prompt}{before}{said}{behind}{self.shape.end}"
+        prompt_ids, ids = self._ids(prompt), self._ids(whole)
+        if ids[: len(prompt_ids)] == prompt_ids:
+            for end in range(len(prompt_ids), len(ids)):
+                if ids[end] in self.eos_ids:
+                    return ids[len(prompt_ids) : end + 1]
+        return (*self._ids(said), self.end_id)
 
     def text(self, ids: Sequence[int]) -> str:
         """What a sampled reply says: special tokens left out, outer white space stripped."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
 
-    def _ids(self, messages: Sequence[Message], *, opens: bool) -> list[int]:
-        typed = any(self._marks.typed(m.content, reply=m.role == "assistant") for m in messages)
-        if typed:
-            hidden = [(m.role, self._marks.hidden(m.content, reply=m.role == "assistant")) for m in messages]
-            messages = [Message(role, text) for role, text in hidden]
-        text = self._rendered(messages, opens=opens)
-        return self._marks.ids_of(text) if typed else self.tokenizer(text, add_special_tokens=False)["input_ids"]
+    def _hidden(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages, with what was typed in them and reads like a mark put as a number."""
+        return [Message(m.role, self._marks.hidden(m.content, reply=m.role == "assistant")) for m in messages]
+
+    def _ids(self, rendered: str) -> tuple[int, ...]:
+        if self._marks.are_in(rendered):
+            return tuple(self._marks.ids_of(rendered))
+        return tuple(self.tokenizer(rendered, add_special_tokens=False)["input_ids"])
 
     def _rendered(self, messages: Sequence[Message], *, opens: bool) -> str:
         if len(messages) > 1 and messages[0].role == "system" and not self.takes_system:
