@@ -51,7 +51,7 @@ def find(name: str) -> bool:
     import httpx
     from huggingface_hub import constants
 
-    nowhere = f"{name}: there is no such directory ({Path(name).absolute()})"
+    nowhere = f"{name}: no model can be loaded from there: there is no such directory ({Path(name).absolute()})"
     if constants.HF_HUB_OFFLINE:
         if is_cached(name):
             return True
