@@ -23,7 +23,7 @@ from rise.training import checkpoints
 from rise.training.adapters import add_adapters, merged, merged_on, prepared_for_few_bits, quantization
 from rise.training.arguments import attention_of, is_sharded, training_arguments
 from rise.training.chunked_loss import Head
-from rise.training.model import check_free, load_model, save_checkpoint
+from rise.training.model import check_free, load_model, n_embeddings, save_checkpoint
 from rise.training.optimizers import check_optimizer, make_optimizer
 from rise.training.packing_check import check_exact
 from rise.training.rows import Plan, Row, make_rows, plan_batches
@@ -45,10 +45,6 @@ class Loaded:
     def pad_id(self) -> int:
         tokenizer = self.renderer.tokenizer
         return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-
-    @property
-    def n_embeddings(self) -> int:
-        return int(self.net.get_input_embeddings().weight.shape[0])
 
     @property
     def flat(self) -> bool:
@@ -79,8 +75,8 @@ def finetune(
     sharded = is_sharded(arguments)
     check_optimizer(config, sharded=sharded)
     loaded = _load(start, config, model, arguments.device)
-    check_ids(weighted, loaded.renderer, loaded.n_embeddings, start)
     rows = make_rows(weighted, per=config.per, merge=config.merge)
+    check_ids(weighted, loaded.renderer, n_embeddings(loaded.net), start)
     plan = _plan(rows, config, arguments.world_size, seed)
     resume = None
     if config.save_steps:
@@ -120,7 +116,7 @@ def _load(start: Path | str, config: TrainConfig, model: ModelConfig | None, dev
     return Loaded(net, renderer, dtype, attention)
 
 
-def check_ids(examples: Sequence[Example], renderer: Renderer, n_embeddings: int, start: Path | str) -> None:
+def check_ids(examples: Sequence[Example], renderer: Renderer, n_words: int, start: Path | str) -> None:
     """Raise `DataError` where the examples' token ids are of another tokenizer or chat template than the model's."""
     first = examples[0]
     shown = renderer.prompt_ids(first.prompt) if first.prompt else first.prompt_ids
@@ -132,9 +128,9 @@ def check_ids(examples: Sequence[Example], renderer: Renderer, n_embeddings: int
             "them again for this model (rise relabel --examples), or start from the model they were made for."
         )
     largest = max(max(e.prompt_ids + e.reply_ids, default=0) for e in examples)
-    if largest >= n_embeddings:
+    if largest >= n_words:
         raise DataError(
-            f"the examples hold token id {largest:,}, but {start} has {n_embeddings:,} embeddings: they were made for another "
+            f"the examples hold token id {largest:,}, but {start} has {n_words:,} embeddings: they were made for another "
             "tokenizer. Build them again for this model (rise relabel --examples)."
         )
 

@@ -44,7 +44,7 @@ def load_model(
         )
     _check_whole(path, found)
     renderer = Renderer.load(path, chat_format=chat_format, **extra)
-    check_vocabulary(renderer.tokenizer, model.get_input_embeddings().weight.shape[0], str(path))
+    check_vocabulary(renderer.tokenizer, n_embeddings(model), str(path))
     return model, renderer
 
 
@@ -59,13 +59,19 @@ def _check_whole(path: str | Path, found: dict[str, Any]) -> None:
         )
 
 
-def check_vocabulary(tokenizer: Any, n_embeddings: int | None, named: str) -> None:
+def n_embeddings(model: Any) -> int:
+    """Rows of the embedding, however it is spread over devices."""
+    layer = model.get_input_embeddings()
+    return int(getattr(layer, "num_embeddings", layer.weight.shape[0]))
+
+
+def check_vocabulary(tokenizer: Any, n_words: int | None, named: str) -> None:
     """Raise `ModelError` where a tokenizer has ids for which the model has no embedding. More embeddings than ids are padding."""
     largest = max(tokenizer.get_vocab().values(), default=-1)
-    if n_embeddings is not None and largest >= n_embeddings:
+    if n_words is not None and largest >= n_words:
         raise ModelError(
             f"{named}: its tokenizer has ids up to {largest:,} (such as {tokenizer.convert_ids_to_tokens(largest)}), so {largest + 1:,} "
-            f"tokens, but the model has {n_embeddings:,} embeddings. Resize the model (model.resize_token_embeddings) and save it, "
+            f"tokens, but the model has {n_words:,} embeddings. Resize the model (model.resize_token_embeddings) and save it, "
             "or take the tokenizer it was trained with."
         )
 
