@@ -38,7 +38,9 @@ def prepared_for_few_bits(net: Any) -> Any:
 def add_adapters(net: Any, lora: LoraConfig) -> Any:
     """The model with trainable adapters; all other weights are frozen.
 
-    Raises `ConfigError` where `target_modules` names no layer, or one whose weights are another's too.
+    Where an adapter stands on one of two layers that share their weights (an output layer tied to the embedding), they share
+    them no longer, and the configuration says so: merged, the adapter would change both. Raises `ConfigError` where
+    `target_modules` names no layer, or one that is tied otherwise.
     """
     from peft import LoraConfig as PeftLora
     from peft import get_peft_model
@@ -60,14 +62,19 @@ def add_adapters(net: Any, lora: LoraConfig) -> Any:
             f"model.lora.target_modules = {json.dumps(lora.target_modules)}: {str(error).splitlines()[0]} Name layers of this "
             'model, or write "all-linear".'
         ) from error
-    for name, layer in net.named_modules():
+    ends = {id(net.get_input_embeddings()), id(net.get_output_embeddings())}
+    for name, layer in list(net.named_modules()):
         own = name.removeprefix("base_model.model.")
-        if own in tied and hasattr(layer, "lora_A"):
+        if own not in tied or not hasattr(layer, "lora_A"):
+            continue
+        if id(layer) not in ends:
             raise ConfigError(
                 f"model.lora.target_modules = {json.dumps(lora.target_modules)} adapts {own}, whose weights are also those of "
-                f"{tied[own]} (tie_word_embeddings). Merged, its adapter would change both, and the saved model would be another "
-                f'than the trained one. Leave {own.rpartition(".")[2]} out, or write "all-linear".'
+                f"{tied[own]}. Merged, its adapter would change both. Leave {own} out, or write \"all-linear\"."
             )
+        layer.base_layer.weight = torch.nn.Parameter(layer.base_layer.weight.detach().clone(), requires_grad=False)
+        for shape in (net.config, net.config.get_text_config()):
+            shape.tie_word_embeddings = False
     return net
 
 
