@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,18 @@ def options(path: str | Path) -> dict[str, Any]:
     return {"trust_remote_code": allowed} | ({"local_files_only": True} if offline else {})
 
 
+HUB_NAMES = "a model of the hub has its owner before its name, as openai-community/gpt2 has"
+
+
+def may_be_on_the_hub(name: str) -> bool:
+    """Whether a name has the form that names of the hub have.
+
+    >>> [may_be_on_the_hub(name) for name in ("owner/name", "my-model", "models/m/checkpoint", "./m")]
+    [True, False, False, False]
+    """
+    return re.fullmatch(r"[A-Za-z0-9][\w-]*/[\w][\w.-]*", name) is not None
+
+
 def is_cached(name: str) -> bool:
     """Whether a model of the hub was fetched to this machine before."""
     from huggingface_hub import try_to_load_from_cache
@@ -52,12 +65,12 @@ def find(name: str) -> bool:
     from huggingface_hub import constants
 
     nowhere = f"{name}: no model can be loaded from there: there is no such directory ({Path(name).absolute()})"
+    if is_cached(name) and constants.HF_HUB_OFFLINE:
+        return True
+    if not (is_cached(name) or may_be_on_the_hub(name)):
+        raise ModelError(f"{nowhere}. Mend the path; {HUB_NAMES}.")
     if constants.HF_HUB_OFFLINE:
-        if is_cached(name):
-            return True
         raise ModelError(f"{nowhere}, and the hub may not be asked (HF_HUB_OFFLINE). Mend the path, or unset the variable.")
-    if name.count("/") > 1 or name.startswith((".", "/", "~")) or any(c in name for c in "\\:?#% "):
-        raise ModelError(f"{nowhere}. Mend the path.")
     try:
         url = f"{constants.ENDPOINT}/{name}/resolve/main/config.json"
         answer = httpx.head(url, timeout=HUB_TIMEOUT_S, headers=_login(), follow_redirects=False)
