@@ -1,4 +1,4 @@
-"""Reading models and tokenizers of other people: what is asked of the hub, whose code may run, and what goes wrong, in a sentence."""
+"""Reading other people's models and tokenizers: what is asked of the hub, whose code may run, what goes wrong, in a sentence."""
 
 from __future__ import annotations
 
@@ -154,7 +154,8 @@ def check_files(where: Path, named: str) -> None:
             raise ModelError(f"{named}: {index.name} is no index of weights. Fetch it again.") from error
         lacking = sorted(name for name in wanted if not (where / name).exists())
         if lacking:
-            raise ModelError(f"{named}: {len(lacking)} of {len(wanted)} weight files are missing, such as {lacking[0]}. Fetch them.")
+            some = f"{len(lacking)} of {len(wanted)} weight files are missing, such as {lacking[0]}"
+            raise ModelError(f"{named}: {some}. Fetch them.")
 
 
 def _check_safetensors(file: Path, named: str) -> None:
@@ -166,7 +167,8 @@ def _check_safetensors(file: Path, named: str) -> None:
             if length > size:
                 raise ValueError(length)
             header = json.loads(handle.read(length))
-        wanted = 8 + length + max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        wanted = 8 + length + max(ends, default=0)
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{named}: {file.name} ({size:,} bytes) is no safetensors file. Fetch it again.") from error
     if size < wanted:

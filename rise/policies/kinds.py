@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rise.errors import ModelError, PolicyError
-from rise.play.pretrained import check_files
 from rise.policies.function import FunctionPolicy
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Policy
@@ -57,8 +56,6 @@ class _Model(Kind):
 
     def check(self, rest: str, named: str) -> None:
         check_place(resolved(rest), named)
-        if (where := self.directory(rest)) is not None:
-            check_files(where, named)
 
     def directory(self, rest: str) -> Path | None:
         return Path(resolved(rest)) if Path(resolved(rest)).is_dir() else None

@@ -1,5 +1,5 @@
-"""May rows of different length stand in one batch? A model that reads its padding (RWKV has no attention mask) says other things then.
-Tried once, with two short rows, before the first reply."""
+"""May rows of different length stand in one batch? A model that reads its padding (RWKV has no attention mask) says other
+things then. Tried once, with two short rows, before the first reply."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ def keeps_plainly(model: Any) -> bool:
     try:
         with torch.inference_mode():
             alone = [model(input_ids=row[None], use_cache=False).logits[0, -1] for row in rows]
-            together = model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
-            ).logits[:, -1]
+            read = {"attention_mask": mask, "position_ids": positions, "past_key_values": cache, "use_cache": True}
+            together = model(input_ids=ids, **read, logits_to_keep=1).logits[:, -1]
     except torch.OutOfMemoryError:  # not a matter of the cache; there are remedies when replies are drawn
         return True
     except (TypeError, ValueError, AttributeError, RuntimeError):  # takes no such cache

@@ -15,7 +15,7 @@ from rise.play.formats import find_format
 from rise.play.pretrained import HUB_NAMES, check_files, is_cached, may_be_on_the_hub
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
-from rise.policies import check_place, check_spec, is_bare
+from rise.policies import check_place, check_spec, is_bare, parse_spec
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.machines import ModelConfig
@@ -82,6 +82,19 @@ def check_model(config: RunConfig) -> None:
         check_directory(where, named)
         check_files(where, named)
         check_config(where, named)
+
+
+def check_other_model(spec: str, named: str) -> None:
+    """A teacher or judge that is a model directory could be loaded: what its files say of it, not the weights."""
+    check_spec(spec, named)
+    where = parse_spec(spec).directory
+    if where is None or (where / "adapter_config.json").exists():  # adapters alone: vLLM's matter
+        return
+    said = f'{named} = "{spec}"'
+    check_directory(where, said)
+    check_files(where, said)
+    check_config(where, said)
+    check_embeddings(Renderer.load(where), where, said)
 
 
 def check_format(config: RunConfig) -> None:
@@ -155,17 +168,21 @@ def student_renderer(config: RunConfig, task: Task, prompt: Prompt, *, fetch: bo
         return Renderer(make_tokenizer(nano_alphabet(task, prompt)))
     if not fetch and not on_this_machine(config.model):
         raise NotHereError(
-            f"{config.model.path}: not on this machine (there is no directory {Path(config.model.place).absolute()}); fetched from "
-            "the hub when the run begins, or give a directory"
+            f"{config.model.path}: not on this machine (there is no directory {Path(config.model.place).absolute()}); fetched "
+            "from the hub when the run begins, or give a directory"
         )
     if config.model.gguf_file:
         return None
     renderer = Renderer.load(config.model.place, chat_format=config.model.chat_format)
+    check_embeddings(renderer, config.model.place, f'model.path = "{config.model.path}"')
+    return renderer
+
+
+def check_embeddings(renderer: Renderer, place: str | Path, named: str) -> None:
+    """The model at `place` has an embedding for every token of its tokenizer."""
     from rise.training.model import check_vocabulary, config_of
 
-    n_words = getattr(config_of(config.model.place).get_text_config(), "vocab_size", None)
-    check_vocabulary(renderer.tokenizer, n_words, f'model.path = "{config.model.path}"')
-    return renderer
+    check_vocabulary(renderer.tokenizer, getattr(config_of(place).get_text_config(), "vocab_size", None), named)
 
 
 def nano_alphabet(task: Task, prompt: Prompt) -> str:
@@ -211,9 +228,9 @@ def check_improver(config: RunConfig) -> None:
     """The models that improve or choose can be asked."""
     relabel = config.relabel
     if IMPROVERS[relabel.improver].asks == "teacher" and relabel.teacher:
-        check_spec(relabel.teacher, "relabel.teacher")
+        check_other_model(relabel.teacher, "relabel.teacher")
     if relabel.select == "judge" and relabel.judge not in (None, "self"):
-        check_spec(relabel.judge or "", "relabel.judge")
+        check_other_model(relabel.judge or "", "relabel.judge")
 
 
 def check_key(config: RunConfig) -> None:

@@ -70,7 +70,7 @@ def add_adapters(net: Any, lora: LoraConfig) -> Any:
         if id(layer) not in ends:
             raise ConfigError(
                 f"model.lora.target_modules = {json.dumps(lora.target_modules)} adapts {own}, whose weights are also those of "
-                f"{tied[own]}. Merged, its adapter would change both. Leave {own} out, or write \"all-linear\"."
+                f'{tied[own]}. Merged, its adapter would change both. Leave {own} out, or write "all-linear".'
             )
         layer.base_layer.weight = torch.nn.Parameter(layer.base_layer.weight.detach().clone(), requires_grad=False)
         for shape in (net.config, net.config.get_text_config()):
@@ -95,7 +95,7 @@ def _tied(net: Any) -> dict[str, str]:
 
 
 def merged(net: Any, probe: Any, *, half: bool) -> Any:
-    """Adapters merged into the weights they stand beside, which must leave the model's logits on `probe` (ids [1, T]) as they are.
+    """Adapters merged into the weights they stand beside. The model's logits on `probe`, ids [1, T], have to stay what they are.
 
     Raises `RiseError` where they change, since what would be saved is then another model than the trained one.
     """

@@ -124,8 +124,8 @@ def check_ids(examples: Sequence[Example], renderer: Renderer, n_words: int, sta
         raise DataError(
             f"the examples were made for another tokenizer or chat template than that of {start}: the prompt of problem "
             f"{first.problem_id}, turn {first.turn} has {len(first.prompt_ids)} token ids, which read "
-            f"{_start_of(renderer, first.prompt_ids)!r} there, and its text has {len(shown)}, {_start_of(renderer, shown)!r}. Build "
-            "them again for this model (rise relabel --examples), or start from the model they were made for."
+            f"{_start_of(renderer, first.prompt_ids)!r} there, and its text has {len(shown)}, {_start_of(renderer, shown)!r}. "
+            "Build them again for this model (rise relabel --examples), or start from the model they were made for."
         )
     largest = max(max(e.prompt_ids + e.reply_ids, default=0) for e in examples)
     if largest >= n_words:

@@ -70,8 +70,8 @@ def check_vocabulary(tokenizer: Any, n_words: int | None, named: str) -> None:
     largest = max(tokenizer.get_vocab().values(), default=-1)
     if n_words is not None and largest >= n_words:
         raise ModelError(
-            f"{named}: its tokenizer has ids up to {largest:,} (such as {tokenizer.convert_ids_to_tokens(largest)}), so {largest + 1:,} "
-            f"tokens, but the model has {n_words:,} embeddings. Resize the model (model.resize_token_embeddings) and save it, "
+            f"{named}: its tokenizer has {largest + 1:,} tokens, the last being {tokenizer.convert_ids_to_tokens(largest)}, but the "
+            f"model has {n_words:,} embeddings. Resize the model (model.resize_token_embeddings) and save it, "
             "or take the tokenizer it was trained with."
         )
 

@@ -65,8 +65,8 @@ def apply_format(tokenizer: Any, name: str) -> None:
     instruction = "[INST]"
     if instruction in chosen.template and instruction in vocabulary:
         raise ModelError(
-            f'model.chat_format = "{name}" spells {instruction} out in letters, but {getattr(tokenizer, "name_or_path", "")} has a '
-            "token for it and was trained with that (Mistral v0.3 and later). Leave model.chat_format out: its own template."
+            f'model.chat_format = "{name}" spells {instruction} out in letters, but {getattr(tokenizer, "name_or_path", "")} has '
+            "a token for it and was trained with that (Mistral v0.3 and later). Leave model.chat_format out: its own template."
         )
     template = chosen.template
     if instruction in template and _puts_space(tokenizer, chosen.marks[0], instruction):
