@@ -88,7 +88,7 @@ def shape_of(tokenizer: Any, name: str) -> Shape:
 
 def _talk(tokenizer: Any, name: str) -> tuple[str, frozenset[str]]:
     """A conversation with all its words in it, and the roles whose content had to be parts."""
-    first: Exception | None = None
+    refused: Exception | None = None
     for user, assistant in product((False, True), repeat=2):
         messages = [
             {"role": "user", "content": content(QUESTION, parts=user)},
@@ -98,13 +98,14 @@ def _talk(tokenizer: Any, name: str) -> tuple[str, frozenset[str]]:
         try:
             text = apply(tokenizer, messages, opens=True)
         except Exception as error:  # jinja raises whatever the template raises
-            first = first or error
+            if not (user or assistant):
+                refused = error
             continue
         places = [text.find(word) for word in (QUESTION, ANSWER, FEEDBACK)]
         if -1 not in places and places == sorted(places):
             return text, frozenset(role for role, given in (("user", user), ("assistant", assistant)) if given)
-    if first is not None:
-        raise ModelError(f"the chat template of {name} refuses the conversation: {first}") from first
+    if refused is not None:
+        raise ModelError(f"the chat template of {name} refuses the conversation: {refused}") from refused
     raise ModelError(
         f"the chat template of {name} leaves out what is said: of a question, an answer and feedback not all are in the prompt. "
         "Take the template of the model's family (model.chat_format), or mend it and save the tokenizer."

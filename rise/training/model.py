@@ -70,7 +70,7 @@ def check_vocabulary(tokenizer: Any, n_words: int | None, named: str) -> None:
     largest = max(tokenizer.get_vocab().values(), default=-1)
     if n_words is not None and largest >= n_words:
         raise ModelError(
-            f"{named}: its tokenizer has {largest + 1:,} tokens, the last being {tokenizer.convert_ids_to_tokens(largest)}, but the "
+            f"{named}: its tokenizer has {largest + 1:,} tokens, the last {tokenizer.convert_ids_to_tokens(largest)}, but the "
             f"model has {n_words:,} embeddings. Resize the model (model.resize_token_embeddings) and save it, "
             "or take the tokenizer it was trained with."
         )
