@@ -46,7 +46,7 @@ def batches(
 ) -> list[Batch]:
     """All replies that are wanted, in batches of at most `size` rows: the same ones for the same requests, in any order.
 
-    `pads` is false for a model that reads its padding: then the prompts of one batch have one length.
+    `pads` is false for a model that rows of one batch disturb: then every row stands alone.
     """
     rows = [
         (index, sample, Asked(request.prompt_ids or (), seed, gone[index] if gone else None))
@@ -56,17 +56,19 @@ def batches(
     # Sampling settings differ between requests only in tests; grouping keeps one batch one setting.
     rows.sort(key=lambda r: (repr(requests[r[0]].sampling), len(r[2].prompt_ids), r[2].prompt_ids, r[2].seed))
 
-    def kind(row: tuple[int, int, Asked]) -> tuple[Sampling, int, int]:
+    def kind(row: tuple[int, int, Asked]) -> tuple[Sampling, int]:
         # One batch has one limit: a reply must not be cut earlier because a neighbour's prompt is longer.
         sampling = requests[row[0]].sampling
-        return sampling, room_of(row[2].prompt_ids, sampling), 0 if pads else len(row[2].prompt_ids)
+        return sampling, room_of(row[2].prompt_ids, sampling)
+
+    size = size if pads else 1
 
     out = []
     start = 0
     while start < len(rows):
-        sampling, room, length = kind(rows[start])
+        sampling, room = kind(rows[start])
         end = start
-        while end < len(rows) and end - start < size and kind(rows[end]) == (sampling, room, length):
+        while end < len(rows) and end - start < size and kind(rows[end]) == (sampling, room):
             end += 1
         some = rows[start:end]
         out.append(Batch(tuple((i, sample) for i, sample, _ in some), tuple(row for _, _, row in some), sampling, room))

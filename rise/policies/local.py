@@ -206,7 +206,7 @@ class LocalPolicy(Policy):
 
     @cached_property
     def _pads(self) -> bool:
-        """Whether prompts of different length may be read together."""
+        """Whether rows may stand in one batch."""
         return pads_exactly(self.model, self.pad_id)
 
     def _within_memory(self, rows: list[Asked], sampling: Sampling, room: int) -> list[Reply]:

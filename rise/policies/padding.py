@@ -3,6 +3,7 @@ things then. Tried once, with two short rows, before the first reply."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,25 +11,32 @@ from transformers import GenerationConfig
 from transformers.cache_utils import DynamicCache
 
 LENGTHS = (5, 9)
+N_TOKENS = 4
 
 
 def pads_exactly(model: Any, pad_id: int) -> bool:
     """Whether `generate` gives a row the scores beside a longer one that it gives it alone."""
     rows = _rows(model)
     settings = GenerationConfig(
-        max_new_tokens=2, min_new_tokens=2, do_sample=False, pad_token_id=pad_id, output_logits=True, return_dict_in_generate=True
+        max_new_tokens=N_TOKENS,
+        min_new_tokens=N_TOKENS,
+        do_sample=False,
+        pad_token_id=pad_id,
+        output_logits=True,
+        return_dict_in_generate=True,
     )
     kept, model.generation_config = model.generation_config, GenerationConfig()
     try:
-        alone = [_scores(model.generate(input_ids=row[None], generation_config=settings))[0] for row in rows]
+        # With a mask of its own: without one `generate` takes a token that is also the padding's for padding.
+        alone = [
+            _scores(model.generate(input_ids=row[None], attention_mask=torch.ones_like(row[None]), generation_config=settings))[0]
+            for row in rows
+        ]
         ids, mask = _padded(rows, pad_id)
         together = _scores(model.generate(input_ids=ids, attention_mask=mask, generation_config=settings))
     finally:
         model.generation_config = kept
-    # A second token only where the first is the same, which with equal scores is a matter of rounding.
-    return all(_same(a[0], b[0]) for a, b in zip(alone, together, strict=True)) and all(
-        _same(a[1], b[1]) for a, b in zip(alone, together, strict=True) if a[0].argmax() == b[0].argmax()
-    )
+    return all(_agree(*pair) for pair in zip(alone, together, strict=True))
 
 
 def keeps_plainly(model: Any) -> bool:
@@ -67,6 +75,16 @@ def _padded(rows: list[Any], pad_id: int) -> tuple[Any, Any]:
 def _scores(out: Any) -> list[tuple[Any, ...]]:
     """Scores of the next tokens, row by row."""
     return list(zip(*out.logits, strict=True))
+
+
+def _agree(alone: Sequence[Any], together: Sequence[Any]) -> bool:
+    """Scores of one row, token by token, up to where rounding chose between two equal ones."""
+    for left, right in zip(alone, together, strict=True):
+        if not _same(left, right):
+            return False
+        if left.argmax() != right.argmax():
+            break
+    return True
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -48,7 +48,6 @@ OWN_SETTINGS = {
     "max_length": 3,
     "cache_implementation": "static",
     "use_cache": False,
-    "num_return_sequences": 3,
     "prompt_lookup_num_tokens": 3,
     "return_dict_in_generate": True,
     "output_scores": True,
@@ -65,14 +64,20 @@ def opened(path, fixed):
 def drawn(policy, temperature):
     sampling = Sampling(max_new_tokens=30, temperature=temperature)
     requests = [
-        Request(m := (Message("user", text),), sampling, (stream_seed(text, 0), stream_seed(text, 1)), policy.renderer.prompt_ids(m))
+        Request(
+            m := (Message("user", text),), sampling, (stream_seed(text, 0), stream_seed(text, 1)), policy.renderer.prompt_ids(m)
+        )
         for text in TEXTS
     ]
 
     async def play():
         for _ in requests:
             policy.enter()
-        return await asyncio.gather(*map(policy.reply, requests))
+        try:
+            return await asyncio.gather(*map(policy.reply, requests))
+        finally:
+            for _ in requests:
+                policy.leave()
 
     return [[reply.ids for reply in replies] for replies in asyncio.run(play())]
 
@@ -118,7 +123,7 @@ def recurrent(n_words):
 
 
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed batches", "running batches"])
-def test_a_model_that_reads_its_padding_gets_none(fixed, renderer):
+def test_rows_that_disturb_one_another_stand_alone(fixed, renderer):
     model = recurrent(len(renderer.tokenizer))
     together = drawn(LocalPolicy(model, renderer, name="r", fixed_batches=fixed), 0)
     for text, replies in zip(TEXTS, together, strict=True):

@@ -46,7 +46,9 @@ def test_more_tokens_than_embeddings_are_refused_with_both_sizes(model):
     n = len(tokenizer)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|one|>", "<|two|>"]})
     tokenizer.save_pretrained(model)
-    with pytest.raises(ModelError, match=rf"its tokenizer has {n + 2} tokens, the last <\|two\|>, but the model has {n} embeddings"):
+    with pytest.raises(
+        ModelError, match=rf"its tokenizer has {n + 2} tokens, the last <\|two\|>, but the model has {n} embeddings"
+    ):
         load_model(model)
 
 

@@ -21,7 +21,10 @@ LEAKY = {
         | {"mamba_d_state": 8},
     ),
     "lfm2": ("Lfm2", {"layer_types": ["conv", "full_attention"]}),
-    "falcon-h1": ("FalconH1", {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1}),
+    "falcon-h1": (
+        "FalconH1",
+        {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1},
+    ),
 }
 EXACT = {
     "llama": ("Llama", {}),
