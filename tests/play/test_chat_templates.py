@@ -1,4 +1,4 @@
-"""Templates as they come: what is shown is what was said, what trains is what the next state shows, and marks are the template's."""
+"""Templates as they come: what is shown is what was said, what trains is what the next state shows, marks are the template's."""
 
 import copy
 

@@ -150,7 +150,7 @@ def test_adapters_whose_merging_changes_the_model_are_not_saved(nano_dir, data, 
 
     monkeypatch.setattr(LoraModel, "merge_and_unload", badly)
     model = ModelConfig(path=str(nano_dir), lora=LoraConfig(rank=2))
-    with pytest.raises(RiseError, match="merging the adapters changed the model.*Nothing was saved"):
+    with pytest.raises(RiseError, match=r"merging the adapters changed the model.*Nothing was saved"):
         train(data, nano_dir, tmp_path / "out", one_step(), model=model)
     assert not (tmp_path / "out").exists()
 

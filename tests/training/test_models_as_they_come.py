@@ -206,7 +206,7 @@ def test_a_mistyped_path_is_one_error_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("my-modle", "./my-modle", "models/v2/my-modle"):
         began = time.monotonic()
-        with pytest.raises(ModelError, match=rf"there is no such directory \(.*my-modle\)"):
+        with pytest.raises(ModelError, match=r"there is no such directory \(.*my-modle\)"):
             make_policy(name)
         assert time.monotonic() - began < 5
 
