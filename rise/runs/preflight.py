@@ -126,6 +126,7 @@ _CHECKS: dict[str, Sequence[Callable[[RunConfig], None]]] = {
         checks.check_process,
         checks.check_packages,
         checks.check_model,
+        checks.check_adapters,
         checks.check_engine,
         checks.check_trainings,
         checks.check_improver,

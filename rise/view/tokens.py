@@ -31,6 +31,7 @@ class Tokens:
 
     def _load(self) -> Callable[[list[int]], str] | None:
         from rise.errors import ModelError
+        from rise.play.pretrained import options
 
         beside = self.path.resolve().parent
         places = [beside / "checkpoint", *sorted(beside.parent.glob("*/checkpoint"))]
@@ -46,8 +47,11 @@ class Tokens:
                 return lambda ids: plain.decode(ids, skip_special_tokens=False)
             from transformers import AutoTokenizer
 
-            whole = AutoTokenizer.from_pretrained(self.name or found[0], local_files_only=self.name is None)
+            given = options(self.name) if self.name else {"local_files_only": True}
+            whole = AutoTokenizer.from_pretrained(self.name or found[0], **given | {"trust_remote_code": False})
             return lambda ids: whole.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        except ModelError:
+            raise
         except Exception as error:  # tokenizers raises bare Exception for a file that is none
             if self.name:
                 raise ModelError(f"{self.name}: no tokenizer can be loaded from there ({str(error).splitlines()[0]}).") from error
