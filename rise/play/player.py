@@ -43,6 +43,8 @@ class Usage:
     n_prompt_tokens: int = 0
     n_reply_tokens: int = 0
     n_reused: int = 0
+    n_empty: int = 0
+    """Replies that ended by themselves and hold nothing: one is data, all of them are a server that was set up wrongly."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the policy reports of its work: requests sent again by reason, what its engine says of itself."""
 
@@ -155,6 +157,7 @@ class Player:
         self.ledger.append(lines, n_in_flight=self.n_in_flight)
         self.n_in_flight -= len(wanted)
         self.usage.n_replies += len(replies)
+        self.usage.n_empty += sum(reply.finish == "stop" and not reply.text for reply in replies)
         self.usage.n_prompt_tokens += sum(reply.n_prompt_tokens or 0 for reply in replies)
         self.usage.n_reply_tokens += sum(reply.n_reply_tokens or 0 for reply in replies)
         if self.budget:  # in the ledger first: what is paid for is kept even where the bill cannot be added up

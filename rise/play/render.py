@@ -12,6 +12,7 @@ from typing import Any
 from rise.errors import ModelError
 from rise.jsonl import dumps
 from rise.play.formats import apply_format
+from rise.play.prompt import with_system_in_question
 from rise.trajectory import Message
 
 
@@ -98,10 +99,9 @@ class Renderer:
         return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
 
     def _apply(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
+        if messages[0].role == "system" and not self.takes_system:
+            messages = with_system_in_question(messages)
         plain = [{"role": m.role, "content": m.content} for m in messages]
-        if len(plain) > 1 and plain[0]["role"] == "system" and not self.takes_system:
-            # Once, at the head of the first question: no word is lost, and it stands in the same place in every stage.
-            plain[:2] = [{"role": plain[1]["role"], "content": f"{plain[0]['content']}\n\n{plain[1]['content']}"}]
         try:
             return self.tokenizer.apply_chat_template(
                 plain, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False

@@ -131,7 +131,7 @@ class Bench:
         seconds = round(time.perf_counter() - began, 3)
         if self.run_dir is not None:
             usage = {name: getattr(timer.usage, name) for name in ("n_replies", "n_prompt_tokens", "n_reply_tokens", "n_reused")}
-            facts = timer.usage.facts | timer.facts
+            facts = timer.usage.facts | timer.facts | ({"n_empty": timer.usage.n_empty} if timer.usage.n_empty else {})
             self.run_dir.write_log(stage=stage, part=part, seconds=seconds, **usage, **facts)
 
 
