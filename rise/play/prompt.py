@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rise.errors import ConfigError
+from rise.jsonl import whole_text
 from rise.recipe.config import Demonstration, RunConfig, StateConfig
 from rise.recipe.own_code import load_named
 from rise.recipe.wordings import CRITIQUE_TEXT, Feedback, feedback_mode, is_own_feedback
@@ -76,7 +77,7 @@ class Prompt:
                 raise ConfigError(
                     f'state.feedback = "{self.feedback}" returned {text!r} for problem {problem.id}; expected text.'
                 )
-            return text
+            return whole_text(text)
         if self.mode.right_text is not None and turns[-1].right:
             return self.mode.right_text
         return (self.feedback_text or self.mode.text).replace("{question}", problem.question)
@@ -145,7 +146,7 @@ def _message(role: Role, text: str) -> Message:
 
 
 def with_system_in_question(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """For models without a system role: its text once, at the head of the first question. No word is lost, and it stands in the
+    r"""For models without a system role: its text once, at the head of the first question. No word is lost, and it stands in the
     same place in every stage.
 
     >>> [m.content for m in with_system_in_question([Message("system", "Add."), Message("user", "1+1?")])]

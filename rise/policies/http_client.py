@@ -63,8 +63,8 @@ class Route:
             ) from error
         except (ValueError, httpx.InvalidURL) as error:
             raise PolicyError(
-                f"${variable} names no proxy that can be used. Write http://host:port, https://host:port or socks5://host:port, or "
-                "unset it."
+                f"${variable} names no proxy that can be used. Write http://host:port, https://host:port or socks5://host:port, "
+                "or unset it."
             ) from error
 
 
@@ -141,11 +141,8 @@ class Place:
         if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | httpx.InvalidURL):
             return Refused(f"{url}: no request can be sent there ({said}). Trying again would not help.", 0, "")
         if "CERTIFICATE_VERIFY_FAILED" in said:
-            return Refused(
-                f"{url}: its certificate is not trusted ({said}). Name the file of the authority that signed it in $SSL_CERT_FILE.",
-                0,
-                "",
-            )
+            way_out = "Name the file of the authority that signed it in $SSL_CERT_FILE."
+            return Refused(f"{url}: its certificate is not trusted ({said}). {way_out}", 0, "")
         if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
             return Refused(f"{url} does not speak TLS ({said}). Does the URL begin with http:// there?", 0, "")
         if isinstance(error, httpx.ProxyError):

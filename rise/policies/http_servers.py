@@ -147,8 +147,8 @@ class Servers:
             if attempt + 1 < self.patience.attempts:
                 await self._rest(server, trouble, attempt, avoid)
         raise PolicyError(
-            f"{server.address.at(path)} gave no reply in {self.patience.attempts} attempts; the last trouble was {trouble}. What is "
-            "finished is on disk: run the same command again when the server is back."
+            f"{server.address.at(path)} gave no reply in {self.patience.attempts} attempts; the last trouble was {trouble}. "
+            "What is finished is on disk: run the same command again when the server is back."
         )
 
     async def _send(self, server: _Server, path: str, body: dict[str, Any], read: Callable[[Any], Read]) -> Read:

@@ -100,14 +100,21 @@ def teaches(example: Example, rewards: RewardConfig) -> bool:
 
 
 def toy_words(n: int) -> str:
-    """What is said of a measurement on `n` held-out problems that are too few."""
-    return f"A toy: {n} held-out problems. It shows that everything runs; its numbers mean nothing."
+    """What is said of a measurement on `n` held-out problems that are too few.
+
+    >>> toy_words(11)
+    'A toy: 11 held-out problems. It shows that everything runs; its numbers mean nothing: a share is known to ± 30 points.'
+    """
+    about = min(50, round(98 / n**0.5)) if n else 50  # half the 95 % interval of a share near a half
+    return (
+        f"A toy: {n} held-out problems. It shows that everything runs; its numbers mean nothing: a share is known to ± {about} points."
+    )
 
 
 EMPTY = (
-    "A server that cuts thinking off may take the whole reply for it: look whether the words stand in reasoning_content, and start it "
-    "without a reasoning parser, or with the one of this model. A model in this process that says nothing has the wrong chat format "
-    "(model.chat_format)."
+    "A server that cuts thinking off may take the whole reply for it: look whether the words stand in reasoning_content, and "
+    "start it without a reasoning parser, or with the one of this model. A model in this process that says nothing has the wrong "
+    "chat format (model.chat_format)."
 )
 FORM = (
     "Say how an answer is marked: state.instructions, or state.demonstration = true for a worked example. Where problems have "

@@ -11,7 +11,7 @@ from rise.judges.answers import Mode
 from rise.judges.named import load_judge
 from rise.task import SPLITS, Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, bounds_of, make_problem, position
-from rise.tasks.sources import HUB, Row, hub_rows, read_rows, text_of
+from rise.tasks.sources import HUB, Row, check_file, hub_rows, known, read_rows, text_of
 
 _QUESTION = ("question", "problem")
 _GOLD = ("gold", "answer")
@@ -61,8 +61,7 @@ class JsonLines(FileTask):
         if self.path is not None and self.paths:
             raise ConfigError("task jsonl: give either path, which is split for you, or one path a split, not both.")
         for file in [self.path] if self.path else self.paths.values():
-            if not file.startswith(HUB) and not Path(file).is_file():
-                raise DataError(f"task jsonl: {file}: no such file.")
+            check_file(file)
         self.bounds = bounds_of(self.name, shares)
         self.splits = tuple(split for split in SPLITS if self.path or split in self.paths)
         # No file at all is no error yet: a judge needs none.
@@ -90,9 +89,9 @@ class JsonLines(FileTask):
         rows: Iterable[Row] = hub_rows(path, split) if path.startswith(HUB) else read_rows(Path(path))
         for place, row in rows:
             question, gold = text_of(row, question_names, place), text_of(row, gold_names, place)
-            solution = text_of(row, ["solution"], place) if row.get("solution") is not None else None
+            solution = text_of(row, ["solution"], place) if known(row, "solution") else None
             used = {*question_names, *gold_names, "solution"}
-            yield make_problem(question, gold, solution, {key: value for key, value in row.items() if key not in used})
+            yield make_problem(question, gold, solution, self.kept({k: v for k, v in row.items() if k not in used}))
 
     def _empty_hint(self, split: Split) -> str:
         if self.path is None:

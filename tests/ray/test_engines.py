@@ -1,4 +1,4 @@
-"""vLLM replicas, the engine being tests/support/fake_vllm.py: started on the nodes, gone with their replica, refused when stale."""
+"""vLLM replicas, the engine being tests/support/fake_vllm.py: started on the nodes, gone with a replica, refused when stale."""
 
 import asyncio
 import json
