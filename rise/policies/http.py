@@ -20,7 +20,7 @@ from rise.policies.http_troubles import Refused
 from rise.policies.rate_limit import Pace
 from rise.policies.refusals import filtered
 from rise.policy import Policy, Reply, Request
-from rise.recipe.endpoints import no_secret, shown
+from rise.recipe.endpoints import named, no_secret, shown
 from rise.recipe.machines import HttpConfig
 
 
@@ -32,7 +32,7 @@ class HttpPolicy(Policy):
     def __init__(self, servers: Servers, model: str, dialect: Dialect | None = None) -> None:
         self.servers = servers
         self.model = model
-        self.name = f"http-{','.join(server.url for server in servers.servers)}#{model}"
+        self.name = named(f"{','.join(server.url for server in servers.servers)}#{model}")
         self.max_in_flight = servers.n_places
         self.dialect = dialect or Dialect()
         """What is known so far of what the endpoint takes."""

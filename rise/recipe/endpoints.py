@@ -92,6 +92,22 @@ def secret_in(spec: str) -> str | None:
     return None
 
 
+def same_model(left: str, right: str) -> bool:
+    """Whether two specs name one model of endpoints, whose address may have changed.
+
+    >>> same_model("http://a/v1#m", "https://b/v1,https://c/v1#m"), same_model("http://a/v1#m", "http://a/v1#n")
+    (True, False)
+    """
+    (one, _, model), (other, _, name) = left.partition("#"), right.partition("#")
+    return model == name != "" and one.startswith(("http:", "https:")) and other.startswith(("http:", "https:"))
+
+
+def named(spec: str) -> str:
+    """What the policy of a spec is called in ledgers. Raises `ValueError` for what is no URL."""
+    urls, _, model = spec.partition("#")
+    return f"http-{','.join(str(Address.read(url)) for url in urls.split(','))}#{model}"
+
+
 def looks_like_a_key(text: str) -> bool:
     """Whether a word has the form of the keys that hosted endpoints give out.
 

@@ -124,7 +124,11 @@ def divide(overrides: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     for text in overrides:
         override = parse_override(text)
         for key, value in override.items():
-            if isinstance(value, Mapping) and key not in (*SECTIONS, "task") and (near := get_close_matches(key, SECTIONS, 1, 0.7)):
+            if (
+                isinstance(value, Mapping)
+                and key not in (*SECTIONS, "task")
+                and (near := get_close_matches(key, SECTIONS, 1, 0.7))
+            ):
                 raise ConfigError(f'--set {key}.…: there is no table "{key}". Did you mean "{near[0]}"?')
             if key in SECTIONS and isinstance(value, Mapping):
                 tables = merged(tables, {key: value})
