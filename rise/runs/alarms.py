@@ -106,7 +106,8 @@ def toy_words(n: int) -> str:
     'A toy: 11 held-out problems. It shows that everything runs; its numbers mean nothing: a share is known to ± 30 points.'
     """
     about = min(50, round(98 / n**0.5)) if n else 50  # half the 95 % interval of a share near a half
-    return f"A toy: {n} held-out problems. It shows that everything runs; its numbers mean nothing: a share is known to ± {about} points."
+    known = f"a share is known to ± {about} points"
+    return f"A toy: {n} held-out problems. It shows that everything runs; its numbers mean nothing: {known}."
 
 
 EMPTY = (

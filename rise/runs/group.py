@@ -46,6 +46,13 @@ class GroupDir:
         """Seeds whose run directory has been made."""
         return [seed for seed in self.seeds() if self.seed(seed).config.exists()]
 
+    def forget(self) -> None:
+        """Remove what names the seeds of a group none of which has begun."""
+        for file in (self.about, self.recipe):
+            file.unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
     def open(self, config: RunConfig, seeds: Sequence[int], command: list[str] | None = None) -> None:
         """Make the directory, or continue the one that is there; a seed that is new to it is added.
 

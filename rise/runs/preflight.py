@@ -104,6 +104,8 @@ def preflight(
             measured = held_out(task) if held_out else held_out_problems(config, task)
             if not measured:
                 raise EmptyStageError(f"task {config.task.name} has no {config.evaluate.split} problem to measure on: add some.")
+        checks.check_golds(task.judge(), [*(rounds[:1] or ([],))[0], *measured])
+        checks.say_shared([*(rounds if config.iterate.rounds else ()), boost], measured)
     renderer = None
     if work in ("run", "collect"):
         renderer = look.at(lambda: checks.student_renderer(config, task, prompt, fetch=not list_missing))

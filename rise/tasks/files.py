@@ -63,6 +63,9 @@ class FileTask(Task):
         self._read: dict[str, list[Problem]] = {}
         self._described: dict[str, str] = {}
         """Columns with values that no file of a run can hold, and what they are."""
+        self._too_long: set[str] = set()
+        self._told = False
+        """Questions that were left out for their length."""
 
     @abstractmethod
     def read(self, split: Split) -> Iterable[Problem]:
@@ -104,6 +107,12 @@ class FileTask(Task):
         for name, what in self._described.items():
             warnings.warn(f"task {self.name}: column {name!r} holds {what}, which is kept as a description only.", stacklevel=3)
         self._described.clear()
+        if self._too_long and not self._told:
+            n = len(self._too_long)
+            warnings.warn(
+                f"task {self.name}: {n} problem{'s' if n > 1 else ''} longer than task.settings.longest left out.", stacklevel=3
+            )
+            self._told = True
         if len(kept) < len(every):
             warnings.warn(f"task {self.name}, {split}: {len(every) - len(kept)} exact duplicates dropped.", stacklevel=3)
         if not kept:
