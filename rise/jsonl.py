@@ -95,14 +95,14 @@ def looks_like(data: bytes) -> str:
     >>> looks_like(b"PAR1...")
     '. It is a parquet file: give it the suffix .parquet'
     """
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]:
-        return ". It is UTF-16, as Windows writes it: save it as UTF-8, or run iconv -f UTF-16 -t UTF-8 FILE > NEW"
     if data[:2] == b"\x1f\x8b":
         return ". It is packed with gzip: run gunzip on it"
     if data[:4] == b"PAR1":
         return ". It is a parquet file: give it the suffix .parquet"
     if data[:2] == b"PK":
         return ". It is a zip archive or a spreadsheet: save the rows as JSON lines"
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]:
+        return ". It is UTF-16, as Windows writes it: save it as UTF-8, or run iconv -f UTF-16 -t UTF-8 FILE > NEW"
     return ". If it is Latin-1 or Windows-1252, run iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
 
 

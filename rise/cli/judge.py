@@ -46,4 +46,5 @@ def judge(
             said = {"verdict": None, "trouble": str(error)}
         sys.stdout.write(dumps({**line, **said}) + "\n")
     if troubles:
-        raise DataError(f"{len(troubles)} golds could not be read; their verdict is null. The first: {troubles[0]}")
+        many = "1 gold" if len(troubles) == 1 else f"{len(troubles)} golds"
+        raise DataError(f"{many} could not be read, and has no verdict. The first: {troubles[0]}")

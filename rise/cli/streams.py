@@ -47,6 +47,6 @@ def plain_warnings() -> None:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: Any = None
     ) -> None:
         text = " ".join(str(message).split())
-        print(f"rise: {text}", file=file or sys.stderr)
+        print(f"note: {text}", file=file or sys.stderr)
 
     warnings.showwarning = show

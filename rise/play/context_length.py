@@ -34,8 +34,8 @@ def check_context(
     state = max(state_length(prompt, renderer, p, shown, max_new_tokens) for p in longest)
     if state + max_new_tokens > limit:
         raise ConfigError(
-            f"the context is too small: the longest first state has {first} tokens (problem {worst.id}), {shown} attempts shown with "
-            f"their feedback have up to {state - first}, and the reply after them may have {max_new_tokens}, in all "
+            f"the context is too small: the longest first state has {first} tokens (problem {worst.id}), {shown} attempts shown "
+            f"with their feedback have up to {state - first}, and the reply after them may have {max_new_tokens}, in all "
             f"{state + max_new_tokens}; but the model was built for {limit} (max_position_embeddings). Lower "
             f"sampling.max_new_tokens (now {max_new_tokens}), state.window (now "
             f"{'all' if prompt.window is None else prompt.window}), or the turns of rollout and evaluation."

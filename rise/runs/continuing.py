@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,8 @@ def _held(name: str, old: RunConfig, new: RunConfig, done: frozenset[Part]) -> b
         return old.deterministic or new.deterministic
     if name in ("relabel.teacher", "relabel.judge") and same_model(*(getattr(c.relabel, name[8:]) or "" for c in (old, new))):
         return False  # it has moved
-    if name in ("evaluate.controls", "iterate.rounds"):
-        return _done_otherwise(old, new, done)
+    if name == "evaluate.controls":
+        return any(wants_control(old, stage) != wants_control(new, stage) for stage, part in done if part == "evaluate")
     holds = next((test for table, test in HELD_FROM if name == table or name.startswith(table + ".")), lambda stage, part: True)
     return any(holds(*part) for part in done)
 
@@ -113,22 +113,11 @@ HELD_FROM: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     ("dataset", _has_examples),
     ("relabel", _improves),
     ("rollout", _is_round),
-    ("iterate", _trains),
+    ("iterate.start", _trains),
     ("evaluate.n_base", lambda stage, part: (stage, part) == ("base", "evaluate")),
     ("evaluate", lambda stage, part: part == "evaluate"),
 )
 """Setting or table → what must have begun for it to be held; the first that fits counts. Any other is held by any part."""
-
-
-def _done_otherwise(old: RunConfig, new: RunConfig, done: Iterable[Part]) -> bool:
-    """Whether a stage that was measured, or a round that was begun, would not be what the new settings make of it."""
-    rounds = [stages.round_number(stage) for stage, _ in done]
-    if max(rounds, default=0) > new.iterate.rounds:
-        return True
-    if new.iterate.match_tokens and old.iterate.rounds != new.iterate.rounds and any(_trains(*part) for part in done):
-        return True  # the last round trains on what is left
-    measured = {stage for stage, part in done if part == "evaluate"}
-    return any(wants_control(old, stage) != wants_control(new, stage) for stage in measured)
 
 
 def wants_control(config: RunConfig, stage: str) -> bool:
