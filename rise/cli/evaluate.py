@@ -62,13 +62,12 @@ def evaluate(
     """
     import json
 
-    from rise.cli.lines import is_toy, stage_line
+    from rise.cli.lines import measured_lines
     from rise.cli.progress import Bars
     from rise.evaluation.held_out import write_held_out
     from rise.jsonl import write_whole
     from rise.method.measure import numbers, play_held_out
     from rise.recipe.problems import some_problems
-    from rise.runs.alarms import toy_words
     from rise.runs.bench import Silent, at_work
     from rise.runs.card import config_for
     from rise.runs.checks import check_choice
@@ -96,10 +95,9 @@ def evaluate(
         write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     if json_:
         print(json.dumps(metrics))
-    else:
-        bars.console.print(stage_line(name, metrics), highlight=False, soft_wrap=True)
-        if is_toy(len(records)):
-            bars.console.print(toy_words(len(records)), style="yellow", highlight=False, soft_wrap=True)
+        return
+    for text, style in measured_lines(name, metrics):
+        bars.console.print(text, style=style, highlight=False, soft_wrap=True)
 
 
 def is_ours(policy: str) -> bool:

@@ -49,7 +49,7 @@ class Route:
 
     def connection(self) -> httpx.AsyncHTTPTransport:
         variable, proxy = self._proxy or ("", None)
-        secure = self.address.base.startswith("https:")
+        secure = urlsplit(self.address.base).scheme == "https"
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         try:
             _ = urlsplit(proxy or "").port  # a port that is none is heard of here, and not at the first request

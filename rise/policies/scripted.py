@@ -34,7 +34,10 @@ class ScriptedPolicy(Policy):
             text = read_text(path)
             table = loads(text)
         except (DataError, ValueError) as error:
-            raise PolicyError(f"scripted:{path}: {error}. The file maps each question to a list of replies.") from error
+            why = error.__cause__ if isinstance(error, DataError) else error
+            raise PolicyError(f"scripted:{path}: {why}. The file maps each question to a list of replies.") from error
+        if not isinstance(table, dict):
+            raise PolicyError(f"scripted:{path}: it holds no object. The file maps each question to a list of replies.")
         return cls.from_table(table, name=f"scripted-{hashlib.sha256(text.encode()).hexdigest()[:12]}")
 
     @classmethod

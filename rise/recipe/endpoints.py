@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+SCHEMES = ("http", "https")
+
 _CALLED_A_KEY = re.compile(
     r"key|token|secret|passw|pwd|auth|credential|signature|jwt|bearer|session|private|^(sig|sas|code|pass|pw|ak|sk)$", re.I
 )
@@ -34,7 +36,7 @@ class Address:
             host, port = parts.hostname, parts.port
         except ValueError as error:  # a port that is none, brackets that do not close
             raise ValueError(f'"{shown(url)}" is no base URL ({_reason(error)}). {HOW_TO_WRITE}') from None
-        if parts.scheme not in ("http", "https") or not host or port == 0 or re.search(r"[\s\x00-\x20\x7f]", url):
+        if parts.scheme not in SCHEMES or not host or port == 0 or re.search(r"[\s\x00-\x20\x7f]", url):
             raise ValueError(f'"{shown(url)}" is no base URL. {HOW_TO_WRITE}')
         return cls(f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/"), parts.query)
 
@@ -99,7 +101,7 @@ def same_model(left: str, right: str) -> bool:
     (True, False)
     """
     (one, _, model), (other, _, name) = left.partition("#"), right.partition("#")
-    return model == name != "" and one.startswith(("http:", "https:")) and other.startswith(("http:", "https:"))
+    return model == name != "" and all(urlsplit(url).scheme in SCHEMES for url in (one, other))
 
 
 def named(spec: str) -> str:

@@ -21,14 +21,10 @@ FREE_IN_TRAINING = (*SPEED, "save_steps", "launcher", *(f"arguments.{name}" for 
 FREE_UNLESS_DETERMINISTIC = ("threads", "batch_size")
 """They change the rounding of sums, which only a deterministic run promises."""
 
-MARKS: dict[str, tuple[str, ...]] = {
-    "rollout": ("trajectories.jsonl",),
-    "relabel": ("relabelled.jsonl",),
-    "examples": ("examples.jsonl", "dataset.json"),
-    "train": ("checkpoint",),
-    "evaluate": ("held-out.jsonl", "metrics.json"),
-}
-"""Part of a stage → the files that show that it has begun; replies in the ledger show it too."""
+MARKS: dict[str, str] = {part.name: part.file or "checkpoint" for part in stages.PARTS if part.file or not part.asks}
+"""Part of a stage → the file that shows that it has begun; replies in the ledger show it too."""
+EXAMPLES = "examples"
+"""What is no part, and yet between two: the training set is made."""
 
 Part = tuple[str, str]
 """(stage, part)"""
@@ -40,7 +36,9 @@ def begun(run: Path) -> frozenset[Part]:
     found: set[Part] = set()
     for name in stages.on_disk(run):
         files = {file.name for file in (run / name).iterdir() if not file.name.endswith(".partial")}
-        found |= {(name, part) for part, marks in MARKS.items() if files.intersection(marks)}
+        found |= {(name, part) for part, mark in MARKS.items() if mark in files}
+        if f"{EXAMPLES}.jsonl" in files:
+            found.add((name, EXAMPLES))
         if complete(run / name / "training"):
             found.add((name, "train"))
         if files - {"training"}:
@@ -58,7 +56,9 @@ def refused(run: Path | None, old: RunConfig, new: RunConfig) -> tuple[list[str]
     changed = differences(old.model_dump(mode="json"), new.model_dump(mode="json"))
     done: frozenset[Part] = frozenset()
     if changed:
-        done = begun(run) if run else frozenset((s, part) for s in stages.expected(old.model_dump()) for part in MARKS)
+        done = (
+            begun(run) if run else frozenset((s, part) for s in stages.expected(old.model_dump()) for part in (*MARKS, EXAMPLES))
+        )
     held = [line for line in changed if _held(line.partition(":")[0], old, new, done)]
     return held, [line for line in changed if line not in held]
 
@@ -98,7 +98,7 @@ def _improves(stage: str, part: str) -> bool:
 
 
 def _has_examples(stage: str, part: str) -> bool:
-    return _is_round(stage, part) and part in ("examples", "train", "evaluate")
+    return _is_round(stage, part) and part in (EXAMPLES, "train", "evaluate")
 
 
 HELD_FROM: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
