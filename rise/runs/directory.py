@@ -108,7 +108,7 @@ class RunDir:
         `contents` are hashes of what the recipe only names: problems, base model. Raises `ResumeError` naming every
         setting and content that differs from the one the directory was made with, and may not (`rise.runs.continuing`).
         """
-        if self.config.exists() and begun(self.path):
+        if self.config.exists() and not self._came_to_nothing:
             free = self.may_continue(config, contents)
             self._mend_log()
             self._note_contents(contents or {})
@@ -128,12 +128,13 @@ class RunDir:
 
     def may_continue(self, config: RunConfig, contents: dict[str, str] | None = None) -> list[str]:
         """The differences that a continued run may have. Raises `ResumeError` for one that it may not."""
-        held, free = refused(self.path, load_recipe(self.config), config)
+        known = self.ledger.exists() or bool(begun(self.path))
+        held, free = refused(self.path if known else None, load_recipe(self.config), config)
         made_with = read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
         held += [
             f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
             for name, now in (contents or {}).items()
-            if made_with.get(name, now) != now and content_held(name, self.path)
+            if made_with.get(name, now) != now and (not known or content_held(name, self.path))
         ]
         if held:
             shown = "\n  ".join(held)
@@ -142,6 +143,11 @@ class RunDir:
                 "Continue it with its own settings (rise run on its config.toml), or give another --out."
             )
         return free
+
+    @property
+    def _came_to_nothing(self) -> bool:
+        """Whether no part of it has begun, as its ledger shows; without a ledger nobody knows."""
+        return self.ledger.exists() and not begun(self.path)
 
     def forget(self) -> None:
         """Remove what a start that came to nothing has written. Nothing that holds a reply or a stage is touched."""

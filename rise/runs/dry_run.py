@@ -28,7 +28,7 @@ def dry_run(config: RunConfig, out: Path | None = None) -> tuple[list[str], list
 
 def _continued(ready: Ready, out: Path | None) -> list[str]:
     """That a run is there and would go on, and with which changes. Raises `ResumeError` where it would not."""
-    if out is None or not RunDir(out).config.exists() or not begun(out):
+    if out is None or not RunDir(out).config.exists() or (RunDir(out).ledger.exists() and not begun(out)):
         return []
     changes = RunDir(out).may_continue(ready.config, dict(ready.contents))
     return [f"would continue {out}{', with ' if changes else ''}{'; '.join(changes)}"]
