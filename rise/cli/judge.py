@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,10 @@ def judge(
     task: Annotated[str, typer.Option(help="Task whose judge decides.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Task setting: --set judge=my_judge:Judge.")] = None,
 ) -> None:
-    """Print each line with its verdict: right, wrong, unparsable or timed_out. Other fields are kept."""
+    """Print each line with its verdict: right, wrong, unparsable or timed_out; null where its gold cannot be read.
+
+    Other fields are kept. Exit code 1 where a gold could not be read.
+    """
     import sys
 
     from rise.errors import ConfigError, DataError
@@ -27,6 +30,7 @@ def judge(
     if tables:
         raise ConfigError("rise judge: --set takes settings of the task only, such as mode=lenient or judge=my_judge:Judge.")
     decide = make_task(task, **settings).judge()
+    troubles: list[str] = []
     known = {"id", "question", "gold", "reply"}
     for number, line in read_jsonl(file):
         place = f"{file}, line {number}"
@@ -36,7 +40,11 @@ def judge(
         fields = {name: value for name, value in line.items() if name not in known}
         problem = Problem(str(line.get("question", "")), gold, fields=fields, id=str(line.get("id", number)))
         try:
-            verdict = decide.judge(problem, line["reply"]).verdict.value
-        except DataError as error:
-            raise DataError(f"{place}: {error}") from error
-        sys.stdout.write(dumps({**line, "verdict": verdict}) + "\n")
+            said: dict[str, Any] = {"verdict": decide.judge(problem, line["reply"]).verdict.value}
+        except DataError as error:  # this gold cannot be read, and the others can
+            troubles.append(f"{place}: {error}")
+            said = {"verdict": None, "trouble": str(error)}
+        sys.stdout.write(dumps({**line, **said}) + "\n")
+    if troubles:
+        many = "1 gold" if len(troubles) == 1 else f"{len(troubles)} golds"
+        raise DataError(f"{many} could not be read, and has no verdict. The first: {troubles[0]}")

@@ -29,7 +29,10 @@ VoteOption = Annotated[
 TaskOption = Annotated[
     str | None, typer.Option(help="Whose judge reads answers; by default the checkpoint's task, else marked mathematics.")
 ]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Task setting, or state.…/sampling.…: --set state.window=1.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Task setting, or state.…, sampling.…, http.…, engine.…: --set state.window=1."),
+]
 HostOption = Annotated[str, typer.Option(help="Address to listen on. Others than loopback need $RISE_API_KEY.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
 ActiveOption = Annotated[
@@ -197,11 +200,15 @@ def name_of(spec: str) -> str:
 
 
 def suit(policy: Any, limits: Limits) -> None:
-    """Let the policy take as many at once as the server plays; a client waits less long for a dead engine than a run does."""
+    """Let the policy take as many at once as the server plays; a client waits less long for a dead engine than a run does, unless
+    `http.attempts` was set."""
     from dataclasses import replace
 
     from rise.policies.http import HttpPolicy
+    from rise.recipe.machines import HttpConfig
 
     if isinstance(policy, HttpPolicy):
         policy.servers.n_each = policy.max_in_flight = limits.n_active
-        policy.servers.patience = replace(policy.servers.patience, attempts=3, longest_wait_s=4.0)
+        patience = policy.servers.patience
+        unset = patience.attempts == HttpConfig().attempts
+        policy.servers.patience = replace(patience, attempts=3 if unset else patience.attempts, longest_wait_s=4.0)

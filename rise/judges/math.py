@@ -51,6 +51,9 @@ class MathJudge(Judge):
         self.symbolic = symbolic
         self.time_limit_s = time_limit_s
 
+    def check(self, problem: Problem) -> None:
+        _read_gold(problem.gold)
+
     def judge(self, problem: Problem, reply: str) -> Judgement:
         gold, is_number = _read_gold(problem.gold)
         answer = extract(reply, self.mode)

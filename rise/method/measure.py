@@ -19,6 +19,7 @@ from rise.runs import stages
 from rise.runs.alarms import of_replies
 from rise.runs.bench import Bench
 from rise.runs.card import note_turns
+from rise.runs.continuing import wants_control
 from rise.runs.directory import StageDir
 from rise.task import Problem
 
@@ -31,11 +32,9 @@ def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None, *,
     stage = bench.dir.stage(name)
     if stage.metrics.exists():
         return
-    settings = bench.config.evaluate
     if not stage.held_out.exists():
         problems = list(bench.ready.held_out)[: n or None]
-        last = name == stages.round_name(bench.config.iterate.rounds)
-        other = settings.controls == "all" or (settings.controls == "last" and last)
+        other = wants_control(bench.config, name)
         records = play_held_out(bench, name, problems, model, control=other)
         if control is not None:
             records = _play_internalised(bench, name, problems, records, control)

@@ -16,6 +16,7 @@ from rise.play.chat_template import Shape, shape_of
 from rise.play.formats import apply_format
 from rise.play.marks import Marks
 from rise.play.pretrained import loading, options
+from rise.play.prompt import with_system_in_question
 from rise.trajectory import Message
 
 
@@ -131,10 +132,8 @@ class Renderer:
         return tuple(self.tokenizer(rendered, add_special_tokens=False)["input_ids"])
 
     def _rendered(self, messages: Sequence[Message], *, opens: bool) -> str:
-        if len(messages) > 1 and messages[0].role == "system" and not self.takes_system:
-            # Once, at the head of the first question: no word is lost, and it stands in the same place in every stage.
-            system, first, *rest = messages
-            messages = [Message(first.role, f"{system.content}\n\n{first.content}"), *rest]
+        if messages[0].role == "system" and not self.takes_system:
+            messages = with_system_in_question(messages)
         plain = self.shape.plain(messages)
         if plain[0]["role"] == "system":
             plain[0]["content"] = chat_template.content(messages[0].content, parts=self._system == "parts")

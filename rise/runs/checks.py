@@ -6,11 +6,13 @@ import importlib.util
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from rise.errors import ConfigError, DataError, ModelError, NotHereError
+from rise.judge import Judge
 from rise.play.formats import find_format
 from rise.play.pretrained import HUB_NAMES, check_files, is_cached, may_be_on_the_hub
 from rise.play.prompt import Prompt
@@ -210,6 +212,35 @@ def context_of(config: RunConfig) -> int | None:
     from rise.training.model import context_length
 
     return context_length(config.model.place)
+
+
+# ---- problems ------------------------------------------------------------------------------------------------------------
+
+
+def check_golds(judge: Judge, problems: Sequence[Problem]) -> None:
+    """The judge can read what is right, before a reply is drawn for it."""
+    for problem in problems:
+        try:
+            judge.check(problem)
+        except DataError as error:
+            raise DataError(f"problem {problem.id} ({problem.question[:60]!r}): {error}") from error
+
+
+def say_shared(training: Sequence[Sequence[Problem]], measured: Sequence[Problem]) -> None:
+    """Say how many problems that are measured on are trained on too."""
+    known = {_bare(problem.question) for part in {id(part): part for part in training}.values() for problem in part}
+    shared = [problem for problem in measured if _bare(problem.question) in known]
+    if shared:
+        warnings.warn(
+            f"{len(shared)} of {len(measured)} problems to measure on are also trained on, the first: "
+            f"{shared[0].question[:60]!r}. What is measured on them says nothing of new problems: take them out of one of the "
+            "files, or give one file, which is split by question (task.settings.path).",
+            stacklevel=4,
+        )
+
+
+def _bare(question: str) -> str:
+    return " ".join(question.casefold().split())
 
 
 # ---- who generates and who improves --------------------------------------------------------------------------------------
