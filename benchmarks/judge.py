@@ -1,6 +1,6 @@
 r"""How fast and how right the judge is. Prints JSON; one core.
 
-    OMP_NUM_THREADS=1 taskset -c 0 .venv/bin/python benchmarks/judge.py [--golds 200] [--only agreement]
+    OMP_NUM_THREADS=1 taskset -c 0 .venv/bin/python benchmarks/judge.py [--golds 200] [--only speed|agreement|golds]
 
 verdicts_per_s: replies of about 400 characters that end in \boxed{number} or #### number, extraction included, none alike.
 latex_answers_per_s: distinct comparisons that need a worker. code_replies_per_s: Python functions through the sandbox.
@@ -8,6 +8,9 @@ agreement: golds of GSM8K and MATH (`$RISE_DATA`; left out when absent) judged a
 equal meaning, by us and by math-verify alone, each different pair once (`n` of them; --golds takes so many golds, evenly
 spaced). `right` and `alone_right` are the shares accepted by each, `as_math_verify_alone` the share on which they agree;
 `missed` lists a few that we did not accept.
+golds: every gold of MATH judged against itself boxed (`self_right`, of `self_n`), and 3,000 pairs of different golds of one
+subject; `equal` counts those judged right although they differ as text, `hits` lists them for the eye, `false_rights` are those
+of them whose values `apart` cannot confirm by other means.
 """
 
 from __future__ import annotations
@@ -18,12 +21,12 @@ import random
 import re
 import time
 from collections.abc import Callable
+from fractions import Fraction
 
 from rise.errors import DataError
 from rise.judge import Judge
 from rise.judges.answers import extract
 from rise.judges.math import MathJudge, close_workers
-from rise.judges.math_worker import load_math_verify
 from rise.judges.numbers import number
 from rise.judges.python_functions import FunctionJudge
 from rise.task import Problem
@@ -36,11 +39,11 @@ FILLER = "First add what is known, then subtract what was given away, and check 
 def main() -> None:
     parser = argparse.ArgumentParser(description="How fast and how right the judge is.")
     parser.add_argument("--golds", type=int, help="so many golds of each benchmark, evenly spaced, instead of all")
-    parser.add_argument("--only", choices=("speed", "agreement"))
+    parser.add_argument("--only", choices=("speed", "agreement", "golds"))
     arguments = parser.parse_args()
     judge = MathJudge()
     report: dict[str, object] = {}
-    if arguments.only != "agreement":
+    if arguments.only in (None, "speed"):
         rate, right = plain_rate(judge)
         report |= {
             "verdicts_per_s": rate,
@@ -49,8 +52,10 @@ def main() -> None:
             "code_replies_per_s": code_rate(),
             "hostile_max_s": hostile(judge),
         }
-    if arguments.only != "speed":
+    if arguments.only in (None, "agreement"):
         report["agreement"] = agreement(judge, arguments.golds)
+    if arguments.only in (None, "golds"):
+        report["golds"] = golds_of_math(judge)
     close_workers()
     print(json.dumps(report, indent=1, ensure_ascii=False))
 
@@ -120,7 +125,7 @@ REWRITES: dict[str, Callable[[str], str]] = {
 
 def agreement(judge: Judge, n_golds: int | None = None) -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
-    alone = load_math_verify()
+    alone = load_alone()
     for name, splits in (("gsm8k", ("train", "validation", "test")), ("math", ("test",))):
         try:
             # GSM8K's golds are a few hundred different numbers: each is compared once.
@@ -142,6 +147,72 @@ def agreement(judge: Judge, n_golds: int | None = None) -> dict[str, dict[str, o
                 "missed": [answer for (_, answer), right in zip(pairs, ours, strict=True) if not right][:5],
             }
     return found
+
+
+def load_alone() -> Callable[[str, str], bool]:
+    """math-verify as it comes."""
+    import logging
+
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    logging.disable(logging.CRITICAL)
+    latex = [LatexExtractionConfig(boxed_match_priority=0)]
+
+    def equal(left: str, right: str) -> bool:
+        a, b = (parse(f"\\boxed{{{text}}}", latex, parsing_timeout=None) for text in (left, right))
+        return bool(verify(a, b, timeout_seconds=None))
+
+    return equal
+
+
+def golds_of_math(judge: Judge, n_pairs: int = 3000) -> dict[str, object] | None:
+    """None where MATH is not at hand."""
+    by_subject: dict[str, list[tuple[Problem, str]]] = {}
+    try:
+        task = make_task("math")
+        for problem in (p for split in ("train", "validation", "test") for p in task.problems(split)):  # type: ignore[arg-type]
+            by_subject.setdefault(str(problem.fields.get("subject") or problem.fields.get("type")), []).append(
+                (problem, extract(problem.gold) or problem.gold)
+            )
+    except DataError:
+        return None
+    golds = [pair for pairs in by_subject.values() for pair in pairs]
+    not_right = [gold for problem, gold in golds if judge.judge(problem, f"\\boxed{{{gold}}}").verdict is not Verdict.RIGHT]
+    rng = random.Random(0)
+    hits: list[tuple[str, str]] = []
+    n = 0
+    while n < n_pairs:
+        (problem, gold), (_, other) = rng.sample(rng.choice(list(by_subject.values())), 2)
+        if gold == other:
+            continue
+        n += 1
+        if judge.judge(problem, f"\\boxed{{{other}}}").verdict is Verdict.RIGHT:
+            hits.append((gold, other))
+    return {
+        "self_n": len(golds),
+        "self_right": 1 - len(not_right) / len(golds),
+        "not_right": not_right[:10],
+        "subjects": len(by_subject),
+        "pairs": n,
+        "equal": len(hits),
+        "hits": hits,
+        "false_rights": [pair for pair in hits if not apart(*pair)],
+    }
+
+
+def apart(left: str, right: str) -> bool:
+    """Whether two golds are equal by other means than ours: layout, unit or name apart, or by Python's own numbers."""
+    plain = [re.sub(r"^[a-z]\s*=|\\(?:text\w*|mbox)\{[^{}]*\}|\\[!,;]|[\s${},%]|\.$", "", text) for text in (left, right)]
+    if plain[0] == plain[1]:
+        return True
+    try:
+        a, b = (
+            float(Fraction(re.sub(r"\\[dt]?frac\{?(-?\d+)\}?\{?(\d+)\}?", r"\1/\2", text.replace(" ", ""))))
+            for text in (left, right)
+        )
+    except ValueError:
+        return False
+    return a == b
 
 
 def _alone(equal: Callable[[str, str], bool], gold: str, answer: str) -> bool:

@@ -1,19 +1,27 @@
-"""JSON lines and whole files on disk: a file that exists is a file that is complete."""
+"""JSON lines and whole files on disk: a file that exists is a file that is complete, and what comes from outside is made into
+what every file, message and tokenizer can hold."""
 
 from __future__ import annotations
 
+import datetime
 import errno
 import json
+import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
+from uuid import UUID
 
 from rise.errors import DataError
 
+# ---- text and values from outside ----------------------------------------------------------------------------------------
+
 _HALF = re.compile("[\ud800-\udfff]")
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def whole_text(text: str) -> str:
@@ -29,42 +37,166 @@ def whole_text(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def may_hold_halves(json_text: str) -> bool:
+    """Whether JSON has an escape in it that may be half a character."""
+    return _ESCAPED_HALF.search(json_text) is not None
+
+
+def plain(value: Any, described: list[str] | None = None) -> Any:
+    """Any value as JSON can say it. What it has no word for, such as the bytes of an image, is described, its kind put into
+    `described`. A number that is none becomes None: unknown.
+
+    >>> plain({"added": datetime.datetime(2025, 1, 1), "cost": Decimal("1.50"), "n": float("nan"), 3: (1, 2)})
+    {'added': '2025-01-01T00:00:00', 'cost': '1.50', 'n': None, '3': [1, 2]}
+    """
+    if isinstance(value, str):
+        return whole_text(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None if math.isnan(value) else str(value)
+    if isinstance(value, Mapping):
+        return {whole_text(str(key)): plain(item, described) for key, item in value.items()}
+    if isinstance(value, list | tuple | Set):
+        return [plain(item, described) for item in value]
+    if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID | Path | datetime.timedelta):
+        return whole_text(str(value))
+    if isinstance(value, bytes | bytearray | memoryview):
+        _note(described, "bytes")
+        return f"<{len(value)} bytes>"
+    if hasattr(value, "tolist"):  # numpy and torch
+        return plain(value.tolist(), described)
+    _note(described, type(value).__name__)
+    return f"<{type(value).__name__}>"
+
+
+def _note(described: list[str] | None, kind: str) -> None:
+    if described is not None:
+        described.append(kind)
+
+
+def decoded(data: bytes) -> str:
+    """A text file's bytes as text, a byte-order mark at its beginning left out.
+
+    Raises `ValueError` that says what the bytes look like, and what makes UTF-8 of them.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text ({error.reason} at byte {error.start}){looks_like(data)}") from error
+    if "\x00" in text[:200] and (hint := looks_like(data)):
+        raise ValueError(f"not UTF-8 text{hint}")
+    return text
+
+
+def looks_like(data: bytes) -> str:
+    """What bytes that are no UTF-8 may be, as the end of a message; empty where nobody can tell.
+
+    >>> looks_like(b"PAR1...")
+    '. It is a parquet file: give it the suffix .parquet'
+    """
+    if data[:2] == b"\x1f\x8b":
+        return ". It is packed with gzip: run gunzip on it"
+    if data[:4] == b"PAR1":
+        return ". It is a parquet file: give it the suffix .parquet"
+    if data[:2] == b"PK":
+        return ". It is a zip archive or a spreadsheet: save the rows as JSON lines"
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]:
+        return ". It is UTF-16, as Windows writes it: save it as UTF-8, or run iconv -f UTF-16 -t UTF-8 FILE > NEW"
+    return ". If it is Latin-1 or Windows-1252, run iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------------
+
+
 def dumps(data: Any) -> str:
-    """One line of compact JSON that is UTF-8; NaN is refused because most readers refuse it."""
-    return whole_text(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    """One line of compact JSON that is UTF-8; NaN is refused because most readers refuse it.
+
+    What JSON has no word for is described (`plain`): a record is never lost for what somebody put into it.
+    """
+    return whole_text(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=plain))
+
+
+def loads(text: str) -> Any:
+    """JSON in which no text holds half a character. Raises `ValueError`, also where it nests too deeply to be read."""
+    try:
+        data = json.loads(text.removeprefix("\ufeff"))  # also in the middle of a file that was put together of several
+        return plain(data) if may_hold_halves(text) else data
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, object) for each line that is not blank. Raises `DataError` naming file and line."""
-    try:
-        file = path.open(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    with file:
+    with _opened(path) as file:
         number = 0
         try:
             for number, line in enumerate(file, 1):
-                if not line.strip():
+                if not line.strip("\ufeff \t\r\n"):
                     continue
-                data = json.loads(line)
+                data = loads(line)
                 if not isinstance(data, dict):
                     raise DataError(f"{path}, line {number}: expected a JSON object, got {line.strip()[:60]!r}.")
                 yield number, data
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number}: not JSON ({error.msg} at column {error.colno}).") from error
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}, after line {number}: not UTF-8 text ({error.reason}).") from error
+            trouble = f"not UTF-8 text ({error.reason}){looks_like(_first_bytes(path))}"
+            raise DataError(f"{path}, after line {number}: {trouble}.") from error
+        except ValueError as error:
+            why = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+            raise DataError(f"{path}, line {number}: not JSON ({why}){_table_hint(path, line)}.") from error
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return path.open(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: cannot be read, since it is a directory. Give a file in it.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _table_hint(path: Path, line: str) -> str:
+    """What to do with a table of commas or tabs, or with UTF-16 that has no mark."""
+    if "\x00" in line:
+        return looks_like(_first_bytes(path))
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return ""
+    delimiter = ", delimiter=chr(9)" if path.suffix.lower() == ".tsv" else ""
+    return (
+        ". It is a table; this makes JSON lines of it: python -c 'import csv, json; [print(json.dumps(row)) for row in "
+        f'csv.DictReader(open("{path}", encoding="utf-8-sig", newline=""){delimiter})]\' > {path.with_suffix(".jsonl")}'
+    )
+
+
+def read_text(path: Path) -> str:
+    """A whole text file, a byte-order mark left out. Raises `DataError` where it cannot be read as UTF-8."""
+    try:
+        return decoded(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: cannot be read, since it is a directory. Give a file in it.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}.") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A file that holds one JSON object. Raises `DataError` where there is none or it cannot be read."""
+    text = read_text(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        data = loads(text)
+    except ValueError as error:
         raise DataError(f"{path}: cannot be read as JSON ({error}).") from error
     if not isinstance(data, dict):
         raise DataError(f"{path}: expected a JSON object.")

@@ -46,6 +46,9 @@ class Judge(ABC):
         """
         return self.judge(Problem(question, gold=""), reply).answer
 
+    def check(self, problem: Problem) -> None:  # noqa: B027
+        """Raise `DataError` where the gold of a problem cannot be read, whatever is replied. By default nothing is read."""
+
     async def aside(self, problem: Problem, reply: str) -> Judgement:
         """`judge`, while other problems go on: by default in a thread."""
         return await asyncio.to_thread(self.judge, problem, reply)

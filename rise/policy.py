@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rise.errors import PolicyError
+from rise.jsonl import whole_text
 from rise.trajectory import Message
 
 
@@ -46,6 +47,9 @@ class Reply:
     """`stop`, `length`, or `refused`: the endpoint or its model declined, which never trains and is counted."""
     n_prompt_tokens: int | None
     n_reply_tokens: int | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", whole_text(self.text))  # what no file can hold would be lost with all around it
 
 
 class Policy(ABC):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from rise.errors import DataError, did_you_mean
+from rise.jsonl import whole_text
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -31,6 +32,9 @@ class Problem:
     """Stable name; by default the content hash of `question` and `gold`, so a file may be reordered."""
 
     def __post_init__(self) -> None:
+        for name in ("question", "gold", "solution"):
+            if isinstance(text := getattr(self, name), str) and not text.isascii():
+                object.__setattr__(self, name, whole_text(text))
         if not self.id:
             object.__setattr__(self, "id", problem_id(self.question, self.gold))
 
@@ -41,7 +45,7 @@ def problem_id(question: str, gold: str) -> str:
     >>> problem_id("1+1?", "2") == problem_id("1+1?", "2") != problem_id("1+1?", "3")
     True
     """
-    return hashlib.sha256(f"{question}\x1f{gold}".encode()).hexdigest()[:12]
+    return hashlib.sha256(whole_text(f"{question}\x1f{gold}").encode()).hexdigest()[:12]
 
 
 def fewer(split: Split) -> str:

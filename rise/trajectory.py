@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rise.errors import DataError
-from rise.jsonl import read_jsonl
+from rise.jsonl import plain, read_jsonl
 
 Role = Literal["system", "user", "assistant"]
 
@@ -70,6 +70,11 @@ class Turn:
     @property
     def right(self) -> bool:
         return self.verdict is Verdict.RIGHT
+
+    @property
+    def voted(self) -> str | None:
+        """The answer it votes for: none where it holds none, or one that its judge could not read."""
+        return None if self.verdict is Verdict.UNPARSABLE else self.answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,8 @@ def _plain(value: Any) -> Any:
         if value and type(value[0]) is int:  # token ids: thousands to a record, all of them plain already
             return list(value)
         return [_plain(item) for item in value]
+    if isinstance(value, dict):  # fields of a problem, which may come from anywhere
+        return plain(value)
     return value
 
 

@@ -26,6 +26,7 @@ def ship(run: RunDir, out: Path) -> dict[str, Any]:
     config = load_recipe(run.config)
     model, renderer = load_model(stage.checkpoint, dtype="float16")
     about = json.loads((stage.checkpoint / "rise.json").read_text(encoding="utf-8"))
+    about.pop("turns_to_serve", None)  # it is to be trained, not served
     save_checkpoint(model, renderer.tokenizer, out, {**about, "stage": "base"})
     n_bytes = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     if n_bytes > LIMIT:
@@ -37,10 +38,10 @@ def ship(run: RunDir, out: Path) -> dict[str, Any]:
     text = f"""# {config.task.name}: a base of {n_parameters / 1e6:.2f} M parameters
 
 A Llama made from nothing by `recipes/bases/{config.task.name}.toml`, in float16. It knows the notation and the small steps of the
-task `{config.task.name}` and three skills, each learnt apart (`rise/tasks/search.py`): to make attempts (again, another or any
-candidate, whether or not one hit), to say a line again, to say whether a line hits. Nothing taught it to join them, so it
-does not correct itself: accuracy by turn on {config.task.n_validation} validation problems {by_turn} %.
-Good for `recipes/{config.task.name}.toml`, and for nothing else.
+task `{config.task.name}` and a few skills, each learnt apart (`rise/tasks/search.py`): to make attempts (again, another or any
+candidate, whether or not one hit), to say a line again, to say whether a line hits, to list the candidates that are left.
+Nothing taught it to join them, so it does not correct itself: accuracy by turn on {config.task.n_validation} validation problems
+{by_turn} %. Good for the laboratory (`recipes/nano.toml`), and for nothing else.
 
 - Weights: `{weights_hash(out)}` (the hash that `rise.json` holds), {n_bytes:,} bytes
 - Made from commit `{str(provenance.get("commit"))[:12]}`, seed {config.seed}

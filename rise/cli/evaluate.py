@@ -62,7 +62,7 @@ def evaluate(
     """
     import json
 
-    from rise.cli.lines import stage_line
+    from rise.cli.lines import measured_lines
     from rise.cli.progress import Bars
     from rise.evaluation.held_out import write_held_out
     from rise.jsonl import write_whole
@@ -95,8 +95,9 @@ def evaluate(
         write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     if json_:
         print(json.dumps(metrics))
-    else:
-        bars.console.print(stage_line(name, metrics), highlight=False)
+        return
+    for text, style in measured_lines(name, metrics):
+        bars.console.print(text, style=style, highlight=False, soft_wrap=True)
 
 
 def is_ours(policy: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,10 @@ def judge(
     task: Annotated[str, typer.Option(help="Task whose judge decides.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Task setting: --set judge=my_judge:Judge.")] = None,
 ) -> None:
-    """Print each line with its verdict: right, wrong, unparsable or timed_out. Other fields are kept."""
+    """Print each line with its verdict: right, wrong, unparsable or timed_out; null where its gold cannot be read.
+
+    Other fields are kept. Exit code 1 where a gold could not be read.
+    """
     from rise.cli.output import alone_on_stdout
     from rise.errors import ConfigError, DataError
     from rise.jsonl import dumps, read_jsonl
@@ -25,6 +28,7 @@ def judge(
     settings, tables = divide(set_ or [])
     if tables:
         raise ConfigError("rise judge: --set takes settings of the task only, such as mode=lenient or judge=my_judge:Judge.")
+    troubles: list[str] = []
     known = {"id", "question", "gold", "reply"}
     with alone_on_stdout() as out:
         decide = make_task(task, **settings).judge()
@@ -35,4 +39,12 @@ def judge(
             gold = text_of(line, ["gold"], place)
             fields = {name: value for name, value in line.items() if name not in known}
             problem = Problem(str(line.get("question", "")), gold, fields=fields, id=str(line.get("id", number)))
-            out.write(dumps({**line, "verdict": decide.judge(problem, line["reply"]).verdict.value}) + "\n")
+            try:
+                said: dict[str, Any] = {"verdict": decide.judge(problem, line["reply"]).verdict.value}
+            except DataError as error:  # this gold cannot be read, and the others can
+                troubles.append(f"{place}: {error}")
+                said = {"verdict": None, "trouble": str(error)}
+            out.write(dumps({**line, **said}) + "\n")
+    if troubles:
+        many = "1 gold" if len(troubles) == 1 else f"{len(troubles)} golds"
+        raise DataError(f"{many} could not be read, and has no verdict. The first: {troubles[0]}")

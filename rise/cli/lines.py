@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from rise.report.collect import estimate_at
 from rise.report.numbers import DASH, count, percent, points, points_interval
 from rise.report.outcomes import one_line
 from rise.runs import stages
-from rise.runs.alarms import FEW_PROBLEMS, Alarm, place
+from rise.runs.alarms import FEW_PROBLEMS, Alarm, place, toy_words
 from rise.runs.dry_run import sentences
 from rise.runs.preflight import Ready
 
@@ -54,6 +54,13 @@ def stage_sentence(name: str, metrics: dict[str, Any]) -> str:
         interval = f" ({points_interval(gain).replace(' to ', ' … ')})" if gain.low is not None else ""
         turns += f" → turn {K} {percent(last.value):>5}   {points(gain.value)}{interval}"
     return f"{stages.title(name) if stages.is_stage(name) else name:<20}   {turns}   {count(first.n)} problems"
+
+
+def measured_lines(name: str, metrics: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """(text, style) of each line of a measurement: its numbers, and that they mean nothing where that is so."""
+    yield stage_line(name, metrics), None
+    if is_toy(n := metrics["m1@t1"]["n"]):
+        yield toy_words(n), "yellow"
 
 
 def stage_line(name: str, metrics: dict[str, Any]) -> str:

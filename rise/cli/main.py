@@ -61,8 +61,11 @@ _THE_MACHINES = (
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something the user can put right, 130 interrupted."""
+    from rise.cli.streams import mend_streams, plain_warnings
     from rise.errors import RiseError
 
+    mend_streams()
+    plain_warnings()
     try:
         app()
     except SystemExit as error:

@@ -112,10 +112,10 @@ def _describe(config: RunConfig, out: Path, seeds: Sequence[int] | None, jobs: i
     from rise.cli.seeds import plan
     from rise.recipe.toml import to_toml
     from rise.runs.dry_run import dry_run as describe
-    from rise.runs.group import for_seed
+    from rise.runs.group import GroupDir, for_seed
 
     config = for_seed(config, seeds[0]) if seeds else config
-    does, needs = describe(config)
+    does, needs = describe(config, GroupDir(out).seed(seeds[0]).path if seeds else out)
     print(to_toml(config), end="")
     lines = [*does, *(f"needed first: {need}" for need in needs)]
     if seeds:

@@ -50,7 +50,10 @@ def run_seeds(config: RunConfig, out: Path, seeds: Sequence[int], jobs: int | No
     group.open(config, seeds, command=["rise", *sys.argv[1:]])
     print(f"{out}: seeds {', '.join(map(str, seeds))}, {n_jobs} at a time", flush=True)
     failed = Children(group, config, threads).run(seeds, n_jobs)
-    _report(group)
+    if not group.begun():
+        group.forget()  # no seed came so far as to have a directory
+    else:
+        _report(group)
     for seed, child in failed.items():
         print(f"rise: seed {seed} failed ({_how(child)}): {child.said}", file=sys.stderr)
         print(f"rise: continue it with: {shlex.join(continuing(group, config, seed))}", file=sys.stderr)

@@ -29,7 +29,10 @@ VoteOption = Annotated[
 TaskOption = Annotated[
     str | None, typer.Option(help="Whose judge reads answers; by default the checkpoint's task, else marked mathematics.")
 ]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Task setting, or state.…/sampling.…: --set state.window=1.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Task setting, or state.…, sampling.…, http.…, engine.…: --set state.window=1."),
+]
 HostOption = Annotated[str, typer.Option(help="Address to listen on. Others than loopback need $RISE_API_KEY.")]
 AllowHostOption = Annotated[
     list[str] | None,
@@ -130,7 +133,7 @@ def assemble(
     from rise.runs.card import config_for, read_card, turns_served
     from rise.runs.checks import check_choice
     from rise.runs.preflight import preflight
-    from rise.serve.own_code import check_servable
+    from rise.serve.own_code import try_out
     from rise.serve.problems import some_test_problems
     from rise.serve.requests import Served
     from rise.serve.revise import Reviser
@@ -156,7 +159,7 @@ def assemble(
             "another: --set state.feedback=neutral."
         )
     judge = ready.task.judge()
-    check_servable(prompt, judge)
+    try_out(prompt, judge)
     choose = load_choose(vote) if ":" in vote else None
     policy = open_policy(config, spec)
     about = {"task": task or known, "feedback": prompt.feedback, "window": prompt.window, "round": card.get("round")}
@@ -207,11 +210,16 @@ def name_of(spec: str) -> str:
 
 
 def suit(policy: Any, limits: Limits) -> None:
-    """Let the policy take as many at once as the server plays; a client waits less long for a dead engine than a run does."""
+    """Let the policy take as many at once as the server plays; a client waits less long for a dead engine than a run does, unless
+    `http.attempts` was set."""
     from dataclasses import replace
 
     from rise.policies.http import HttpPolicy
+    from rise.recipe.machines import HttpConfig
 
     if isinstance(policy, HttpPolicy):
         policy.servers.n_each = policy.max_in_flight = limits.n_active
-        policy.servers.patience = replace(policy.servers.patience, attempts=3, longest_wait_s=4.0, longest_rest_s=4.0)
+        patience = policy.servers.patience
+        unset = patience.attempts == HttpConfig().attempts
+        attempts = 3 if unset else patience.attempts
+        policy.servers.patience = replace(patience, attempts=attempts, longest_wait_s=4.0, longest_rest_s=4.0)

@@ -154,7 +154,7 @@ def _steps(p: Played, before: bool, after: bool | None = None) -> float:
 
 def _repeated(p: Played) -> float:
     """Replies from turn 2 on with the answer of the turn before. No answer twice is no repeat."""
-    answers = [turn.answer for turn in p.run]
+    answers = [turn.voted for turn in p.run]
     return float(sum(a is not None and b is not None and p.same(a, b) for a, b in pairwise(answers)))
 
 

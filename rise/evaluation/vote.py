@@ -26,7 +26,7 @@ class Group:
 
 @dataclass(slots=True)
 class Ballot:
-    """Answers counted as they come in. A turn without an answer never votes.
+    """Answers counted as they come in. A turn without an answer, or with an unreadable one, never votes.
 
     >>> ballot = group(["5", "6", None, "5.0"], same=lambda a, b: float(a) == float(b))
     >>> ballot.groups
@@ -89,7 +89,7 @@ def vote(turns: Sequence[Turn], same: Same) -> list[float]:
     ballot = Ballot(same)
     scores: list[float] = []
     for turn in turns:
-        ballot.cast(turn.answer)
+        ballot.cast(turn.voted)
         tied = [turns[leader.turns[0] - 1].right for leader in ballot.leaders]
         scores.append(sum(tied) / len(tied) if tied else 0.0)
     return scores

@@ -1,7 +1,7 @@
 r"""Reading an answer out of a reply. Pure text work: nothing a model wrote is ever evaluated.
 
-What counts as the final answer
-  strict    the last `\boxed{…}` or `\fbox{…}`; where there is no box, the rest of the last `####` line
+What counts as the final answer, in what follows the thinking
+  strict    the last `\boxed{…}` or `\fbox{…}`; where there is no box, the rest of the last `####` line, or the line below it
   lenient   else what follows the last "the answer is", else the last number
 
 The *last* box decides, well formed or not. A box that is empty, never closed (a reply cut at its limit) or has no argument
@@ -15,7 +15,9 @@ import re
 from collections import deque
 from typing import Literal
 
+from rise.judges.forms import Form, Items, Leaf
 from rise.judges.numbers import number
+from rise.judges.reading import form
 
 Mode = Literal["strict", "lenient"]
 
@@ -23,9 +25,37 @@ Mode = Literal["strict", "lenient"]
 _BOX = re.compile(r"\\{1,2}(?:boxed|fbox)(?![A-Za-z])\s{0,8}(\{)?")
 _BRACES = re.compile(r"\\{1,2}(?:boxed|fbox)(?![A-Za-z])\s{0,8}\{|\\.|[{}]", re.DOTALL)
 _BARE_ARGUMENT = re.compile(r"[-+]?\d[\d.,/]*|[A-Za-z](?![A-Za-z])")
-_ANSWER_IS = re.compile(r"\banswer\s{0,4}(?:is\b|:|=)[\s:]{0,4}", re.IGNORECASE)
+_THINK = re.compile(r"</?\|?(?i:think(?:ing)?|thoughts?|reasoning)\|?>|\[/?THINK\]|◁/?think▷")
+_FEW_WORDS = re.compile(r"(?!(?:so|then|we|hence|thus|therefore)\b)[^\W\d_]+(?: [^\W\d_]+){0,2}", re.IGNORECASE)
+_LABEL = re.compile(
+    r"[\s:：*_]*(?:(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(
+    r"(?:step|part|case|phase|solution|explanation|conclusion|verification|check|summary|calculations?|reasoning|method|approach|notes?|"
+    r"given|hint|analysis|proof|example|question|problem|overview|setup|recap)\b|\d+\s*[.)]\s+[^\W\d_]{2,}",
+    re.IGNORECASE,
+)
+_ANSWER_IS = re.compile(
+    r"\banswer\s{0,4}(?:is\b|:|：|=)[\s:]{0,4}|答案\s{0,4}(?:是|为|為|：|:|=)?[\s:：]{0,4}|答え\s{0,4}(?:は|：|:)|답은?\s{0,4}:?",
+    re.IGNORECASE,
+)
+_NOTHING = re.compile(r"[?？.…_*\s–—-]*")  # between the marks, no answer
 _DOLLARS = re.compile(r"\$([^$]{1,1000})\$")
-_TOKEN = re.compile(r"(?<![\w.])[-−]?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?(?:\s?%)?")
+_SENTENCE_ENDS = re.compile(r"\.(?:\s|$)|[。！!?？](?:\s|$|[^\x00-\x7f])|[。！？]")
+_CLAUSE = re.compile(
+    r"\s*(?:,\s*|\s)(?:since|because|as\s+(?:above|required|shown|we)|so|which|where|when|if|but|therefore|hence|thus|not|for\s+(?:the|a|all)\b|"
+    r"and\s+(?:so|we|that|then|this|it|I)\b)",
+    re.IGNORECASE,
+)
+_ABOUT = re.compile(r"(?:approximately|about|exactly|equal to|simply|just|the number|the value|option|choice)\s+", re.IGNORECASE)
+_ASIDE = re.compile(r"\s+\([A-Za-z]{3,}[A-Za-z\s-]*\)$")
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9_.])(?:[-−]?\$?\d[\d,]*(?:\.\d+)?|[-−]?\$?\.\d+)(?:/\d+)?(?:\s?%)?"
+    r"(?!\d|[A-Za-z](?<!e)\b|\s{0,2}(?:\^|\\(?:pi|sqrt|frac|cdot|times)|[*/(]))"
+)
+_AFTER_OPERATOR = re.compile(r"(?:[\w)}]\s*[+*/^×÷]|[\w)}]\s+[-−]\s*|\\(?:cdot|times|div))\s*$")
+_OR = re.compile(r"[-−]?\d[\d,.]*\s*,?\s*or\s*$")
 
 
 def extract(reply: str, mode: Mode = "strict") -> str | None:
@@ -35,20 +65,69 @@ def extract(reply: str, mode: Mode = "strict") -> str | None:
     ('\\frac{1}{2}', '4', None)
     >>> extract(r"first \boxed{3}, then \boxed{4"), extract("The answer is 4 apples.", mode="lenient")
     (None, '4 apples')
+    >>> extract(r"<think>\boxed{3}</think> \boxed{4}"), extract(r"<think> so \boxed{4}")
+    ('4', None)
     """
+    said = after_thinking(reply)
+    if said is None:
+        return None
+    answer = _marked(said, mode)
+    return None if answer is None or _NOTHING.fullmatch(answer) else answer
+
+
+def after_thinking(reply: str) -> str | None:
+    """What a reply says once it has thought; None where it never ends to think; all of it where it has no such tags.
+
+    >>> after_thinking("<think>7?</think> 8"), after_thinking("7? </think> 8"), after_thinking("<think>7?"), after_thinking("8")
+    (' 8', ' 8', None, '8')
+    """
+    low = reply.lower()
+    last = _last(_THINK, reply) if "think" in low or "thought" in low or "reasoning" in low else None
+    if last is None:
+        return reply
+    return reply[last.end() :] if "/" in last[0] else None
+
+
+def _marked(reply: str, mode: Mode) -> str | None:
     start = max(reply.rfind("\\boxed"), reply.rfind("\\fbox"))
     if start >= 0 and (box := _BOX.match(reply, start)):
         answer = _boxed(reply, start, box)
         if answer is not None or mode == "strict":
             return answer or None
         reply = reply[box.end() :]
-    else:
-        at = reply.rfind("####")
-        if at >= 0:
-            line = reply[at + 4 :].split("\n", 1)[0].strip()
-            if line or mode == "strict":
-                return line or None
+    elif "####" in reply:
+        line = _marked_line(reply)
+        if line or mode == "strict":
+            return line or None
     return None if mode == "strict" else _lenient(reply)
+
+
+def _marked_line(reply: str) -> str | None:
+    """What stands on the last `####` line that is no heading, or below it where it stands empty."""
+    end = len(reply)
+    for _ in range(16):
+        at = reply.rfind("####", 0, end)
+        if at < 0:
+            return None
+        line, _, below = reply[at + 4 : end].partition("\n")
+        said = line.strip()
+        label = _LABEL.match(said)
+        answer = said[label.end() :].strip() if label else said
+        if answer and not _is_heading(answer):
+            return answer.strip("*").strip() or None
+        if not answer:
+            first = next((text.strip() for text in below.split("\n", 3)[:3] if text.strip()), "")
+            if first and (_is_read(first) or _FEW_WORDS.fullmatch(first)):
+                return first.strip("*").strip() or None
+        end = at
+        while end > 0 and reply[end - 1] == "#":
+            end -= 1
+    return None
+
+
+def _is_heading(line: str) -> bool:
+    """`Step 3: add them`, `2. Add them`, `Explanation:` say what comes, not what came out."""
+    return line.endswith((":", "：")) or _HEADING.match(line.lstrip("*_ ")) is not None
 
 
 def _boxed(reply: str, start: int, box: re.Match[str]) -> str | None:
@@ -105,16 +184,43 @@ def _lenient(text: str) -> str | None:
     said = _last(_ANSWER_IS, text)
     if said is not None:
         tail = text[said.end() : said.end() + 400].split("\n", 1)[0].strip().strip("*").strip()
-        dollars = _DOLLARS.search(tail)
-        sentence = re.split(r"\.(?:\s|$)", tail, maxsplit=1)[0].strip()
-        if dollars and number(sentence) is None:
-            return dollars[1].strip()
-        if number(sentence) is None and (token := _TOKEN.search(sentence)):
-            return token[0].rstrip(",")
+        sentence = _SENTENCE_ENDS.split(tail, maxsplit=1)[0].strip().rstrip("。.,;")
         if sentence:
-            return sentence
+            return _whole(sentence)
     token = _last(_TOKEN, text)
-    return token[0].rstrip(",") if token else None
+    if token is None:
+        return None
+    before = text[max(token.start() - 60, 0) : token.start()]
+    if _AFTER_OPERATOR.search(before):
+        return None  # the end of a formula is no number
+    other = _OR.search(before)
+    return (other[0] if other else "") + token[0].rstrip(",")
+
+
+def _whole(sentence: str) -> str:
+    """What a sentence gives as its answer: all of it where that can be read, never the first number of several."""
+    for candidate in (_CLAUSE.split(sentence, maxsplit=1)[0].strip(" ,"), sentence):
+        short = _ASIDE.sub("", _ABOUT.sub("", candidate))
+        for said in (short, candidate):
+            if said and _is_read(said):
+                inside = _DOLLARS.fullmatch(said)
+                return inside[1].strip() if inside else said
+    formulas = _DOLLARS.findall(sentence)
+    if len(formulas) == 1 and not re.search(r"\d", _DOLLARS.sub("", sentence)):
+        return str(formulas[0]).strip()
+    return sentence
+
+
+def _is_read(text: str) -> bool:
+    if number(text) is not None:
+        return True
+    return _is_formula(form(text))
+
+
+def _is_formula(found: Form) -> bool:
+    if isinstance(found, Items):
+        return bool(found.items) and all(_is_formula(item) for item in found.items)
+    return not isinstance(found, Leaf) or found.tree is not None or found.number is not None
 
 
 def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

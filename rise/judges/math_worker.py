@@ -1,4 +1,4 @@
-"""The other end of `MathJudge`: compares two LaTeX answers with math-verify, in a process that may be killed at any moment.
+"""The other end of `MathJudge`: compares two answers with algebra, in a process that may be killed at any moment.
 
 Run as a script with the parent's `sys.path` and its limits as arguments. Speaks lines on standard input and output:
 first "ready"; then for each request (a JSON list of two answers and a time limit in seconds) "right", "wrong" or "gave-up".
@@ -35,7 +35,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # whatever a library prints must not be read as a verdict
     lock_down(memory_bytes)
-    equal = load_math_verify()
+    equal = load()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file grows; only now, so that imports could be cached
     sys.addaudithook(refuse)
     answers.write("ready\n")
@@ -51,22 +51,47 @@ def main() -> None:
         answers.write(verdict + "\n")
 
 
+def load() -> Callable[[str, str], bool]:
+    """The comparison of two answers with algebra. Slow to import, may hang: not for a process that matters."""
+    from rise.judges.algebra import NumericAlgebra
+    from rise.judges.equality import same_form
+    from rise.judges.reading import form
+
+    algebra = NumericAlgebra(load_math_verify())
+
+    def equal(left: str, right: str) -> bool:
+        return same_form(form(left), form(right), algebra)
+
+    # Compiles grammars now rather than in the first request's time.
+    equal(r"\int_0^1 2x \, dx", r"\lim_{x \to 0} \frac{\sin x}{x}")
+    return equal
+
+
 def load_math_verify() -> Callable[[str, str], bool]:
-    """math-verify's comparison of two answers, gold first. Slow to import, may hang: not for a process that matters."""
+    """Whether two LaTeX formulas are equal, for what we do not read ourselves (integrals, sums, limits): read by math-verify.
+
+    Not its `verify`, which rounds to fifteen places and takes pairs for sets; and its reader without `units`, which would take a
+    last letter for one.
+    """
     import logging
 
     logging.disable(logging.CRITICAL)
-    from math_verify import LatexExtractionConfig, parse, verify
+    from latex2sympy2_extended.latex2sympy2 import NormalizationConfig
+    from math_verify import LatexExtractionConfig, parse
+    from sympy import Expr, simplify
 
+    cleaning = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="all", equations=False
+    )
     # The LaTeX extractor only: the other one hands text to sympy's parse_expr, which evaluates it as Python.
-    latex = [LatexExtractionConfig(boxed_match_priority=0)]
+    latex = [LatexExtractionConfig(boxed_match_priority=0, normalization_config=cleaning)]
 
     def equal(left: str, right: str) -> bool:
         # No time limit of theirs: it rests on SIGALRM, which C code ignores. The parent kills us instead.
-        a, b = (parse(f"\\boxed{{{text}}}", latex, parsing_timeout=None) for text in (left, right))
-        return bool(verify(a, b, timeout_seconds=None))
+        found = [parse(f"\\boxed{{{text}}}", latex, parsing_timeout=None)[:1] for text in (left, right)]
+        values = [of[0].doit() for of in found if of and isinstance(of[0], Expr)]
+        return len(values) == 2 and simplify(values[0] - values[1]) == 0
 
-    equal(r"\frac{1}{2}+\sqrt{2}", r"0.5+\sqrt{2}")  # compiles their grammars now rather than in the first request's time
     return equal
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rise.errors import ConfigError
 from rise.judge import Judge, Judgement
+from rise.judges.answers import after_thinking
 from rise.judges.python_tests import Finding, read_outcome, read_tests
 from rise.judges.worker_pool import Pool, python
 from rise.task import Problem
@@ -61,6 +62,10 @@ class FunctionJudge(Judge):
 
     def answer(self, reply: str, question: str = "") -> str | None:
         """The code in a reply; None where there is none, or its last block was never closed."""
+        said = after_thinking(reply)
+        if said is None:
+            return None
+        reply = said
         parts = reply.split(_FENCE)
         if len(parts) == 1:
             start = _CODE.search(reply) if _DEF.search(reply) else None

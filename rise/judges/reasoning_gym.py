@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rise.errors import ConfigError, DataError
 from rise.judge import Judge, Judgement
-from rise.judges.answers import extract
+from rise.judges.answers import after_thinking, extract
 from rise.judges.numbers import read_number, same_number
 from rise.judges.worker_pool import Pool, python
 from rise.task import Problem
@@ -94,8 +94,9 @@ class GymJudge(Judge):
         """What stands in the last <answer>…</answer>, or in the last box; None where that is empty or never closed."""
         if self.answer_in == "box":
             return extract(reply)
-        start = reply.lower().rfind("<answer>")
-        marked = _TAG.match(reply, start) if start >= 0 else None
+        said = after_thinking(reply)
+        start = said.lower().rfind("<answer>") if said is not None else -1
+        marked = _TAG.match(said, start) if said is not None and start >= 0 else None
         return marked[1].strip() or None if marked and marked[2] else None
 
     def judge(self, problem: Problem, reply: str) -> Judgement:

@@ -29,10 +29,10 @@ START_LIMIT_S = 120.0
 SHORTEST_LIMIT_S = 1.0
 """At least this much of a time limit is left for the request itself when its worker had to be started first."""
 PATIENCE = 6
-"""Times its limit that a request may take by the clock while a busy machine leaves its worker hardly any processor time: that is
-the machine's fault, and a right answer must not be called timed out for it."""
-STARVED = 0.35
-"""Share of its limit that such a worker has had of a processor, at most."""
+"""Times its limit that a request may take by the clock while a busy machine keeps its worker waiting for a processor: that is the
+machine's fault, and a right answer must not be called timed out for it. Of a processor itself it has its limit and no more."""
+SLICE_S = 0.1
+"""How soon after that the worker is looked at again, at least."""
 MAX_LINE = 1 << 20
 """Bytes of one answer; a worker that says more is killed."""
 GAVE_UP = "gave-up"
@@ -92,12 +92,14 @@ class Worker:
         except BrokenPipeError:
             return ""
         _, had_s = self._processor()
+        last = deadline + (PATIENCE - 1) * limit_s
         said = self.line(deadline)
-        for _ in range(PATIENCE - 1):
+        while said is None and len(self._buffer) <= MAX_LINE and time.monotonic() < last:
             wants, has_s = self._processor()
-            if said is not None or len(self._buffer) > MAX_LINE or not wants or has_s - had_s >= STARVED * limit_s:
+            left_s = limit_s - (has_s - had_s)
+            if not wants or left_s <= 0:
                 break
-            said = self.line(time.monotonic() + limit_s)
+            said = self.line(min(last, time.monotonic() + max(left_s, SLICE_S)))
         return said
 
     def _processor(self) -> tuple[bool, float]:

@@ -35,7 +35,7 @@ def majority(candidates: Sequence[Turn], same: Same) -> int:
     >>> [majority([Turn("", answer=a) for a in answers], lambda x, y: x == y) for answers in ("7557", "123", [None, "4"])]
     [0, 0, 1]
     """
-    leaders = group([candidate.answer for candidate in candidates], same).leaders
+    leaders = group([candidate.voted for candidate in candidates], same).leaders
     return leaders[0].turns[0] - 1 if leaders else 0  # the first of equals
 
 

@@ -68,15 +68,20 @@ def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) 
 def _opened(ready: Ready, directory: Path, progress: Progress | None, command: list[str] | None) -> Iterator[Bench]:
     """The bench of a run directory that is made, or found to be of this very recipe. Leaves a stranger's folder as it was."""
     config, run_dir = ready.config, RunDir(directory)
-    new = not run_dir.ledger.exists()
+    new, made = not run_dir.ledger.exists(), run_dir.config.exists()
     try:
         with at_work(ready, run_dir.ledger, directory=directory, progress=progress, run_dir=run_dir) as bench:
-            if run_dir.open(config, command=command, contents=dict(ready.contents)):
-                now = provenance(config, command)
-                run_dir.write_log(continued={name: now[name] for name in ("rise", "commit", "clean", "versions", "command")})
-            if config.boost.reuse:
-                take_start(config, run_dir, RunDir(Path(config.boost.reuse)))
-            yield bench
+            try:
+                if run_dir.open(config, command=command, contents=dict(ready.contents)):
+                    now = provenance(config, command)
+                    run_dir.write_log(continued={name: now[name] for name in ("rise", "commit", "clean", "versions", "command")})
+                if config.boost.reuse:
+                    take_start(config, run_dir, RunDir(Path(config.boost.reuse)))
+                yield bench
+            except BaseException:
+                if not made and run_dir.config.exists():
+                    run_dir.forget()  # a start that came to nothing leaves nothing behind
+                raise
     finally:
         if new and not run_dir.config.exists():
             run_dir.ledger.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rise.evaluation.analyses import analyse, with_gold_scores
+from rise.evaluation.chain import chain
 from rise.evaluation.evaluate import evaluate, with_internalised
 from rise.evaluation.held_out import HeldOut, read_held_out, write_held_out
 from rise.evaluation.metrics import by_fields, measure, paired_stages
@@ -18,6 +19,7 @@ from rise.runs import stages
 from rise.runs.alarms import of_replies
 from rise.runs.bench import Bench
 from rise.runs.card import note_turns
+from rise.runs.continuing import wants_control
 from rise.runs.directory import StageDir
 from rise.task import Problem
 
@@ -30,17 +32,17 @@ def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None, *,
     stage = bench.dir.stage(name)
     if stage.metrics.exists():
         return
-    settings = bench.config.evaluate
     if not stage.held_out.exists():
         problems = list(bench.ready.held_out)[: n or None]
-        last = name == stages.round_name(bench.config.iterate.rounds)
-        other = settings.controls == "all" or (settings.controls == "last" and last)
+        other = wants_control(bench.config, name)
         records = play_held_out(bench, name, problems, model, control=other)
         if control is not None:
             records = _play_internalised(bench, name, problems, records, control)
         write_held_out(stage.held_out, records)
     records = list(read_held_out(stage.held_out))
     metrics = {**numbers(bench, records), "stage": name}
+    if bench.ready.rates and not metrics["truthful"]:
+        metrics["chain"] = _chain(bench, stage, model)
     _compare(bench, stage, records, metrics)
     if metrics["chain"]:
         note_turns(stage.checkpoint, metrics["chain"]["turns_to_serve"])  # before the file that proves the stage done
@@ -58,6 +60,20 @@ def play_held_out(
         timer.of(player)
     bench.sound(of_replies(stage, "evaluate", (turn for r in records for turn in (*r.run, *r.samples)), bench.config))
     return records
+
+
+def _chain(bench: Bench, stage: StageDir, model: Path) -> dict[str, Any] | None:
+    """The chain with the rates of validation problems, which says nothing that the measured problems had to say."""
+    if not stage.rates.exists():
+        problems = bench.ready.rates
+        with bench.timed(stage.name, "evaluate", len(problems)) as timer:
+            player = bench.player(bench.policy(model), f"{stage.name}/rates", measured=True)
+            records = play_out(player, evaluate(player, problems, n_turns=2, n_samples=1, control=False))
+            timer.of(player)
+        write_held_out(stage.rates, records)
+    right = [[float(turn.right) for turn in record.run] for record in read_held_out(stage.rates)]
+    found = chain([r[0] for r in right], [r[1] for r in right], bench.config.evaluate.turns)
+    return {**found.to_json(), "split": "validation"} if found else None
 
 
 def _play_internalised(

@@ -26,15 +26,31 @@ def check_context(
         return
     shown = attempts if prompt.window is None else min(prompt.window, attempts)
     longest = sorted(problems, key=lambda problem: -len(problem.question))[:N_LONGEST]
-    first, state = (max(state_length(prompt, renderer, p, n, max_new_tokens) for p in longest) for n in (0, shown))
+    firsts = [state_length(prompt, renderer, problem, 0, max_new_tokens) for problem in longest]
+    first = max(firsts)
+    worst = longest[firsts.index(first)]
+    if first >= limit:
+        raise ConfigError(_too_long(worst, first, limit, sum(n >= limit for n in firsts), len(problems)))
+    state = max(state_length(prompt, renderer, p, shown, max_new_tokens) for p in longest)
     if state + max_new_tokens > limit:
         raise ConfigError(
-            f"the context is too small: the longest first state has {first} tokens, {shown} attempts shown with their feedback "
-            f"have up to {state - first}, and the reply after them may have {max_new_tokens}, in all {state + max_new_tokens}; "
-            f"but the model was built for {limit} (max_position_embeddings). Lower sampling.max_new_tokens (now "
-            f"{max_new_tokens}), state.window (now {'all' if prompt.window is None else prompt.window}), or the turns of rollout "
-            "and evaluation."
+            f"the context is too small: the longest first state has {first} tokens (problem {worst.id}), {shown} attempts shown "
+            f"with their feedback have up to {state - first}, and the reply after them may have {max_new_tokens}, in all "
+            f"{state + max_new_tokens}; but the model was built for {limit} (max_position_embeddings). Lower "
+            f"sampling.max_new_tokens (now {max_new_tokens}), state.window (now "
+            f"{'all' if prompt.window is None else prompt.window}), or the turns of rollout and evaluation."
         )
+
+
+def _too_long(problem: Problem, first: int, limit: int, n: int, n_all: int) -> str:
+    few = f"{n} of {n_all} problems" if n < N_LONGEST else f"at least {n} of {n_all} problems"
+    longest = len(problem.question) * limit // (2 * first)
+    return (
+        f"problem {problem.id} is too long: its first state has {first} tokens, and the model was built for {limit} "
+        f"(max_position_embeddings). It begins {problem.question[:60]!r}; {few} are like that. No setting of the run helps. "
+        f"Leave such problems out, task.settings.longest = {longest} (characters of a question, of task jsonl) or by hand, or "
+        "take a model with a longer context."
+    )
 
 
 def state_length(prompt: Prompt, renderer: Any, problem: Problem, shown: int, max_new_tokens: int) -> int:

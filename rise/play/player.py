@@ -19,7 +19,7 @@ from rise.play.budget import Budget
 from rise.play.context_length import check_context
 from rise.play.keys import request_key, stream_seed
 from rise.play.ledger import Ledger
-from rise.play.prompt import Prompt
+from rise.play.prompt import NOTHING, Prompt
 from rise.play.reward import reward_of
 from rise.play.schedule import REDRAW, Named, Schedule
 from rise.policy import Policy, Request, Sampling
@@ -43,6 +43,8 @@ class Usage:
     n_prompt_tokens: int = 0
     n_reply_tokens: int = 0
     n_reused: int = 0
+    n_empty: int = 0
+    """Replies that ended by themselves and hold nothing: one is data, all of them are a server that was set up wrongly."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the policy reports of its work: requests sent again by reason, what its engine says of itself."""
 
@@ -121,6 +123,8 @@ class Player:
                     # Judged anew: the judge or the rewards may have been mended since the reply was filed.
                     filed = replace(turn_from_json(self.ledger.get(key)["turn"]), prompt_ids=prompt_ids)
                     found[key] = await self.judged_aside(problem, filed) if judged else filed
+            for key, filed in self._as_before(whole, seeds, keys).items():
+                found[key] = await self.judged_aside(problem, filed) if judged else filed
             self.usage.n_reused += len(found)
         missing = {key: seed for key, seed in zip(keys, seeds, strict=True) if key not in found}
         if missing:
@@ -129,6 +133,17 @@ class Player:
             for turns in await _all(self._draw(problem, whole, some, about, source, judged) for some in parts):
                 found |= turns
         return [found[key] for key in keys]
+
+    def _as_before(self, whole: Request, seeds: Sequence[int], keys: Sequence[str]) -> dict[str, Turn]:
+        """Replies that version 0.1.0 filed at the same state, where it showed an attempt of nothing as nothing."""
+        if not any(m.role == "assistant" and m.content == NOTHING for m in whole.messages):
+            return {}
+        messages = tuple(replace(m, content="") if m.role == "assistant" and m.content == NOTHING else m for m in whole.messages)
+        prompt_ids = self.renderer.prompt_ids(messages) if self.policy.takes_ids else None
+        former = replace(whole, messages=messages, prompt_ids=prompt_ids)
+        old = {key: request_key(self.policy.name, former, seed) for key, seed in zip(keys, seeds, strict=True)}
+        there = {key: self.ledger.get(was)["turn"] for key, was in old.items() if key not in self.ledger and was in self.ledger}
+        return {key: replace(turn_from_json(turn), prompt_ids=prompt_ids) for key, turn in there.items()}
 
     async def _draw(
         self, problem: Problem, whole: Request, wanted: dict[str, int], about: dict[str, Any], source: str, judged: bool
@@ -155,6 +170,7 @@ class Player:
         self.ledger.append(lines, n_in_flight=self.n_in_flight)
         self.n_in_flight -= len(wanted)
         self.usage.n_replies += len(replies)
+        self.usage.n_empty += sum(reply.finish == "stop" and not reply.text for reply in replies)
         self.usage.n_prompt_tokens += sum(reply.n_prompt_tokens or 0 for reply in replies)
         self.usage.n_reply_tokens += sum(reply.n_reply_tokens or 0 for reply in replies)
         if self.budget:  # in the ledger first: what is paid for is kept even where the bill cannot be added up

@@ -9,13 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rise.errors import ConfigError
+from rise.jsonl import whole_text
 from rise.recipe.config import Demonstration, RunConfig, StateConfig
 from rise.recipe.own_code import load_named
 from rise.recipe.wordings import CRITIQUE_TEXT, Feedback, feedback_mode, is_own_feedback
 from rise.task import Problem, Task
-from rise.trajectory import Message, Trajectory, Turn, Verdict
+from rise.trajectory import Message, Role, Trajectory, Turn, Verdict
 
 FeedbackFunction = Callable[[Problem, Trajectory, Verdict | None], str]
+
+NOTHING = "?"
+"""What stands for an attempt of nothing, and for a feedback of nothing: several endpoints refuse a message without content. One
+character that every nano model has a token for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Prompt:
                 raise ConfigError(
                     f'state.feedback = "{self.feedback}" returned {text!r} for problem {problem.id}; expected text.'
                 )
-            return text
+            return whole_text(text)
         if self.mode.right_text is not None and turns[-1].right:
             return self.mode.right_text
         return (self.feedback_text or self.mode.text).replace("{question}", problem.question)
@@ -107,10 +112,10 @@ class Prompt:
         messages = list(first)
         for turn in self._shown(turns):
             assert turn.feedback is not None, "feedback is set when a turn is recorded"
-            messages.append(Message("assistant", turn.reply))
+            messages.append(_message("assistant", turn.reply))
             if turn.critique is not None:
-                messages += [Message("user", self._critique_text), Message("assistant", turn.critique.reply)]
-            messages.append(Message("user", turn.feedback))
+                messages += [Message("user", self._critique_text), _message("assistant", turn.critique.reply)]
+            messages.append(_message("user", turn.feedback))
         return tuple(messages)
 
     def critique_messages(self, problem: Problem, turns: Sequence[Turn]) -> tuple[Message, ...]:
@@ -126,7 +131,7 @@ class Prompt:
         """The same on whatever `first` says."""
         *earlier, last = self._shown(turns)
         before = replace(self, window=None).continued(first, earlier)
-        return (*before, Message("assistant", last.reply), Message("user", self._critique_text))
+        return (*before, _message("assistant", last.reply), Message("user", self._critique_text))
 
     @property
     def _critique_text(self) -> str:
@@ -134,6 +139,23 @@ class Prompt:
 
     def _shown(self, turns: Sequence[Turn]) -> Sequence[Turn]:
         return turns if self.window is None else turns[max(0, len(turns) - self.window) :]
+
+
+def _message(role: Role, text: str) -> Message:
+    return Message(role, text if text.strip() else NOTHING)
+
+
+def with_system_in_question(messages: Sequence[Message]) -> tuple[Message, ...]:
+    r"""For models without a system role: its text once, at the head of the first question. No word is lost, and it stands in the
+    same place in every stage.
+
+    >>> [m.content for m in with_system_in_question([Message("system", "Add."), Message("user", "1+1?")])]
+    ['Add.\n\n1+1?']
+    """
+    if len(messages) > 1 and messages[0].role == "system":
+        system, question, *rest = messages
+        return (replace(question, content=f"{system.content}\n\n{question.content}"), *rest)
+    return tuple(messages)
 
 
 def make_prompt(config: RunConfig, task: Task, *, evaluation: bool = False) -> Prompt:

@@ -11,7 +11,12 @@ from typing import Any
 
 from rise.errors import ModelError
 from rise.jsonl import dumps
+from rise.play import chat_template
+from rise.play.chat_template import Shape, shape_of
 from rise.play.formats import apply_format
+from rise.play.marks import Marks
+from rise.play.pretrained import loading, options
+from rise.play.prompt import with_system_in_question
 from rise.trajectory import Message
 
 
@@ -19,7 +24,10 @@ class Renderer:
     """One tokenizer and its chat template.
 
     `chat_format` is a name in `rise.play.formats`, in place of whatever template the tokenizer came with; None keeps its own.
-    Raises `ModelError` at once if there is no template, no end-of-turn token, or no token that the format needs.
+    Special tokens that somebody typed are text: only the template's own are marks.
+
+    Raises `ModelError` at once if there is no template, no end-of-turn token, or no token that the format needs, and if the
+    template leaves out what is said, or ends or opens a reply in a way that training could not repeat.
     """
 
     def __init__(self, tokenizer: Any, *, chat_format: str | None = None) -> None:
@@ -34,21 +42,24 @@ class Renderer:
             )
         if tokenizer.eos_token_id is None:
             raise ModelError(f"{name} has no end-of-sequence token, so a reply could never end. Set `eos_token` and save it.")
-        self.eos_ids = frozenset([tokenizer.eos_token_id])
-        """Tokens that end a reply: the tokenizer's, and those of the model's generation settings (`add_ends`)."""
+        self.shape: Shape = shape_of(tokenizer, name)
+        self.end_id: int = tokenizer.convert_tokens_to_ids(self.shape.end)
+        """The token that the template ends an assistant's turn with."""
+        self.eos_ids = frozenset([tokenizer.eos_token_id, self.end_id])
+        """Tokens that end a reply: the tokenizer's, the template's, and those of the model's generation settings (`add_ends`)."""
 
     @classmethod
     def load(cls, path: str | Path, *, chat_format: str | None = None, **kwargs: Any) -> Renderer:
+        """The renderer of a directory or hub name. Raises `ModelError` where it holds none."""
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(path), **kwargs)  # nosec B615 # a directory, or what its user names
-            renderer = cls(tokenizer, chat_format=chat_format)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: no tokenizer can be loaded from there ({str(error).splitlines()[0]}).") from error
+        with loading(path, "tokenizer"):
+            given = options(path) | kwargs
+            tokenizer = AutoTokenizer.from_pretrained(str(path), **given)  # nosec B615 # a directory, or what its user names
+        renderer = cls(tokenizer, chat_format=chat_format)
         for source in (GenerationConfig, AutoConfig):  # the second where there is none of the first, as a loaded model does
             with contextlib.suppress(OSError, ValueError):
-                renderer.add_ends(source.from_pretrained(str(path)))
+                renderer.add_ends(source.from_pretrained(str(path), **options(path)))
                 break
         return renderer
 
@@ -56,6 +67,7 @@ class Renderer:
         """Also end replies where a model's `generation_config` does."""
         ends = getattr(generation, "eos_token_id", None)
         self.eos_ids |= frozenset([ends] if isinstance(ends, int) else ends or [])
+        self.__dict__.pop("_marks", None)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -63,49 +75,71 @@ class Renderer:
         parts = [sorted(self.tokenizer.get_vocab().items()), self.tokenizer.chat_template, sorted(self.eos_ids)]
         return hashlib.sha256(dumps(parts).encode()).hexdigest()[:12]
 
-    @cached_property
+    @property
     def takes_system(self) -> bool:
         """Whether the template shows a system message: some refuse it, and some leave it out without a word."""
-        text = "Instructions."
-        probe = [{"role": "system", "content": text}, {"role": "user", "content": "Question?"}]
-        try:
-            return text in self.tokenizer.apply_chat_template(probe, add_generation_prompt=True, tokenize=False)
-        except Exception:  # jinja raises whatever the template raises
-            return False
+        return self._system is not None
+
+    @cached_property
+    def _system(self) -> str | None:
+        """What a system message's content has to be: "text", "parts", or None where the template shows none."""
+        asked = self.shape.plain([Message("user", "Question?")])
+        for kind in ("text", "parts"):
+            probe = [{"role": "system", "content": chat_template.content("Instructions.", parts=kind == "parts")}, *asked]
+            with contextlib.suppress(Exception):  # jinja raises whatever the template raises
+                shown = chat_template.apply(self.tokenizer, probe, opens=True)
+                if "Instructions." in shown and "Question?" in shown:
+                    return kind
+        return None
+
+    @cached_property
+    def _marks(self) -> Marks:
+        return Marks(self.tokenizer, self.eos_ids, self.shape.written)
 
     def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """The state with the opening of the assistant's turn. Raises `ModelError` if the template refuses a message."""
-        return tuple(self._apply(messages, add_generation_prompt=True))
+        return self._ids(self._rendered(self._hidden(messages), opens=True))
 
     def reply_ids(self, messages: Sequence[Message], reply: str) -> tuple[int, ...]:
         """The ids of a reply that another model wrote, end-of-turn token included.
 
-        Taken from the whole rendered conversation where that extends the prompt exactly; templates that rewrite
-        replies (dropping thinking, say) fall back to the reply's own tokens and the end-of-sequence token.
+        Taken from the whole rendered conversation where that extends the prompt exactly; where the template rewrites
+        replies (dropping thinking, say), the reply's own words stand in their place.
         """
-        prompt = self.prompt_ids(messages)
-        whole = tuple(self._apply([*messages, Message("assistant", reply)], add_generation_prompt=False))
-        if whole[: len(prompt)] == prompt:
-            for end in range(len(prompt), len(whole)):
-                if whole[end] in self.eos_ids:
-                    ids = whole[len(prompt) : end + 1]
-                    if self.text(ids) == reply.strip():
-                        return ids
-                    break
-        return (*self.tokenizer(reply, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id)
+        *hidden, answer = self._hidden([*messages, Message("assistant", reply)])
+        prompt = self._rendered(hidden, opens=True)
+        whole = self._rendered([*hidden, answer], opens=False)
+        said, (before, behind) = answer.content.strip(), self.shape.around
+        if not (whole.startswith(prompt) and whole[len(prompt) :].lstrip().startswith(said)):
+            whole = f"{prompt}{before}{said}{behind}{self.shape.end}"
+        prompt_ids, ids = self._ids(prompt), self._ids(whole)
+        if ids[: len(prompt_ids)] == prompt_ids:
+            for end in range(len(prompt_ids), len(ids)):
+                if ids[end] in self.eos_ids:
+                    return ids[len(prompt_ids) : end + 1]
+        return (*self._ids(said), self.end_id)
 
     def text(self, ids: Sequence[int]) -> str:
         """What a sampled reply says: special tokens left out, outer white space stripped."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
 
-    def _apply(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
-        plain = [{"role": m.role, "content": m.content} for m in messages]
-        if len(plain) > 1 and plain[0]["role"] == "system" and not self.takes_system:
-            # Once, at the head of the first question: no word is lost, and it stands in the same place in every stage.
-            plain[:2] = [{"role": plain[1]["role"], "content": f"{plain[0]['content']}\n\n{plain[1]['content']}"}]
+    def _hidden(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages, with what was typed in them and reads like a mark put as a number."""
+        return [Message(m.role, self._marks.hidden(m.content, reply=m.role == "assistant")) for m in messages]
+
+    def _ids(self, rendered: str) -> tuple[int, ...]:
+        if self._marks.are_in(rendered):
+            return tuple(self._marks.ids_of(rendered))
+        return tuple(self.tokenizer(rendered, add_special_tokens=False)["input_ids"])
+
+    def _rendered(self, messages: Sequence[Message], *, opens: bool) -> str:
+        if messages[0].role == "system" and not self.takes_system:
+            messages = with_system_in_question(messages)
+        plain = self.shape.plain(messages)
+        if plain[0]["role"] == "system":
+            plain[0]["content"] = chat_template.content(messages[0].content, parts=self._system == "parts")
         try:
-            return self.tokenizer.apply_chat_template(
-                plain, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
-            )
+            text = chat_template.apply(self.tokenizer, plain, opens=opens)
         except Exception as error:
             raise ModelError(f"the chat template of {self.tokenizer.name_or_path} refuses the conversation: {error}") from error
+        return text + self.shape.opening if opens else text

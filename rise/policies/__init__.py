@@ -10,6 +10,7 @@ from rise.errors import PolicyError, did_you_mean
 from rise.policies.kinds import Function, Http, Kind, Local, Options, Scripted, Spec, Vllm, check_place
 from rise.policy import Policy
 from rise.recipe.bases import PREFIX, resolved
+from rise.recipe.endpoints import shown
 from rise.recipe.machines import EngineConfig, HttpConfig
 
 __all__ = ["KINDS", "Kind", "check_place", "check_spec", "directory_of", "is_bare", "make_policy", "parse_spec", "stop_engines"]
@@ -54,7 +55,7 @@ def parse_spec(spec: str, named: str = "") -> Spec:
         return Spec(spec, KINDS["local"], "local", resolved(spec))
     name, _, rest = spec.partition(":")
     if name not in KINDS:
-        raise PolicyError(f"{named or repr(spec)} names no kind of policy. {did_you_mean(name, KINDS)}")
+        raise PolicyError(f"{named or repr(shown(spec))} names no kind of policy. {did_you_mean(name, KINDS)}")
     return Spec(spec, KINDS[name], name, rest)
 
 
@@ -63,7 +64,7 @@ def check_spec(spec: str, setting: str = "") -> None:
 
     Raises `PolicyError`, or `ModelError` for a model directory that is not there.
     """
-    named = f'{setting} = "{spec}"' if setting else f'"{spec}"'
+    named = f'{setting} = "{shown(spec)}"' if setting else f'"{shown(spec)}"'
     parsed = parse_spec(spec, named)
     parsed.kind.check(parsed.rest, named)
 

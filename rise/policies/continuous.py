@@ -17,6 +17,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from rise.errors import PolicyError
+from rise.policies.padding import keeps_plainly
 from rise.policies.prefix_cache import Conversations, Kept
 from rise.policy import Sampling
 
@@ -183,9 +184,9 @@ class ContinuousBatch:
 
     @staticmethod
     def can(model: Any) -> bool:
-        """Whether the model keeps plain keys and values of every token in every layer."""
+        """Whether the model keeps plain keys and values of every token in every layer, and leaves padding out."""
         layers = DynamicCache(config=model.config).layers
-        return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+        return bool(layers) and all(type(layer) is DynamicLayer for layer in layers) and keeps_plainly(model)
 
     @property
     def busy(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import GenerationConfig
 
 from rise.policies.continuous import pick, stream
 from rise.policy import Request, Sampling
@@ -40,8 +41,13 @@ def batches(
     size: int,
     room_of: Callable[[tuple[int, ...], Sampling], int],
     gone: Sequence[Callable[[], bool]] | None = None,
+    *,
+    pads: bool = True,
 ) -> list[Batch]:
-    """All replies that are wanted, in batches of at most `size` rows: the same ones for the same requests, in any order."""
+    """All replies that are wanted, in batches of at most `size` rows: the same ones for the same requests, in any order.
+
+    `pads` is false for a model that rows of one batch disturb: then every row stands alone.
+    """
     rows = [
         (index, sample, Asked(request.prompt_ids or (), seed, gone[index] if gone else None))
         for index, request in enumerate(requests)
@@ -54,6 +60,8 @@ def batches(
         # One batch has one limit: a reply must not be cut earlier because a neighbour's prompt is longer.
         sampling = requests[row[0]].sampling
         return sampling, room_of(row[2].prompt_ids, sampling)
+
+    size = size if pads else 1
 
     out = []
     start = 0
@@ -80,23 +88,23 @@ def sample(
         mask_BT[i, longest - len(row.prompt_ids) :] = 1
     draws_BT = np.stack([stream(row.seed, room) for row in rows])
     sampler = _StreamSampler(torch.from_numpy(draws_BT).to(device), longest, sampling)
-    with torch.inference_mode():
-        out = model.generate(
-            input_ids=ids_BT.to(device),
-            attention_mask=mask_BT.to(device),
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=room,
-            eos_token_id=eos_ids,
-            pad_token_id=pad_id,
-            logits_processor=[sampler],
-            stopping_criteria=[_Gone(rows)] if any(row.gone for row in rows) else None,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            repetition_penalty=1.0,
-            use_cache=True,
-        )
+    settings = GenerationConfig(
+        do_sample=False, num_beams=1, max_new_tokens=room, eos_token_id=list(eos_ids), pad_token_id=pad_id, use_cache=True
+    )
+    # What is left open here `generate` takes from the model's own settings (penalties, forbidden and forced tokens, …), which
+    # would sample from another distribution than the model's, and only in fixed batches.
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        with torch.inference_mode():
+            out = model.generate(
+                input_ids=ids_BT.to(device),
+                attention_mask=mask_BT.to(device),
+                generation_config=settings,
+                logits_processor=[sampler],
+                stopping_criteria=[_Gone(rows)] if any(row.gone for row in rows) else None,
+            )
+    finally:
+        model.generation_config = own
     replies = []
     for full in out[:, longest:].tolist():
         end = next((i for i, token in enumerate(full) if token in eos_ids), None)

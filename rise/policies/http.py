@@ -7,16 +7,20 @@ The key is read from the environment (`http.key` names the variable) and never w
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
+import sys
+from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from rise.errors import PolicyError
-from rise.policies.http_servers import Garbled, Patience, Refused, Servers
+from rise.policies.http_dialect import Dialect
+from rise.policies.http_key import Key
+from rise.policies.http_replies import read_reply
+from rise.policies.http_servers import Patience, Servers
+from rise.policies.http_troubles import Refused
 from rise.policies.rate_limit import Pace
-from rise.policies.refusals import declined, filtered
+from rise.policies.refusals import filtered
 from rise.policy import Policy, Reply, Request
+from rise.recipe.endpoints import named, no_secret, shown
 from rise.recipe.machines import HttpConfig
 
 
@@ -25,34 +29,30 @@ class HttpPolicy(Policy):
 
     splits = True
 
-    def __init__(self, servers: Servers, model: str) -> None:
+    def __init__(self, servers: Servers, model: str, dialect: Dialect | None = None) -> None:
         self.servers = servers
         self.model = model
-        self.name = f"http-{','.join(server.url for server in servers.servers)}#{model}"
+        self.name = named(f"{','.join(server.url for server in servers.servers)}#{model}")
         self.max_in_flight = servers.n_places
-        self._limit = "max_tokens"
-        """What the server calls the limit: newer hosted models refuse the old name."""
+        self.dialect = dialect or Dialect()
+        """What is known so far of what the endpoint takes."""
 
     @classmethod
     def from_spec(cls, spec: str, settings: HttpConfig | None = None) -> HttpPolicy:
-        """Raises `PolicyError` where the spec names no model, or carries a password."""
+        """Raises `PolicyError` where the spec names no model, or carries a key, and where the key will not do."""
         settings = settings or HttpConfig()
         urls, hash_, model = spec.partition("#")
+        if trouble := no_secret(spec, "the URL", settings.key):
+            raise PolicyError(f"{trouble}.")
+        key = Key.read(settings.key, settings.key_header)
+        if len(key.value) > 7 and key.value in spec:
+            raise PolicyError(f"the URL carries the key of ${settings.key}, and would end up in files with it. Leave it out.")
         if not hash_ or not model:
-            raise PolicyError(f'"{spec}" names no model. Write URL#MODEL, for example http://localhost:8000/v1#my-model.')
-        for url in urls.split(","):
-            parts = urlsplit(url)
-            if parts.username or parts.password:
-                raise PolicyError(
-                    f"the URL of {parts.hostname} carries a name or password, which would end up in files. Put the key into "
-                    f"the environment: ${settings.key}."
-                )
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise PolicyError(f'"{url}" in "{spec}" is no base URL. Write http://host:port/v1, several divided by commas.')
+            raise PolicyError(f'"{shown(spec)}" names no model. Write URL#MODEL, for example http://localhost:8000/v1#my-model.')
         patience = Patience(attempts=settings.attempts, timeout_s=settings.timeout_s)
         pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
-        key = os.environ.get(settings.key)
-        return cls(Servers(urls.split(","), key=key, n_each=settings.concurrency, patience=patience, pace=pace), model)
+        servers = Servers(urls.split(","), key=key, n_each=settings.concurrency, patience=patience, pace=pace)
+        return cls(servers, model, Dialect(left_out=frozenset(settings.leave_out)))
 
     async def reply(self, request: Request) -> list[Reply]:
         if len(request.seeds) == 1:
@@ -66,68 +66,58 @@ class HttpPolicy(Policy):
         await self.servers.close()
 
     async def _one(self, request: Request, seed: int) -> Reply:
-        body = {
-            "model": self.model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-            "temperature": request.sampling.temperature,
-            "top_p": request.sampling.top_p,
-            "seed": seed % 2**31,  # several servers take no more than 32 signed bits
-        }
+        """One reply. What a refusal teaches is tried at once, and known to all others when it has helped."""
+        learnt = asked = self.dialect
+        first: Refused | None = None
+
+        def write() -> dict[str, Any]:
+            nonlocal asked
+            asked = learnt.also(self.dialect)  # others may have learnt more while this waited for its place
+            return asked.body(self.model, request, seed)
+
+        while True:
+            try:
+                reply = await self._post(request, write)
+                break
+            except Refused as error:
+                if filtered(error.status, error.body):
+                    return Reply("", None, "refused", 0, 0)  # nothing was generated, so nothing is to be paid
+                first = first or error
+                better = asked.after(error, request)
+                if better is None:
+                    raise self._explained(asked, first, error, request) from None
+                learnt, reason = better
+                self.servers.sent_again[reason] += 1
+        if learnt.also(self.dialect) != self.dialect:
+            self._remember(learnt.also(self.dialect))
+        return reply
+
+    async def _post(self, request: Request, write: Any) -> Reply:
         # About four characters a token, in most languages with Latin letters.
         n_tokens = sum(len(m.content) for m in request.messages) // 4 + request.sampling.max_new_tokens
+        return await self.servers.post(
+            "/chat/completions", write, read_reply, problem=request.problem, n_tokens=n_tokens, used=_used
+        )
 
-        async def post() -> Reply:
-            return await self.servers.post(
-                "/chat/completions",
-                body | {self._limit: request.sampling.max_new_tokens},
-                read_reply,
-                problem=request.problem,
-                n_tokens=n_tokens,
-                used=_used,
-            )
+    def _remember(self, better: Dialect) -> None:
+        known, self.dialect = self.dialect, better
+        if gone := sorted(better.left_out - known.left_out):
+            _notice(f"{self.model} does not take {' and '.join(gone)}: left out from now on.")
+        if known.system and not better.system:
+            _notice(f"{self.model} takes no system message: its text stands at the head of the first question.")
 
-        try:
-            return await post()
-        except Refused as error:
-            if filtered(error.status, error.body):
-                return Reply("", None, "refused", 0, 0)  # nothing was generated, so nothing is to be paid
-            if error.status != 400 or "max_completion_tokens" not in error.body or self._limit == "max_completion_tokens":
-                raise
-            self._limit = "max_completion_tokens"
-            self.servers.sent_again["another name for max_tokens"] += 1
-            return await post()
+    def _explained(self, asked: Dialect, first: Refused, last: Refused, request: Request) -> PolicyError:
+        """The refusal to tell: the first one, unless what was learnt of it led to one of a value that the recipe sets."""
+        for error in (last, first):
+            if cannot := asked.cannot(error, request):
+                return PolicyError(f"{error} {cannot}")
+        return first
 
 
-def read_reply(data: Any) -> Reply:
-    """The reply in a chat completion. Raises `Garbled` where there is none."""
-    choice = first_choice(data)
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        raise Garbled("no message")
-    # No content at all is a reply of nothing, which reasoning models give when the limit cuts their thinking.
-    text = message.get("content") or ""
-    if not isinstance(text, str):
-        raise Garbled("content that is no text")
-    finish = "length" if choice.get("finish_reason") == "length" else "stop"
-    if (words := declined(choice)) is not None:
-        text, finish = words, "refused"
-    usage = data.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    return Reply(text.strip(), None, finish, _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
-
-
-def first_choice(data: Any) -> dict[str, Any]:
-    """Choice 0 of a completion. Raises `Garbled` where there is none."""
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(choices, Sequence) or isinstance(choices, str):
-        raise Garbled("no completion")
-    if not choices or not isinstance(choices[0], dict):
-        raise Garbled("no choices")
-    return choices[0]
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+@cache
+def _notice(text: str) -> None:
+    """Once a process, on standard error."""
+    print(f"rise: {text}", file=sys.stderr)
 
 
 def _used(reply: Reply) -> int | None:

@@ -7,27 +7,24 @@ to the next. It is sent again a bounded number of times, and every reason is cou
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import hashlib
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import httpx
-
 from rise.errors import Busy, PolicyError
+from rise.policies.http_client import Answer, Place, Route
+from rise.policies.http_key import Key
+from rise.policies.http_replies import read_json
+from rise.policies.http_troubles import LONGEST_REST_S, Garbled, Refused, Trouble, passes, retry_after, way_out
 from rise.policies.rate_limit import Pace
+from rise.recipe.endpoints import Address
 
-Answer = TypeVar("Answer")
-
-RETRIED = frozenset([408, 409, 425, 429, 500, 502, 503, 504])
-"""Statuses that may pass by themselves."""
-LONGEST_REST_S = 300.0
-"""A server that asks for a longer rest than this gets this one."""
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +41,28 @@ class Patience:
     """Where every server asks for a longer rest, whoever asked is told so at once."""
 
 
-class Garbled(Exception):
-    """A status of 200 and a body that is none of what was asked for. The text is the reason that is counted."""
-
-
-class Refused(PolicyError):
-    """A status that trying again will not change."""
-
-    def __init__(self, message: str, status: int, body: str) -> None:
-        super().__init__(message)
-        self.status, self.body = status, body
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Server:
-    url: str
+    address: Address
+    route: Route
     n_under_way: int = 0
     rests_until: float = 0.0
     """By `time.monotonic`: it asked for a pause, or did not answer."""
+    spare: list[Place] = field(default_factory=list)
+    """Places with nothing under way, the one used last at the end: its connection is the warmest."""
 
+    @classmethod
+    def at(cls, url: str) -> _Server:
+        """Raises `PolicyError` where no request can be sent there."""
+        try:
+            address = Address.read(url)
+        except ValueError as error:
+            raise PolicyError(str(error)) from None
+        return cls(address, Route(address))
 
-class _Trouble(Exception):
-    """A request came to nothing, and may come to something if sent again."""
-
-    def __init__(self, reason: str, text: str, rest_s: float = 0.0) -> None:
-        super().__init__(text)
-        self.reason = reason
-        """In a few words, for the counts."""
-        self.rest_s = rest_s
-        """How long the server asked to be spared."""
+    @property
+    def url(self) -> str:
+        return str(self.address)
 
 
 class Servers:
@@ -82,13 +72,13 @@ class Servers:
         self,
         urls: Sequence[str],
         *,
-        key: str | None = None,
+        key: Key | str | None = None,
         n_each: int = 32,
         patience: Patience | None = None,
         pace: Pace | None = None,
         mend: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.servers = [_Server(url.rstrip("/")) for url in urls]
+        self.servers = [_Server.at(url) for url in urls]
         self.n_each = n_each
         self.patience = patience or Patience()
         self.pace = pace or Pace()
@@ -99,10 +89,10 @@ class Servers:
         """Requests sent again, by reason."""
         self.n_spilled = 0
         """Requests that went to another server than their problem's own."""
-        self._key = key
-        self._client: httpx.AsyncClient | None = None
+        self.key = key if isinstance(key, Key) else Key(key or "")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._freed = asyncio.Event()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        """Requests that found no place, in the order they came; a place that is freed wakes one."""
 
     @property
     def n_places(self) -> int:
@@ -116,82 +106,80 @@ class Servers:
     def move(self, url: str) -> None:
         """The only server there is has another address now."""
         [server] = self.servers
-        server.url, server.rests_until = url, 0.0
+        moved = _Server.at(url)
+        server.address, server.route, server.rests_until, server.spare = moved.address, moved.route, 0.0, []
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        for server in self.servers:
+            spare, server.spare = server.spare, []
+            for place in spare:
+                await place.close()
 
     async def post(
         self,
         path: str,
-        body: dict[str, Any],
-        read: Callable[[Any], Answer],
+        write: Callable[[], dict[str, Any]],
+        read: Callable[[Any], Read],
         *,
         problem: str = "",
         n_tokens: int = 0,
-        used: Callable[[Answer], int | None] = lambda answer: None,
-    ) -> Answer:
-        """`read(JSON of the answer)`, which raises `Garbled` on what is none.
+        used: Callable[[Read], int | None] = lambda answer: None,
+    ) -> Read:
+        """`read(JSON of the answer)`, which raises `Garbled` on what is none, to the JSON that `write` gives when it is sent.
 
         `n_tokens` is what the request may cost, `used` what it did. Raises `Refused` where trying again will not help
         and `PolicyError` after the last attempt.
         """
-        client = self._connected()
+        self._in_this_loop()
         avoid: set[str] = set()
-        trouble, where = _Trouble("", "no attempt was made"), self.servers[0]
+        trouble, server = Trouble("", "no attempt was made"), self.servers[0]
         for attempt in range(self.patience.attempts):
             sent = await self.pace.take(n_tokens)
-            where = await self._place(problem, avoid)
+            server = await self._free(problem, avoid)
+            n_used: int | None = 0  # no tokens were generated that anybody counts
             try:
-                done, n_used = await self._send(client, where.url + path, body, read, used)
-                self.pace.settle(sent, n_used)
+                done = await self._send(server, path, write(), read)
+                n_used = used(done)
                 return done
-            except _Trouble as error:
+            except Trouble as error:
                 trouble = error
             finally:
-                where.n_under_way -= 1
-                self._freed.set()
-            self.pace.settle(sent, 0)  # no tokens were generated that anybody counts
+                self._release(server)
+                self.pace.settle(sent, n_used)
             if attempt + 1 < self.patience.attempts:
-                await self._rest(where, trouble, attempt, avoid)
+                await self._rest(server, trouble, attempt, avoid)
         raise PolicyError(
-            f"{where.url}{path} gave no reply in {self.patience.attempts} attempts; the last trouble was {trouble}. What is "
-            "finished is on disk: run the same command again when the server is back."
+            f"{server.address.at(path)} gave no reply in {self.patience.attempts} attempts; the last trouble was {trouble}. "
+            "What is finished is on disk: run the same command again when the server is back."
         )
 
-    async def _send(
-        self,
-        client: httpx.AsyncClient,
-        url: str,
-        body: dict[str, Any],
-        read: Callable[[Any], Answer],
-        used: Callable[[Answer], int | None],
-    ) -> tuple[Answer, int | None]:
-        """(what is read in the answer, tokens used), once. Raises `_Trouble` where trying again may help, `Refused` where not."""
-        text = ""
+    async def _send(self, server: _Server, path: str, body: dict[str, Any], read: Callable[[Any], Read]) -> Read:
+        """What is read in the answer, once. Raises `Trouble` where trying again may help, `Refused` where not."""
+        answer: Answer | None = None
+        place = server.spare.pop() if server.spare else Place(server.route)
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
         try:
             self.n_requests += 1
-            async with asyncio.timeout(self.patience.timeout_s):
-                answer = await client.post(url, json=body)
-            text = answer.text
-            if answer.status_code == 200:
-                done = read(_json(answer))
-                return done, used(done)
+            answer = await place.post(path, headers | self.key.headers, _written(body), self.patience.timeout_s)
+            if 200 <= answer.status < 300:
+                return read(read_json(answer.body))
         except Garbled as error:
-            raise _Trouble(str(error), f"{error}: {self._shown(text[:200])!r}") from error
-        except TimeoutError as error:
-            raise _Trouble("timed out", f"no answer within {self.patience.timeout_s:g} s") from error
-        except httpx.TransportError as error:
-            reason = "no connection" if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else "broken off"
-            raise _Trouble(reason, self._shown(f"{type(error).__name__} {error}".strip())) from error
-        shown, status = self._shown(text[:300]), f"status {answer.status_code}"
-        if answer.status_code not in RETRIED:
-            raise Refused(self._refusal(url, answer.status_code, shown), answer.status_code, self._shown(text))
-        raise _Trouble(status, f"{status}: {shown!r}", _retry_after(answer))
+            said = f": {self.key.hidden(answer.text, 200)!r}" if answer is not None else ""
+            raise Trouble(str(error), f"{error}{said}") from error
+        except Trouble as error:
+            raise Trouble(error.reason, self.key.hidden(str(error), 500), error.rest_s) from error
+        except Refused as error:
+            raise Refused(self.key.hidden(str(error)), error.status, error.body) from None
+        finally:
+            server.spare.append(place)
+        shown, status = self.key.hidden(answer.text, 300), f"status {answer.status}"
+        if passes(answer.status, answer.text):
+            raise Trouble(status, f"{status}: {shown!r}", retry_after(answer.headers))
+        out = self.key.hidden(way_out(answer.status, answer.text, answer.headers))
+        where = server.address.at(path)
+        raise Refused(f"{where} refuses the request with {status}: {shown!r}. {out}", answer.status, answer.text)
 
-    async def _rest(self, where: _Server, trouble: _Trouble, attempt: int, avoid: set[str]) -> None:
+    async def _rest(self, where: _Server, trouble: Trouble, attempt: int, avoid: set[str]) -> None:
         """After trouble with a server: count it, mend what can be mended, and wait where every server has been asked."""
         self.sent_again[trouble.reason] += 1
         if self.mend is not None:
@@ -213,9 +201,12 @@ class Servers:
         if rest_s > self.patience.longest_rest_s:
             raise Busy(f"{self.servers[0].url} asks to be spared for another {rest_s:.0f} s. Ask again then.", rest_s)
 
-    async def _place(self, problem: str, avoid: set[str]) -> _Server:
+    async def _free(self, problem: str, avoid: set[str]) -> _Server:
         """A server with a place free: the problem's own before the others; those to `avoid` and those at rest last."""
-        ranked = sorted(self.servers, key=lambda server: hashlib.sha256(f"{problem}\x1f{server.url}".encode()).digest())
+        ranked = self.servers
+        if len(ranked) > 1:
+            ranked = sorted(ranked, key=lambda server: hashlib.sha256(f"{problem}\x1f{server.url}".encode()).digest())
+        in_front = False
         while True:
             now = time.monotonic()
             free = [server for server in ranked if server.n_under_way < self.n_each and server.rests_until <= now]
@@ -224,54 +215,48 @@ class Servers:
                 chosen.n_under_way += 1
                 self.n_spilled += chosen is not ranked[0]
                 return chosen
-            self._check_rest()
-            resting = [server.rests_until - now for server in ranked if server.rests_until > now]
-            self._freed.clear()
             try:
-                async with asyncio.timeout(min(resting, default=None)):
-                    await self._freed.wait()
-            except TimeoutError:
-                pass
+                self._check_rest()
+            except Busy:
+                self._wake()  # whoever waits behind this one is to hear it too
+                raise
+            await self._wait([server.rests_until - now for server in ranked if server.rests_until > now], in_front)
+            in_front = True
 
-    def _connected(self) -> httpx.AsyncClient:
-        """The client of the running loop: each stage has its own loop."""
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            limits = httpx.Limits(max_connections=self.n_places, max_keepalive_connections=self.n_places)
-            headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-            self._client = httpx.AsyncClient(headers=headers, limits=limits, timeout=self.patience.timeout_s)
-            self._loop, self._freed, self.pace = loop, asyncio.Event(), self.pace.in_another_loop()
-        return self._client
-
-    def _shown(self, text: str) -> str:
-        """What may stand in a message: some servers say the key back."""
-        return text.replace(self._key, "[key]") if self._key else text
-
-    def _refusal(self, url: str, status: int, shown: str) -> str:
-        if status in (401, 403):
-            way_out = "Is the right key in the environment (http.key names the variable, by default $OPENAI_API_KEY)?"
-        elif status == 404:
-            way_out = "Is the model called so there, and does the URL end before /chat/completions (usually in /v1)?"
-        else:
-            way_out = "Trying again would not help; what is finished is on disk."
-        return f"{url} refuses the request with status {status}: {shown!r}. {way_out}"
-
-
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise Garbled("not JSON") from error
-
-
-def _retry_after(answer: httpx.Response) -> float:
-    """Seconds that the server wants to be left alone: a number, or a date."""
-    text = answer.headers.get("retry-after", "")
-    try:
-        seconds = float(text)
-    except ValueError:
+    async def _wait(self, resting: Sequence[float], in_front: bool) -> None:
+        """Until a place is freed, or the first rest is over. Who was woken for nothing goes to the front."""
+        woken = asyncio.get_running_loop().create_future()
+        (self._waiting.appendleft if in_front else self._waiting.append)(woken)
         try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-        except (TypeError, ValueError):
-            return 0.0
-    return min(max(seconds, 0.0), LONGEST_REST_S)
+            async with asyncio.timeout(min(resting, default=None)):
+                await woken
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            if woken.done() and not woken.cancelled():
+                self._wake()  # the place that this one was woken for is still free
+            raise
+
+    def _release(self, server: _Server) -> None:
+        server.n_under_way -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                return
+
+    def _in_this_loop(self) -> None:
+        """Connections belong to a loop, and each stage has its own."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._waiting, self.pace = loop, deque(), self.pace.in_another_loop()
+            for server in self.servers:
+                server.spare, server.n_under_way = [], 0
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    """ASCII, so that no text that a state holds can be what this, or the server, cannot encode."""
+    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()

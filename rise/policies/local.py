@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rise.play.render import Renderer
 from rise.policies.batching import Gathering, Waiting, answer
 from rise.policies.continuous import ContinuousBatch, Row
 from rise.policies.fixed_batch import Asked, batches, sample
+from rise.policies.padding import pads_exactly
 from rise.policies.scoring import score
 from rise.policy import Policy, Reply, Request, Sampling
 from rise.training.model import load_model
@@ -196,11 +198,16 @@ class LocalPolicy(Policy):
         where memory does not suffice.
         """
         out: list[list[Reply | None]] = [[None] * len(r.seeds) for r in requests]
-        for batch in batches(requests, self.batch_size, self._room, gone):
+        for batch in batches(requests, self.batch_size, self._room, gone, pads=self._pads):
             replies = self._within_memory(list(batch.rows), batch.sampling, batch.room)
             for (index, place), reply in zip(batch.places, replies, strict=True):
                 out[index][place] = reply
         return [[reply for reply in replies if reply is not None] for replies in out]
+
+    @cached_property
+    def _pads(self) -> bool:
+        """Whether rows may stand in one batch."""
+        return pads_exactly(self.model, self.pad_id)
 
     def _within_memory(self, rows: list[Asked], sampling: Sampling, room: int) -> list[Reply]:
         try:

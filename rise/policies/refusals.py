@@ -8,6 +8,9 @@ from typing import Any
 MARKS = ("content_filter", "content_policy", "ResponsibleAIPolicyViolation")
 """What hosted endpoints write into a status 400 when the request's own words, a student's reply among them, were stopped."""
 
+FINISHES = ("content_filter", "safety", "refusal", "prohibited_content", "blocklist", "recitation")
+"""What they write for the reason that a reply ended, where a filter or the model stopped it."""
+
 
 def declined(choice: Mapping[str, Any]) -> str | None:
     """The words of a refusal in one choice of a chat completion, "" where it has none; None where the model answered.
@@ -22,10 +25,15 @@ def declined(choice: Mapping[str, Any]) -> str | None:
     message = choice.get("message")
     message = message if isinstance(message, Mapping) else {}
     refusal, content = message.get("refusal"), message.get("content")
-    if isinstance(refusal, str) and refusal.strip():
-        return refusal.strip()
-    if choice.get("finish_reason") == "content_filter":
-        return content.strip() if isinstance(content, str) else ""
+    parts = content if isinstance(content, list) else []
+    said = [refusal, *(part.get("refusal") for part in parts if isinstance(part, Mapping))]
+    if words := " ".join(text.strip() for text in said if isinstance(text, str) and text.strip()):
+        return words
+    finish = choice.get("finish_reason")
+    if isinstance(finish, str) and finish.lower().startswith(FINISHES):
+        return "".join(
+            text for text in (content, *(p.get("text") for p in parts if isinstance(p, Mapping))) if isinstance(text, str)
+        ).strip()
     return None
 
 

@@ -6,11 +6,11 @@ A script is a JSON object, question → list of replies by turn (the last one re
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rise.errors import PolicyError
+from rise.errors import DataError, PolicyError
+from rise.jsonl import loads, read_text
 from rise.policy import Policy, Reply, Request
 from rise.trajectory import Message
 
@@ -31,10 +31,13 @@ class ScriptedPolicy(Policy):
     @classmethod
     def load(cls, path: Path) -> ScriptedPolicy:
         try:
-            text = path.read_text(encoding="utf-8")
-            table = json.loads(text)
-        except (OSError, json.JSONDecodeError) as error:
-            raise PolicyError(f"scripted:{path}: {error}. The file maps each question to a list of replies.") from error
+            text = read_text(path)
+            table = loads(text)
+        except (DataError, ValueError) as error:
+            why = error.__cause__ if isinstance(error, DataError) else error
+            raise PolicyError(f"scripted:{path}: {why}. The file maps each question to a list of replies.") from error
+        if not isinstance(table, dict):
+            raise PolicyError(f"scripted:{path}: it holds no object. The file maps each question to a list of replies.")
         return cls.from_table(table, name=f"scripted-{hashlib.sha256(text.encode()).hexdigest()[:12]}")
 
     @classmethod

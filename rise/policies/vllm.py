@@ -18,9 +18,10 @@ import httpx
 
 from rise.errors import PolicyError
 from rise.play.render import Renderer
-from rise.policies.engine import COUNTERS, Engine, stop_all
-from rise.policies.http import first_choice
-from rise.policies.http_servers import Garbled, Patience, Servers
+from rise.policies.engine import COUNTERS, PLAIN, Engine, stop_all
+from rise.policies.http_replies import first_choice
+from rise.policies.http_servers import Patience, Servers
+from rise.policies.http_troubles import Garbled
 from rise.policy import Policy, Reply, Request
 from rise.recipe.machines import EngineConfig
 from rise.training.model import load_model
@@ -115,7 +116,7 @@ class VllmPolicy(Policy):
         async def one(prompt: Sequence[int], reply: Sequence[int]) -> tuple[float, ...]:
             ids = (*prompt, *reply)
             body = scoring(self.served.name, ids)
-            scores = await self.servers.post("/completions", body, lambda data: read_scores(data, ids))
+            scores = await self.servers.post("/completions", lambda: body, lambda data: read_scores(data, ids))
             return tuple(scores[len(prompt) - 1 :])
 
         return list(await asyncio.gather(*(one(*pair) for pair in zip(prompts, replies, strict=True))))
@@ -153,7 +154,9 @@ class VllmPolicy(Policy):
             "stop_token_ids": sorted(self.renderer.eos_ids),
             "return_token_ids": True,
         }
-        return await self.servers.post("/completions", body, lambda data: self._read(data, len(ids)), problem=request.problem)
+        return await self.servers.post(
+            "/completions", lambda: body, lambda data: self._read(data, len(ids)), problem=request.problem
+        )
 
     def _read(self, data: Any, n_prompt: int) -> Reply:
         choice = first_choice(data)
@@ -257,7 +260,7 @@ def prove_fresh(served: RunningServer) -> None:
         if served.reference is None:
             return
         ids, expected = served.reference
-        answer = httpx.post(engine.url + "/completions", json=scoring(served.name, ids), timeout=300.0)
+        answer = httpx.post(engine.url + "/completions", json=scoring(served.name, ids), timeout=300.0, **PLAIN)
         found = read_scores(answer.json(), ids)
     except (PolicyError, Garbled, httpx.HTTPError, ValueError) as error:
         engine.stop(keep_log=True)

@@ -123,11 +123,12 @@ class TrainConfig(Settings):
     learning_rate: float = Field(1e-5, gt=0)
     """Peak learning rate, after the warm-up."""
     warmup_ratio: float = Field(0.04, ge=0, lt=1)
-    """Share of all steps in which the learning rate rises to its peak."""
+    """Share of all steps in which the learning rate rises to its peak. With n such steps the first has 1/(n + 1) of it: none has
+    0."""
     schedule: str = "cosine"
     """Learning rate schedule, as transformers names it (`cosine`, `linear`, `constant`, …)."""
     weight_decay: float = Field(0.0, ge=0)
-    """Decoupled weight decay of the optimiser."""
+    """Decoupled weight decay of every weight that trains, norms and biases too, with every optimiser."""
     max_grad_norm: float = Field(1.0, ge=0)
     """Gradients are clipped to this norm; 0 clips nothing."""
     per: Literal["token", "sequence"] = "token"
@@ -308,6 +309,9 @@ class EvaluateConfig(Settings):
     internalised: bool = False
     """After the last round, also train the improved replies of all rounds at the first turn's state, from where the rounds began
     and on as many tokens, and measure its first replies: what the same data buy without introspection."""
+    n_rates: int = Field(0, ge=0)
+    """Validation problems that every stage also plays for two turns: the chain (docs/metrics.md) takes its rates from them, so
+    that it predicts the test problems. 0, or split = "validation": from the measured problems themselves. Unit: problems."""
     state: StateConfig | None = None
     """What the model is shown in evaluation; None: the same as in collection. Set Self-Refine prompting here."""
     gold_probability: bool = False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rise.recipe.bases import resolved
+from rise.recipe.endpoints import looks_like_a_key
 from rise.recipe.rules import CLUSTER, check
 from rise.recipe.settings import Settings
 
@@ -108,8 +110,23 @@ class HttpConfig(Settings):
     """How many times one request is sent before the run stops."""
     timeout_s: float = Field(120.0, gt=0)
     """How long one reply may take, to its last byte. Unit: seconds."""
-    key: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    key: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the API key; the key itself is written to no file."""
+    key_header: str = Field("Authorization", pattern=r"^[A-Za-z][A-Za-z0-9-]*$")
+    """Header that carries the key: `Authorization` as `Bearer KEY`, any other, such as `api-key`, as it is."""
+    leave_out: list[Literal["temperature", "top_p", "seed", "max_tokens"]] = Field([])
+    """Parameters that are not sent, for endpoints that refuse them: what is left out, the server decides."""
+
+    @field_validator("key")
+    @classmethod
+    def _a_variable(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or looks_like_a_key(name):
+            # Without the value: who mistakes this for the place of the key has written it there.
+            raise ValueError(
+                "http.key is the name of an environment variable, such as OPENAI_API_KEY, and what was given is none (it is not "
+                "shown, since it may be a key). Put the key into that variable"
+            )
+        return name
 
 
 class ClusterConfig(Settings):

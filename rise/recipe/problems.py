@@ -30,6 +30,12 @@ def held_out_problems(config: RunConfig, task: Task) -> Sequence[Problem]:
     return counted(task, config.evaluate.split, config.task)
 
 
+def rate_problems(config: RunConfig, task: Task) -> Sequence[Problem]:
+    """Those that the chain's rates are taken from; none where the measured ones do."""
+    n, settings = config.evaluate.n_rates, config.evaluate
+    return task.problems("validation", n) if n and settings.split == "test" and settings.turns > 1 else ()
+
+
 def counted(task: Task, split: Split, settings: TaskConfig, start: int = 0) -> Sequence[Problem]:
     """As many problems of a split as [task] says. A count at its default means at most: a file that holds fewer gives all.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rise.dataset.keep import KEEP_RULES
+from rise.recipe.endpoints import no_secret
 from rise.recipe.wordings import feedback_mode
 
 if TYPE_CHECKING:
@@ -115,7 +116,16 @@ def a_teacher_to_ask(relabel: RelabelConfig) -> str | None:
     return 'relabel.improver = "teacher" needs relabel.teacher, a policy spec such as "local:DIRECTORY" or "http://host/v1#model"'
 
 
+def no_key_in_an_address(relabel: RelabelConfig) -> str | None:
+    """What a recipe says is written into files, whether it is used or not."""
+    for name in ("teacher", "judge"):
+        if (spec := getattr(relabel, name)) and (trouble := no_secret(spec, f"relabel.{name}")):
+            return trouble
+    return None
+
+
 RELABEL = (
+    no_key_in_an_address,
     several_samples_for_self,
     several_samples_to_choose_from,
     prices_for_a_budget,

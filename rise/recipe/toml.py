@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rise.errors import ConfigError, did_you_mean
+from rise.errors import ConfigError, DataError, did_you_mean
+from rise.jsonl import read_text
 from rise.recipe.config import RunConfig
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -38,11 +39,11 @@ def _read(path: Path, wanted: Sequence[str], seen: tuple[Path, ...] = ()) -> tup
     if path.resolve() in seen:
         raise ConfigError(f"{path} extends itself: {' → '.join(p.name for p in (*seen, path))}.")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such recipe. Recipes that come with rise are in recipes/.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}).") from error
+        data = tomllib.loads(read_text(path).replace("\r\n", "\n"))
+    except DataError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ConfigError(f"{path}: no such recipe.{_near(path)} Recipes that come with rise are in recipes/.") from error
+        raise ConfigError(str(error)) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}.") from error
     parent, scales = data.pop("extends", None), data.pop("scale", {})
@@ -55,6 +56,15 @@ def _read(path: Path, wanted: Sequence[str], seen: tuple[Path, ...] = ()) -> tup
     for name in wanted:
         data = merged(data, scales.get(name, {}))
     return data, known
+
+
+def _near(path: Path) -> str:
+    """Where a recipe lies that somebody names without its folder or suffix."""
+    for folder in (path.parent, Path("recipes"), Path(__file__).resolve().parents[2] / "recipes"):
+        for name in (path.name, f"{path.name}.toml"):
+            if (folder / name).is_file():
+                return f" Write {folder / name}."
+    return ""
 
 
 def build_config(data: Mapping[str, Any], source: str = "settings") -> RunConfig:

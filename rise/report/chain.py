@@ -47,7 +47,7 @@ def chain_table(data: ReportData) -> Table:
         if ecr.value is None or eir.value is None or not predicted:
             continue
         shares = (ecr, eir, stage.estimate("chain", "fixed_point"), predicted[-1], stage.estimate("accuracy_by_turn", -1))
-        ratios = f"{_ratio(ecr, eir)} / {_odds(stage.estimate('accuracy_by_turn', 0))}"
+        ratios = f"{_ratio(ecr, eir)} / {_odds(predicted[0])}"
         rows.append(
             (
                 Cell(stage.title),
@@ -74,7 +74,8 @@ def chain_table(data: ReportData) -> Table:
     )
     caption = (
         "ECR: of the wrong replies of turn 1, the share that is right at turn 2. EIR: of the right ones, the share that is wrong "
-        "then. Both are of turn 1 → 2 alone, so that later turns are predicted. Another turn pays while ECR/EIR is above "
+        "then. Both are of turn 1 → 2 alone, so that later turns are predicted; with evaluate.n_rates they are of validation "
+        "problems, so that nothing measured is in the prediction. Another turn pays while ECR/EIR is above "
         "the odds a/(1 − a) of a right reply, here at turn 1; the plateau is ECR/(ECR + EIR). Turns to serve: the fewest whose "
         f"prediction is at most {percent(CLOSE)} point below the plateau, and no more than were measured."
     )
@@ -84,7 +85,7 @@ def chain_table(data: ReportData) -> Table:
 def chain_words(stage: Stage) -> str:
     """Whether another turn pays, where the plateau is, and whether the later turns came out as predicted."""
     ecr, eir = stage.estimate("chain", "ecr"), stage.estimate("chain", "eir")
-    first, end = stage.estimate("accuracy_by_turn", 0), stage.estimate("chain", "fixed_point")
+    first, end = stage.estimate("chain", "predicted", 0), stage.estimate("chain", "fixed_point")
     if ecr.value is None or eir.value is None or first.value is None:
         return ""
     verdict = {
@@ -94,7 +95,8 @@ def chain_words(stage: Stage) -> str:
         None: "",
     }[sign(stage.estimate("chain", "gain"))]
     rates = (
-        f"From turn 1 to 2, {percent(ecr.value)}\u00a0% of wrong replies turn right and {percent(eir.value)}\u00a0% of right "
+        f"From turn 1 to 2{_where(stage, first)}, "
+        f"{percent(ecr.value)}\u00a0% of wrong replies turn right and {percent(eir.value)}\u00a0% of right "
         f"ones turn wrong: the ratio {_ratio(ecr, eir)} against odds of {_odds(first)}, {verdict}."
     )
     if end.value is None:
@@ -103,6 +105,12 @@ def chain_words(stage: Stage) -> str:
     serve, K = _serve(stage), stage.n_turns
     served = f" Turns to serve: {serve}{', as many as were measured' if serve == K else ''}." if serve else ""
     return f"{rates}{plateau}{_came_out(stage)}{served}"
+
+
+def _where(stage: Stage, first: Estimate) -> str:
+    """On which problems the rates were seen, where those are not the measured ones."""
+    split = ((stage.metrics or {}).get("chain") or {}).get("split")
+    return f" on {count(first.n)} {split} problems" if split else ""
 
 
 def _came_out(stage: Stage) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -70,16 +72,44 @@ def seeds_console(data: ReportData) -> Group:
     return Group(*(part for table in tables if table.rows for part in (rich_table(table), Text(""))), Text(headline(data)))
 
 
-def rich_table(table: Table) -> RichTable:
-    """Any table of the report for a terminal. Cells are plain text: square brackets in them are no markup."""
-    out = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    out.title, out.title_justify, out.title_style = Text(table.title), "left", "bold"
-    for i, column in enumerate(table.columns):
-        # A number may be cut into no two lines; a long name may.
-        out.add_column(Text(column), justify="right" if i else "left", no_wrap=i > 0, max_width=None if i else 22)
-    for row in table.rows:
-        out.add_row(*(_text(cell) for cell in row))
-    return out
+def rich_table(table: Table) -> Fitted:
+    """Any table of the report for a terminal of any width."""
+    return Fitted(table)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A table where it fits the terminal; else a line for each of its cells, so that no number is ever cut.
+
+    Cells are plain text: square brackets in them are no markup.
+    """
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        grid = self._grid()
+        if Measurement.get(console, options.update(width=1000), grid).maximum <= options.max_width:
+            yield grid
+        else:
+            yield from self._lines()
+
+    def _grid(self) -> RichTable:
+        out = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        out.title, out.title_justify, out.title_style = Text(self.table.title), "left", "bold"
+        for i, column in enumerate(self.table.columns):
+            # A number may be cut into no two lines; a long name may.
+            out.add_column(Text(column), justify="right" if i else "left", no_wrap=i > 0, max_width=None if i else 22)
+        for row in self.table.rows:
+            out.add_row(*(_text(cell) for cell in row))
+        return out
+
+    def _lines(self) -> Iterator[Text]:
+        yield Text(self.table.title, style="bold")
+        for first, *others in self.table.rows:
+            yield Text(first.text, style="bold")
+            for column, cell in zip(self.table.columns[1:], others, strict=True):
+                said = " ".join(filter(None, (cell.text, cell.bracket, cell.small)))
+                yield Text(f"  {column}  ", style="dim").append(said, style=STYLES[cell.tone])
 
 
 def _text(cell: Cell) -> Text:

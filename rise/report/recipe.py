@@ -21,11 +21,10 @@ from rise.judges.reasoning_gym import same_words
 from rise.recipe.config import RunConfig
 from rise.recipe.toml import build_config
 from rise.runs.directory import RunDir
-from rise.tasks import make_task
+from rise.tasks import class_of, make_task
+from rise.tasks.files import FileTask
+from rise.tasks.generated import GeneratedTask
 
-GENERATED = frozenset(("arithmetic", "word-problems", "divisor", "signs", "pair", "recall", "python-functions"))
-"""Tasks whose problems come of a seed: they read no file, and their settings name none."""
-FROM_FILES = frozenset(("jsonl", "gsm8k", "math", "svamp"))
 MOST_PROBLEMS = 50_000
 """Of generated ones, made for a page."""
 MAKE_LIMIT_S = 30.0
@@ -35,7 +34,7 @@ MAKE_MEMORY_BYTES = 1 << 30
 def generated_problems(run: RunDir) -> dict[str, tuple[str, str]]:
     """(question, gold) by problem where the recipe's task makes its problems itself; empty for any other."""
     config = read_config(run)
-    if config is None or config.task.name not in GENERATED:
+    if config is None or not _is_generated(config.task.name):
         return {}
     script = str(Path(__file__).with_name("problem_maker.py"))
     about = json.dumps(
@@ -73,17 +72,27 @@ def same_answers(run: RunDir) -> Same:
 def _same(task: str, settings: dict[str, Any]) -> Same | None:
     """How that task's judge groups answers; None where nobody here may say. Makes no task that reads a file."""
     try:
-        if task in FROM_FILES:
+        if _is(FileTask, task):
             judges = {settings.get(name) for name in ("judge", "judge_path")} - {None}
             return make_judge("math").same if judges <= {"math"} else None
         if task == "python-functions":
             return make_judge(task).same  # in a sandbox, whatever the recipe allows
         if task.startswith("reasoning-gym:"):
             return same_words
-        same: Same | None = make_task(task, **settings).judge().same if task in GENERATED else None
+        same: Same | None = make_task(task, **settings).judge().same if _is_generated(task) else None
         return same
     except (RiseError, TypeError):  # settings that are none
         return None
+
+
+def _is(kind: type, task: str) -> bool:
+    found = class_of(task)
+    return found is not None and issubclass(found, kind)
+
+
+def _is_generated(task: str) -> bool:
+    """Whether its problems come of a seed: such a task reads no file, and no setting of it names one."""
+    return _is(GeneratedTask, task)
 
 
 def read_config(run: RunDir) -> RunConfig | None:

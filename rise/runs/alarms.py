@@ -26,7 +26,7 @@ FEWEST = 5
 FEW_PROBLEMS = 100
 """Below so many held-out problems the 95 % interval of a share near a half is wider than ± 10 points: wider than most gains."""
 
-Kind = Literal["unreadable", "cut", "nothing-right"]
+Kind = Literal["empty", "unreadable", "cut", "nothing-right"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,15 @@ class Alarm:
 def of_replies(stage: str, part: str, turns: Iterable[Turn], config: RunConfig) -> list[Alarm]:
     """Alarms over the replies of one part. What an endpoint refused, or nobody has judged, is left out.
 
-    While a boost is still to teach the form of an answer, nothing is said: that the model cannot do it is why there is one.
+    While a boost is still to teach the form of an answer, nothing is said but that all replies are empty: that the model cannot
+    do it is why there is one.
     """
+    looked = [turn for turn in turns if turn.finish != "refused" and turn.verdict is not None]
+    if looked and all(turn.finish == "stop" and not turn.reply.strip() for turn in looked):
+        says = f"all of {len(looked)} replies ended by themselves and hold nothing."
+        return [Alarm(stage, part, "empty", says, EMPTY)]
     if _boost_to_come(config, stage):
         return []
-    looked = [turn for turn in turns if turn.finish != "refused" and turn.verdict is not None]
     cut = [turn for turn in looked if turn.finish == "length"]
     unreadable = [turn for turn in looked if turn.verdict is Verdict.UNPARSABLE]
     found = []
@@ -96,10 +100,21 @@ def teaches(example: Example, rewards: RewardConfig) -> bool:
 
 
 def toy_words(n: int) -> str:
-    """What is said of a measurement on `n` held-out problems that are too few."""
-    return f"A toy: {n} held-out problems. It shows that everything runs; its numbers mean nothing."
+    """What is said of a measurement on `n` held-out problems that are too few.
+
+    >>> toy_words(11)
+    'A toy: 11 held-out problems. It shows that everything runs; its numbers mean nothing: a share is known to ± 30 points.'
+    """
+    about = min(50, round(98 / n**0.5)) if n else 50  # half the 95 % interval of a share near a half
+    known = f"a share is known to ± {about} points"
+    return f"A toy: {n} held-out problems. It shows that everything runs; its numbers mean nothing: {known}."
 
 
+EMPTY = (
+    "A server that cuts thinking off may take the whole reply for it: look whether the words stand in reasoning_content, and "
+    "start it without a reasoning parser, or with the one of this model. A model in this process that says nothing has the wrong "
+    "chat format (model.chat_format)."
+)
 FORM = (
     "Say how an answer is marked: state.instructions, or state.demonstration = true for a worked example. Where problems have "
     "worked solutions, boost.enabled = true trains the form. Where the form is right and the judge does not read it, give a "

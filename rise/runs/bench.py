@@ -20,8 +20,10 @@ from rise.policies import make_policy, parse_spec, stop_engines
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Policy, Sampling
 from rise.recipe.config import RunConfig
+from rise.recipe.endpoints import named, same_model
 from rise.runs.alarms import Alarm, read_alarms, to_event
 from rise.runs.checks import with_engine
+from rise.runs.continuing import first_value
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.preflight import Ready
 
@@ -87,7 +89,19 @@ class Bench:
 
     def policy(self, spec: str | Path | Policy) -> Policy:
         """The policy behind a spec, with the recipe's settings: on the cluster's replicas where there is one."""
-        return spec if isinstance(spec, Policy) else open_policy(self.config, spec, self.cluster)
+        if isinstance(spec, Policy):
+            return spec
+        policy = open_policy(self.config, spec, self.cluster)
+        self._keep_name(policy, str(spec))
+        return policy
+
+    def _keep_name(self, policy: Policy, spec: str) -> None:
+        """An endpoint that has moved since the run began is filed under the name it had: its replies are there already."""
+        relabel = self.config.relabel
+        for name, now in (("relabel.teacher", relabel.teacher), ("relabel.judge", relabel.judge)):
+            first = first_value(self.run_dir.read_log(), name) if now == spec and self.run_dir is not None else None
+            if first and same_model(first, spec):
+                policy.name = named(first)
 
     def player(self, policy: Policy | None, purpose: str, *, measured: bool = False) -> Player:
         """A player with the recipe's sampling, rewards and seed.
@@ -131,7 +145,7 @@ class Bench:
         seconds = round(time.perf_counter() - began, 3)
         if self.run_dir is not None:
             usage = {name: getattr(timer.usage, name) for name in ("n_replies", "n_prompt_tokens", "n_reply_tokens", "n_reused")}
-            facts = timer.usage.facts | timer.facts
+            facts = timer.usage.facts | timer.facts | ({"n_empty": timer.usage.n_empty} if timer.usage.n_empty else {})
             self.run_dir.write_log(stage=stage, part=part, seconds=seconds, **usage, **facts)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rise.errors import ConfigError, ModelError
-from rise.jsonl import write_whole
+from rise.errors import ConfigError, DataError, ModelError
+from rise.jsonl import loads, read_text, write_whole
 from rise.play.prompt import Prompt
 from rise.policies import check_spec, directory_of, parse_spec
 from rise.recipe.config import RunConfig, StateConfig
@@ -43,8 +44,8 @@ def read_card(spec: str) -> dict[str, Any]:
         return {}
     path = directory / NAME
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return loads(read_text(path))
+    except (ValueError, DataError) as error:
         raise ModelError(f"{path}: not JSON ({error}). Take it from the run's checkpoint again, or remove it.") from error
 
 
@@ -123,6 +124,12 @@ def divide(overrides: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     for text in overrides:
         override = parse_override(text)
         for key, value in override.items():
+            if (
+                isinstance(value, Mapping)
+                and key not in (*SECTIONS, "task")
+                and (near := get_close_matches(key, SECTIONS, 1, 0.7))
+            ):
+                raise ConfigError(f'--set {key}.…: there is no table "{key}". Did you mean "{near[0]}"?')
             if key in SECTIONS and isinstance(value, Mapping):
                 tables = merged(tables, {key: value})
             elif key == "task" and isinstance(value, Mapping):

@@ -6,15 +6,18 @@ import importlib.util
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from rise.errors import ConfigError, DataError, ModelError, NotHereError
+from rise.judge import Judge
 from rise.play.formats import find_format
+from rise.play.pretrained import HUB_NAMES, check_files, is_cached, may_be_on_the_hub
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
-from rise.policies import check_place, check_spec, is_bare
+from rise.policies import check_place, check_spec, is_bare, parse_spec
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.machines import ModelConfig
@@ -72,17 +75,68 @@ def check_model(config: RunConfig) -> None:
     named = f'model.path = "{model.path}"'
     check_place(model.place, named)
     where = Path(model.place)
+    if not where.is_dir() and not may_be_on_the_hub(model.place) and not is_cached(model.place):
+        raise ModelError(f"{named}: there is no such directory ({where.absolute()}). Mend the path; {HUB_NAMES}.")
     if where.is_dir() and model.gguf_file:
         if not (where / model.gguf_file).exists():
             raise ConfigError(f'model.gguf_file = "{model.gguf_file}", but there is no {where / model.gguf_file}.')
     elif where.is_dir():
         check_directory(where, named)
+        check_files(where, named)
+        check_config(where, named)
+
+
+def check_other_model(spec: str, named: str) -> None:
+    """A teacher or judge that is a model directory could be loaded: what its files say of it, not the weights."""
+    check_spec(spec, named)
+    where = parse_spec(spec).directory
+    if where is None or (where / "adapter_config.json").exists():  # adapters alone: vLLM's matter
+        return
+    said = f'{named} = "{spec}"'
+    check_directory(where, said)
+    check_files(where, said)
+    check_config(where, said)
+    check_embeddings(Renderer.load(where), where, said)
 
 
 def check_format(config: RunConfig) -> None:
     """The chat format is one of ours."""
     if config.model.chat_format:
         find_format(config.model.chat_format)
+
+
+def check_config(where: Path, named: str) -> None:
+    """transformers knows the model, without code or packages that are not here."""
+    from rise.training.model import config_of
+
+    stored = getattr(config_of(where), "quantization_config", None)
+    if stored is None:
+        return
+    from transformers.quantizers import AutoHfQuantizer
+
+    try:
+        AutoHfQuantizer.from_config(stored, pre_quantized=True).validate_environment()
+    except (ImportError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{named}: its weights are quantised, and cannot be read here ({str(error).splitlines()[0]}). Install what is "
+            "missing, or take the model's plain weights."
+        ) from error
+
+
+def check_adapters(config: RunConfig) -> None:
+    """The adapters have layers to stand beside, none of which shares its weights with another."""
+    if not config.model.lora or config.model.gguf_file:
+        return
+    from rise.training import adapters
+
+    if config.model.nano is not None:
+        from rise.training.nano import nano_shape
+
+        adapters.check_targets(nano_shape(config.model.nano, n_words=8), config.model.lora)
+    elif Path(config.model.place).is_dir():
+        from rise.training.model import config_of
+
+        adapters.check_targets(config_of(config.model.place), config.model.lora)
 
 
 def check_directory(where: Path, named: str) -> None:
@@ -99,10 +153,7 @@ def check_directory(where: Path, named: str) -> None:
 
 def on_this_machine(model: ModelConfig) -> bool:
     """Whether the base model can be read without a network."""
-    if model.path is None or Path(model.place).exists():
-        return True
-    cache_dir = Path(os.environ.get("HF_HOME", Path.home() / ".cache/huggingface")) / "hub"
-    return (cache_dir / f"models--{model.path.replace('/', '--')}").exists()
+    return model.path is None or Path(model.place).exists() or is_cached(model.path)
 
 
 def student_renderer(config: RunConfig, task: Task, prompt: Prompt, *, fetch: bool = True) -> Renderer | None:
@@ -119,11 +170,21 @@ def student_renderer(config: RunConfig, task: Task, prompt: Prompt, *, fetch: bo
         return Renderer(make_tokenizer(nano_alphabet(task, prompt)))
     if not fetch and not on_this_machine(config.model):
         raise NotHereError(
-            f"{config.model.path}: not on this machine; fetched from the hub when the run begins, or give a directory"
+            f"{config.model.path}: not on this machine (there is no directory {Path(config.model.place).absolute()}); fetched "
+            "from the hub when the run begins, or give a directory"
         )
     if config.model.gguf_file:
         return None
-    return Renderer.load(config.model.place, chat_format=config.model.chat_format)
+    renderer = Renderer.load(config.model.place, chat_format=config.model.chat_format)
+    check_embeddings(renderer, config.model.place, f'model.path = "{config.model.path}"')
+    return renderer
+
+
+def check_embeddings(renderer: Renderer, place: str | Path, named: str) -> None:
+    """The model at `place` has an embedding for every token of its tokenizer."""
+    from rise.training.model import check_vocabulary, config_of
+
+    check_vocabulary(renderer.tokenizer, getattr(config_of(place).get_text_config(), "vocab_size", None), named)
 
 
 def nano_alphabet(task: Task, prompt: Prompt) -> str:
@@ -153,6 +214,35 @@ def context_of(config: RunConfig) -> int | None:
     return context_length(config.model.place)
 
 
+# ---- problems ------------------------------------------------------------------------------------------------------------
+
+
+def check_golds(judge: Judge, problems: Sequence[Problem]) -> None:
+    """The judge can read what is right, before a reply is drawn for it."""
+    for problem in problems:
+        try:
+            judge.check(problem)
+        except DataError as error:
+            raise DataError(f"problem {problem.id} ({problem.question[:60]!r}): {error}") from error
+
+
+def say_shared(training: Sequence[Sequence[Problem]], measured: Sequence[Problem]) -> None:
+    """Say how many problems that are measured on are trained on too."""
+    known = {_bare(problem.question) for part in {id(part): part for part in training}.values() for problem in part}
+    shared = [problem for problem in measured if _bare(problem.question) in known]
+    if shared:
+        warnings.warn(
+            f"{len(shared)} of {len(measured)} problems to measure on are also trained on, the first: "
+            f"{shared[0].question[:60]!r}. What is measured on them says nothing of new problems: take them out of one of the "
+            "files, or give one file, which is split by question (task.settings.path).",
+            stacklevel=4,
+        )
+
+
+def _bare(question: str) -> str:
+    return " ".join(question.casefold().split())
+
+
 # ---- who generates and who improves --------------------------------------------------------------------------------------
 
 
@@ -169,9 +259,9 @@ def check_improver(config: RunConfig) -> None:
     """The models that improve or choose can be asked."""
     relabel = config.relabel
     if IMPROVERS[relabel.improver].asks == "teacher" and relabel.teacher:
-        check_spec(relabel.teacher, "relabel.teacher")
+        check_other_model(relabel.teacher, "relabel.teacher")
     if relabel.select == "judge" and relabel.judge not in (None, "self"):
-        check_spec(relabel.judge or "", "relabel.judge")
+        check_other_model(relabel.judge or "", "relabel.judge")
 
 
 def check_key(config: RunConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -15,11 +16,9 @@ from typing import Any
 from rise.errors import ResumeError
 from rise.jsonl import dumps, read_json, write_whole
 from rise.recipe.config import RunConfig
-from rise.recipe.toml import differences, load_recipe, to_toml
+from rise.recipe.toml import load_recipe, to_toml
 from rise.runs import stages
-
-FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "iterate.allow_no_right", "cluster")
-"""Settings that decide nothing about what a run's files hold, so that they may be changed when it is continued."""
+from rise.runs.continuing import begun, content_held, refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,11 @@ class StageDir:
     @property
     def held_out(self) -> Path:
         return self.path / "held-out.jsonl"
+
+    @property
+    def rates(self) -> Path:
+        """Two turns on validation problems, which the rates of the chain are taken from; with `evaluate.n_rates` alone."""
+        return self.path / "validation.jsonl"
 
     @property
     def metrics(self) -> Path:
@@ -107,39 +111,78 @@ class RunDir:
         """Make the directory, or continue the one that is there. True if it continues.
 
         `contents` are hashes of what the recipe only names: problems, base model. Raises `ResumeError` naming every
-        setting and content that differs from the one the directory was made with.
+        setting and content that differs from the one the directory was made with, and may not (`rise.runs.continuing`).
         """
-        if self.config.exists():
-            old = load_recipe(self.config)
-            changed = differences(old.model_dump(mode="json"), config.model_dump(mode="json"))
-            free = [line for line in changed if line.partition(":")[0] in FREE or line.startswith("cluster.")]
-            changed = [line for line in changed if line not in free]
-            made_with = read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
-            changed += [
-                f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
-                for name, now in (contents or {}).items()
-                if made_with.get(name, now) != now
-            ]
-            if changed:
-                shown = "\n  ".join(changed)
-                raise ResumeError(
-                    f"{self.path} was made by another recipe:\n  {shown}\n"
-                    "Continue it with its own settings (rise run on its config.toml), or give another --out."
-                )
+        if self.config.exists() and not self._came_to_nothing:
+            free = self.may_continue(config, contents)
             self._mend_log()
+            self._note_contents(contents or {})
             if free:
                 write_whole(self.config, to_toml(config))
                 self.write_log(changed=free)
             return True
-        # What a kill before the writes below were done leaves is no stranger's directory.
-        own = {self.provenance.name, f"{self.provenance.name}.partial", f"{self.config.name}.partial", self.ledger.name}
-        if self.path.exists() and any(file.name not in own for file in self.path.iterdir()):
+        # What a kill before the writes below were done leaves is no stranger's directory, nor is a start that came to nothing.
+        own = {name for file in self._first_files for name in (file.name, f"{file.name}.partial")}
+        if self.path.exists() and any(not self._is_own(file, own) for file in self.path.iterdir()):
             raise ResumeError(f"{self.path} is not empty and holds no config.toml of a run. Give another --out.")
         self.path.mkdir(parents=True, exist_ok=True)
         facts = provenance(config, command) | {"contents": contents or {}}
         write_whole(self.provenance, json.dumps(facts, indent=2) + "\n")
         write_whole(self.config, to_toml(config))
         return False
+
+    def may_continue(self, config: RunConfig, contents: dict[str, str] | None = None) -> list[str]:
+        """The differences that a continued run may have. Raises `ResumeError` for one that it may not."""
+        known = self.ledger.exists() or bool(begun(self.path))
+        held, free = refused(self.path if known else None, load_recipe(self.config), config)
+        made_with = read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
+        held += [
+            f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
+            for name, now in (contents or {}).items()
+            if made_with.get(name, now) != now and (not known or content_held(name, self.path))
+        ]
+        if held:
+            shown = "\n  ".join(held)
+            raise ResumeError(
+                f"{self.path} was made by another recipe:\n  {shown}\n"
+                "Continue it with its own settings (rise run on its config.toml), or give another --out."
+            )
+        return free
+
+    @property
+    def _came_to_nothing(self) -> bool:
+        """Whether no part of it has begun, as its ledger shows; without a ledger nobody knows."""
+        return self.ledger.exists() and not begun(self.path)
+
+    def forget(self) -> None:
+        """Remove what a start that came to nothing has written. Nothing that holds a reply or a stage is touched."""
+        if begun(self.path):
+            return
+        for file in self._first_files:
+            file.unlink(missing_ok=True)
+            file.with_name(file.name + ".partial").unlink(missing_ok=True)
+        for name in stages.on_disk(self.path):
+            shutil.rmtree(self.path / name)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    @property
+    def _first_files(self) -> tuple[Path, ...]:
+        return self.config, self.provenance, self.ledger, self.log
+
+    def _is_own(self, file: Path, own: set[str]) -> bool:
+        """A file of a start that came to nothing; with a config.toml, also a stage without anything in it."""
+        left = {self.config.name, self.log.name}  # these are written after the provenance
+        if file.name in left:
+            return self.provenance.exists()
+        return file.name in own or (stages.is_stage(file.name) and self.config.exists())
+
+    def _note_contents(self, contents: dict[str, str]) -> None:
+        """Hashes that are new, or of what may still change, beside the others."""
+        facts = read_json(self.provenance) if self.provenance.exists() else {}
+        if facts and any((facts.get("contents") or {}).get(name) != now for name, now in contents.items()):
+            facts["contents"] = {**(facts.get("contents") or {}), **contents}
+            write_whole(self.provenance, json.dumps(facts, indent=2) + "\n")
 
     def _mend_log(self) -> None:
         """End a line torn by a kill, so that the next event gets a line of its own."""

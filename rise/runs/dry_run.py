@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.machines import ClusterConfig
 from rise.recipe.problems import student_turns
 from rise.recipe.wordings import feedback_mode
+from rise.runs.continuing import begun
+from rise.runs.directory import RunDir
 from rise.runs.preflight import Ready, preflight
 from rise.task import Problem
 
 
-def dry_run(config: RunConfig) -> tuple[list[str], list[str]]:
-    """(what would be done, what has to be there first), a sentence each.
+def dry_run(config: RunConfig, out: Path | None = None) -> tuple[list[str], list[str]]:
+    """(what would be done, what has to be there first), a sentence each. `out` is the directory that would be written.
 
     Raises what the run would raise for a setting that is wrong. Data, weights, engines and keys that are merely not here
     yet are listed: whoever looks at a recipe on a laptop has none of them.
     """
     ready = preflight(config, list_missing=True)
-    return sentences(ready), [*ready.missing]
+    return [*sentences(ready), *_continued(ready, out)], [*ready.missing]
+
+
+def _continued(ready: Ready, out: Path | None) -> list[str]:
+    """That a run is there and would go on, and with which changes. Raises `ResumeError` where it would not."""
+    if out is None or not RunDir(out).config.exists() or (RunDir(out).ledger.exists() and not begun(out)):
+        return []
+    changes = RunDir(out).may_continue(ready.config, dict(ready.contents))
+    return [f"would continue {out}{', with ' if changes else ''}{'; '.join(changes)}"]
 
 
 def sentences(ready: Ready) -> list[str]:

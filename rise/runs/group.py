@@ -11,8 +11,9 @@ from typing import Any
 from rise.errors import ConfigError, ResumeError
 from rise.jsonl import read_json, write_whole
 from rise.recipe.config import RunConfig
-from rise.recipe.toml import build_config, differences, load_recipe, merged, to_toml
-from rise.runs.directory import FREE, RunDir
+from rise.recipe.toml import build_config, load_recipe, merged, to_toml
+from rise.runs.continuing import refused
+from rise.runs.directory import RunDir
 from rise.training.threads import threads_of
 
 
@@ -45,6 +46,13 @@ class GroupDir:
         """Seeds whose run directory has been made."""
         return [seed for seed in self.seeds() if self.seed(seed).config.exists()]
 
+    def forget(self) -> None:
+        """Remove what names the seeds of a group none of which has begun."""
+        for file in (self.about, self.recipe):
+            file.unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
     def open(self, config: RunConfig, seeds: Sequence[int], command: list[str] | None = None) -> None:
         """Make the directory, or continue the one that is there; a seed that is new to it is added.
 
@@ -53,8 +61,10 @@ class GroupDir:
         known: list[int] = []
         if self.about.exists():
             known = self.seeds()
-            old, new = (recipe.model_dump(mode="json") for recipe in (load_recipe(self.recipe), config))
-            changed = [line for line in differences({**old, "seed": 0}, {**new, "seed": 0}) if not _free(line)]
+            old, new = (with_seed(recipe, 0) for recipe in (load_recipe(self.recipe), config))
+            # What every seed that has begun may still change, all of them may.
+            runs: list[Path | None] = [self.seed(seed).path for seed in self.begun()]
+            changed = list(dict.fromkeys(line for run in runs or [None] for line in refused(run, old, new)[0]))
             if changed:
                 shown = "\n  ".join(changed)
                 raise ResumeError(
@@ -74,10 +84,6 @@ class GroupDir:
 
 OWN = ("recipe.toml", "recipe.toml.partial", "seeds.json.partial")
 """What a kill before seeds.json was written may leave."""
-
-
-def _free(line: str) -> bool:
-    return line.partition(":")[0] in FREE or line.startswith("cluster.")
 
 
 def is_group(path: Path) -> bool:

@@ -28,17 +28,17 @@ def planned(ready: Ready) -> list[Step]:
     """Every part of the run, in order. Counts that depend on what the model does (runs that stop when right) are upper ends."""
     config, n = ready.config, len(ready.held_out)
     asked = _asked(config, last=False)
-    steps = [Step("base", "evaluate", min(n, config.evaluate.n_base or n) * asked)]
+    steps = [Step("base", "evaluate", min(n, config.evaluate.n_base or n) * asked), *_rates(ready, "base")]
     boost = config.boost
     if boost.enabled:
         n_boost, share = len(ready.boost), boost.multi_turn_share
         steps.append(Step("boost-one-turn", "train", n_boost * boost.train.epochs))
         if "boost-one-turn" in stages.expected(config.model_dump()):
-            steps.append(Step("boost-one-turn", "evaluate", n * asked))
+            steps += [Step("boost-one-turn", "evaluate", n * asked), *_rates(ready, "boost-one-turn")]
         if share:
             steps.append(Step("boost", "rollout", n_boost * share))
             steps.append(Step("boost", "train", n_boost * (boost.train_multi_turn or boost.train).epochs))
-            steps.append(Step("boost", "evaluate", n * asked))
+            steps += [Step("boost", "evaluate", n * asked), *_rates(ready, "boost")]
     for k in range(1, config.iterate.rounds + 1):
         steps += _round(ready, k)
     return [Step(step.stage, step.part, max(1.0, step.work)) for step in steps]
@@ -71,7 +71,12 @@ def _round(ready: Ready, k: int) -> list[Step]:
         n_rounds = k if config.iterate.start == "previous" else 1
         steps.append(Step(name, "internalise", n_rounds * rounds * examples * config.train.epochs))
         measure.append(Step(name, "evaluate", len(ready.held_out) * config.evaluate.samples))
-    return [*steps, *measure]
+    return [*steps, *measure, *_rates(ready, name)]
+
+
+def _rates(ready: Ready, stage: str) -> list[Step]:
+    """Two turns on the validation problems of the chain."""
+    return [Step(stage, "evaluate", 2 * len(ready.rates))] if ready.rates else []
 
 
 TELLING = 0.02

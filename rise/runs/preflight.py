@@ -19,7 +19,7 @@ from rise.play.render import Renderer
 from rise.policies import check_spec
 from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS
-from rise.recipe.problems import boost_problems, held_out_problems, student_turns, training_problems
+from rise.recipe.problems import boost_problems, held_out_problems, rate_problems, student_turns, training_problems
 from rise.recipe.wordings import is_own_feedback
 from rise.runs import checks
 from rise.runs.contents import contents
@@ -49,6 +49,8 @@ class Ready:
     """Problems whose worked solutions the boost trains on."""
     held_out: Sequence[Problem] = ()
     """Problems that every stage is measured on."""
+    rates: Sequence[Problem] = ()
+    """Validation problems that the rates of the chain are taken from."""
     contents: Mapping[str, str] = field(default_factory=dict)
     """Hashes of what the recipe only names: problems, models, code of the user's own."""
     renderer: Renderer | None = None
@@ -93,6 +95,7 @@ def preflight(
     rounds: tuple[Sequence[Problem], ...] = ()
     boost: Sequence[Problem] = ()
     measured: Sequence[Problem] = ()
+    rates: Sequence[Problem] = ()
     with look.on():
         checks.check_alphabet(config, task)
         if work in ("run", "collect"):
@@ -104,13 +107,17 @@ def preflight(
             measured = held_out(task) if held_out else held_out_problems(config, task)
             if not measured:
                 raise EmptyStageError(f"task {config.task.name} has no {config.evaluate.split} problem to measure on: add some.")
+        if work == "run":
+            rates = rate_problems(config, task)
+        checks.check_golds(task.judge(), [*(rounds[:1] or ([],))[0], *measured])
+        checks.say_shared([*(rounds if config.iterate.rounds else ()), boost], measured)
     renderer = None
     if work in ("run", "collect"):
         renderer = look.at(lambda: checks.student_renderer(config, task, prompt, fetch=not list_missing))
     if work == "run":
         look.at(lambda: checks.check_space(config, out))
-    hashes = contents(config, rounds[:1], boost, measured) if work == "run" and not look.missing else {}
-    ready = Ready(config, task, prompt, evaluated, rounds, boost, measured, hashes, renderer, tuple(look.missing))
+    hashes = contents(config, rounds[:1], boost, [*measured, *rates]) if work == "run" and not look.missing else {}
+    ready = Ready(config, task, prompt, evaluated, rounds, boost, measured, rates, hashes, renderer, tuple(look.missing))
     if work == "run" and rounds:
         check_contexts(ready, renderer, checks.context_of(config))
     return ready
@@ -121,6 +128,7 @@ _CHECKS: dict[str, Sequence[Callable[[RunConfig], None]]] = {
         checks.check_process,
         checks.check_packages,
         checks.check_model,
+        checks.check_adapters,
         checks.check_engine,
         checks.check_trainings,
         checks.check_improver,

@@ -78,7 +78,7 @@ TRIED = (None, "2", "def f(n):\n    return n + 1")
 """Answers on which what is to be served is tried."""
 
 
-def check_servable(prompt: Prompt, judge: Judge) -> None:
+def try_out(prompt: Prompt, judge: Judge) -> None:
     """Try feedback and judge on what they are given while serving, where nobody knows the right answer.
 
     Raises `ConfigError` where one of them cannot do without.

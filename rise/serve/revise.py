@@ -136,7 +136,7 @@ class Reviser:
                 stopped = "context"
                 break
             turn = await self._read(problem, cut(reply, ask.stop))
-            await self._cast(ballot, turn.answer)
+            await self._cast(ballot, turn.voted)
             stopped = self._stop(ask, ballot, len(turns) + 1, drawn.left)
             if not stopped and self.prompt.refines:
                 critique = await self._reply(drawn, self.prompt.criticised(first, [*turns, turn]), begun=True)

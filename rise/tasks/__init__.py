@@ -29,6 +29,14 @@ FAMILIES = {"reasoning-gym": "rise.tasks.reasoning_gym:ReasoningGym"}
 """The same for `family:member`; the member is the first argument."""
 
 
+def class_of(name: str) -> type[Task] | None:
+    """The class of a task that is no family's member, looked at and not made; None for an unknown name."""
+    if name not in KINDS:
+        return None
+    module, attribute = KINDS[name].split(":")
+    return cast(type[Task], getattr(importlib.import_module(module), attribute))
+
+
 def make_task(name: str, **settings: Any) -> Task:
     """The task of that name. An unknown name or setting raises `ConfigError` with the nearest valid one.
 

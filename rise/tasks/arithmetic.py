@@ -6,10 +6,12 @@ import random
 from collections.abc import Mapping, Sequence
 
 from rise.errors import ConfigError
-from rise.tasks.generated import GeneratedTask, span, whole, with_digits, words
+from rise.tasks.generated import GeneratedTask, any_of, span, whole, with_digits, words
 
 _NAMES = words("ann ben cleo dan eva finn gus hana ivan jo kim leo mia ned ola pam quin rosa sam tess uma vic wes yara zoe")
 _THINGS = words("apples books cards coins cups eggs figs hats jars kites lamps maps nuts pens pies rings shells socks toys vases")
+
+_DRESS = any_of(_NAMES, _THINGS)
 
 
 class Arithmetic(GeneratedTask):
@@ -48,6 +50,13 @@ class Arithmetic(GeneratedTask):
         self.chain_digits = span("chain_digits", chain_digits, 1, 6)
         self.word_digits = span("word_digits", word_digits, 1, 6)
         self.word_steps = span("word_steps", word_steps, 1, 2)
+
+    def skeleton(self, question: str) -> str:
+        """
+        >>> Arithmetic().skeleton("ann has 5 pens and gets 3 more. how many now?")
+        '_ has 5 _ and gets 3 more. how many now?'
+        """
+        return _DRESS.sub("_", question) if " " in question else question
 
     @property
     def alphabet(self) -> str:

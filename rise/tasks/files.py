@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import ConfigError, DataError, did_you_mean
+from rise.jsonl import plain
 from rise.judge import Judge
 from rise.judges import make_judge
 from rise.judges.answers import Mode
@@ -60,6 +61,11 @@ class FileTask(Task):
             self.missing_split = f"{self.path} is one file, taken as the test split. Give the directory of both files instead."
         self._judge: Judge = make_judge("math", mode=mode) if judge in (None, "math") else make_judge(judge)
         self._read: dict[str, list[Problem]] = {}
+        self._described: dict[str, str] = {}
+        """Columns with values that no file of a run can hold, and what they are."""
+        self._too_long: set[str] = set()
+        self._told = False
+        """Questions that were left out for their length."""
 
     @abstractmethod
     def read(self, split: Split) -> Iterable[Problem]:
@@ -82,12 +88,31 @@ class FileTask(Task):
     def judge(self) -> Judge:
         return self._judge
 
+    def kept(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Further columns of a row as a run's files can hold them; what they cannot is described, and that is said once."""
+        out = {}
+        for name, value in fields.items():
+            described: list[str] = []
+            out[name] = plain(value, described)
+            if described:
+                self._described[name] = described[0]
+        return out
+
     def _without_duplicates(self, split: Split) -> list[Problem]:
         every = list(self.read(split))
         first: dict[str, Problem] = {}
         for problem in every:
             first.setdefault(problem.id, problem)
         kept = list(first.values())
+        for name, what in self._described.items():
+            warnings.warn(f"task {self.name}: column {name!r} holds {what}, which is kept as a description only.", stacklevel=3)
+        self._described.clear()
+        if self._too_long and not self._told:
+            n = len(self._too_long)
+            warnings.warn(
+                f"task {self.name}: {n} problem{'s' if n > 1 else ''} longer than task.settings.longest left out.", stacklevel=3
+            )
+            self._told = True
         if len(kept) < len(every):
             warnings.warn(f"task {self.name}, {split}: {len(every) - len(kept)} exact duplicates dropped.", stacklevel=3)
         if not kept:
@@ -123,7 +148,7 @@ def validation_of(problems: Iterable[Problem], split: Split) -> Iterator[Problem
 
 
 def make_problem(question: str, gold: str, solution: str | None = None, fields: dict[str, Any] | None = None) -> Problem:
-    return Problem(question, gold, solution=solution, fields=fields or {})
+    return Problem(question, gold, solution=solution, fields=plain(fields or {}))
 
 
 def checked_subset(task: str, setting: str, wanted: Iterable[Any] | int | None, valid: Sequence[Any]) -> frozenset[Any] | None:

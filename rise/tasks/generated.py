@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,6 +65,10 @@ class GeneratedTask(Task):
         """What two questions share that are one problem in another order or with other names: only one of them is taken."""
         return question
 
+    def skeleton(self, question: str) -> str:
+        """What decides the split of a question: two that differ in names and things alone are on one side."""
+        return self.key(question)
+
     def judge(self) -> Judge:
         return make_judge("math", symbolic=False)
 
@@ -79,7 +84,7 @@ class GeneratedTask(Task):
             for _ in range(_PATIENCE):
                 problem = self.make(kind, rng)
                 key = self.key(problem.question)
-                if key not in seen and split_of(key) == split:
+                if key not in seen and split_of(self.skeleton(problem.question)) == split:
                     break
             else:
                 raise DataError(
@@ -140,3 +145,8 @@ def with_digits(digits: tuple[int, int], rng: random.Random) -> int:
 def words(text: str) -> list[str]:
     """Words written in a row, which reads better than a list of forty quoted strings."""
     return text.split()
+
+
+def any_of(*lists: Sequence[str]) -> re.Pattern[str]:
+    """Matches each of these words where it stands by itself."""
+    return re.compile(rf"\b({'|'.join(sorted((word for some in lists for word in some), key=len, reverse=True))})\b")

@@ -11,7 +11,8 @@ from rise.judges.answers import Mode
 from rise.judges.named import load_judge
 from rise.task import SPLITS, Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, bounds_of, make_problem, position
-from rise.tasks.sources import HUB, Row, hub_rows, read_rows, text_of
+from rise.tasks.generated import whole
+from rise.tasks.sources import HUB, Row, check_file, hub_rows, known, read_rows, text_of
 
 _QUESTION = ("question", "problem")
 _GOLD = ("gold", "answer")
@@ -36,6 +37,7 @@ class JsonLines(FileTask):
         shares: Mapping[str, float] | Sequence[float] = (0.8, 0.1, 0.1),
         question_field: str | None = None,
         gold_field: str | None = None,
+        longest: int | None = None,
         judge: str | None = None,
         judge_path: str | None = None,
         mode: Mode = "strict",
@@ -46,7 +48,8 @@ class JsonLines(FileTask):
 
         `judge` is a name in `rise.judges`, or `module:name` for one of yours, or something that returns one when called; by
         default answers are judged as mathematics, extracted in `mode`. `judge_path` is its former name, for `module:name`
-        only. `instructions` ask for the answer format, by default `\boxed{}`.
+        only. `instructions` ask for the answer format, by default `\boxed{}`. Rows whose question has more than `longest`
+        characters are left out and counted.
         """
         if judge is not None and judge_path is not None:
             raise ConfigError("task jsonl: give either judge or judge_path, not both.")
@@ -61,13 +64,15 @@ class JsonLines(FileTask):
         if self.path is not None and self.paths:
             raise ConfigError("task jsonl: give either path, which is split for you, or one path a split, not both.")
         for file in [self.path] if self.path else self.paths.values():
-            if not file.startswith(HUB) and not Path(file).is_file():
-                raise DataError(f"task jsonl: {file}: no such file.")
+            check_file(file)
         self.bounds = bounds_of(self.name, shares)
         self.splits = tuple(split for split in SPLITS if self.path or split in self.paths)
         # No file at all is no error yet: a judge needs none.
         only = " and ".join(f"task.{split}_path" for split in self.splits)
         self.missing_split = f"only {only} was given." if only else "no file was given. Set task.path, or one path a split."
+        if longest is not None:
+            whole("longest", longest)
+        self.longest = longest
         self._fields = ([question_field] if question_field else _QUESTION, [gold_field] if gold_field else _GOLD)
         if judge_path is not None:
             self._judge = load_judge(judge_path)
@@ -89,10 +94,14 @@ class JsonLines(FileTask):
         question_names, gold_names = self._fields
         rows: Iterable[Row] = hub_rows(path, split) if path.startswith(HUB) else read_rows(Path(path))
         for place, row in rows:
-            question, gold = text_of(row, question_names, place), text_of(row, gold_names, place)
-            solution = text_of(row, ["solution"], place) if row.get("solution") is not None else None
+            question = text_of(row, question_names, place)
+            if self.longest is not None and len(question) > self.longest:
+                self._too_long.add(question)
+                continue
+            gold = text_of(row, gold_names, place)
+            solution = text_of(row, ["solution"], place) if known(row, "solution") else None
             used = {*question_names, *gold_names, "solution"}
-            yield make_problem(question, gold, solution, {key: value for key, value in row.items() if key not in used})
+            yield make_problem(question, gold, solution, self.kept({k: v for k, v in row.items() if k not in used}))
 
     def _empty_hint(self, split: Split) -> str:
         if self.path is None:

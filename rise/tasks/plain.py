@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rise.errors import DataError
+from rise.jsonl import plain
 from rise.judges import make_judge
 from rise.judges.named import as_judge
 from rise.task import SPLITS, Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, bounds_of, position
-from rise.tasks.sources import text_of
+from rise.tasks.sources import known, text_of
 
 Rows = Iterable[Problem | Mapping[str, Any]]
 
@@ -67,7 +68,7 @@ def as_problem(row: Problem | Mapping[str, Any], index: int = 0) -> Problem:
         )
     data, place = dict(row), f"problem {index}"
     question, gold = text_of(data, ["question", "problem"], place), text_of(data, ["gold", "answer"], place)
-    solution = text_of(data, ["solution"], place) if data.get("solution") is not None else None
+    solution = text_of(data, ["solution"], place) if known(data, "solution") else None
     used = ("question", "problem", "gold", "answer", "solution", "id")
-    fields = {key: value for key, value in data.items() if key not in used}
+    fields = plain({key: value for key, value in data.items() if key not in used})
     return Problem(question, gold, solution=solution, fields=fields, id=str(data.get("id", "")))

@@ -60,23 +60,29 @@ class SearchTask(GeneratedTask):
         attempts   one after another: the last candidate again, another than all before, or any, whether or not one hit
         say 2      the second line again
         hit 2      whether the second line hits: y or n
+        left       the candidates that no line has tried
 
         As nothing in the attempts depends on what hits, each turn is right as often as the first.
         """
         for problem in problems:
             asked = problem.question
             every = self.candidates(asked)
-            kind = rng.choices(["attempts", "say", "hit"], [0.7, 0.1, 0.2 * self.checked])[0]
+            kind = rng.choices(["attempts", "say", "hit", "left"], [0.6, 0.1, 0.15 * self.checked, 0.15])[0]
             right, wrong = [c for c in every if self.hits(asked, c)], [c for c in every if not self.hits(asked, c)]
             if kind == "attempts":
                 tried: list[str] = []
                 for _ in range(n_turns):
-                    way = rng.choices(["again", "other", "any"], [0.3, 0.4, 0.3])[0] if tried else "any"
+                    way = rng.choices(["again", "other", "any"], [0.2, 0.3, 0.5])[0] if tried else "any"
                     untried = [c for c in every if c not in tried] or every
                     tried.append(tried[-1] if way == "again" else rng.choice(untried if way == "other" else every))
                 lines = [self._line(asked, candidate) for candidate in tried]
                 for k in range(n_turns):
                     yield Lesson(problem, tuple(lines[:k]), lines[k])
+                continue
+            if kind == "left":
+                tried = rng.sample(every, rng.randint(1, min(n_turns, len(every)) - 1))
+                left = " ".join(candidate for candidate in every if candidate not in tried)
+                yield Lesson(problem, tuple(self._line(asked, candidate) for candidate in tried), left, "left")
                 continue
             n = rng.randint(1, n_turns - 1)
             # A hit about as often as a miss, where lines are told apart.
@@ -96,7 +102,7 @@ class SearchTask(GeneratedTask):
     @property
     def alphabet(self) -> str:
         """Every character of questions, attempts and skills."""
-        return "".join(sorted({*"0123456789: ", *"sayhityesno", *self.own_alphabet}))
+        return "".join(sorted({*"0123456789: ", *"sayhityesnoleft", *self.own_alphabet}))
 
     own_alphabet: str = ""
     """Characters that only this task writes."""

@@ -7,17 +7,19 @@ the command that gets it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import json
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError, MissingDataError
-from rise.jsonl import read_jsonl
+from rise.jsonl import loads, read_jsonl, read_text, whole_text
 
 Row = tuple[str, dict[str, Any]]
 """(place for messages, row)"""
@@ -142,16 +144,48 @@ def read_rows(path: Path) -> Iterator[Row]:
         for line, row in read_jsonl(path):
             yield f"{path}, line {line}", row
         return
+    text = read_text(path)
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: not a readable JSON file ({error}).") from error
-    if not isinstance(rows, list):
-        raise DataError(f"{path}: expected a list of rows, got {type(rows).__name__}.")
+        rows = loads(text)
+    except ValueError as error:
+        raise DataError(f"{path}: not a readable JSON file ({error}).{_lines_hint(text)}") from error
+    rows = _the_list(rows, path)
     for index, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise DataError(f"{path}, row {index}: expected an object, got {str(row)[:60]!r}.")
         yield f"{path}, row {index}", row
+
+
+def _lines_hint(text: str) -> str:
+    """Where a file called .json holds an object a line."""
+    first = text.lstrip().split("\n", 1)[0]
+    with contextlib.suppress(ValueError):
+        if isinstance(loads(first), dict):
+            return " It holds an object a line: give it the suffix .jsonl."
+    return ""
+
+
+def _the_list(data: Any, path: Path) -> list[Any]:
+    """The rows of a JSON file: a list, or the one list of objects in an object, as in {"version": 1, "data": [...]}."""
+    if isinstance(data, list):
+        return data
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: expected a list of rows, got {type(data).__name__}.")
+    lists = {key: value for key, value in data.items() if isinstance(value, list) and value and isinstance(value[0], dict)}
+    if len(lists) != 1:
+        have = ", ".join(map(repr, lists)) or "none"
+        raise DataError(f"{path}: expected a list of rows, or an object with one such list; its lists of objects: {have}.")
+    return next(iter(lists.values()))
+
+
+def check_file(path: str) -> None:
+    """Raise `DataError` where a path that is not of the hub is no file."""
+    if path.startswith(HUB) or Path(path).is_file():
+        return
+    if Path(path).is_dir():
+        inside = sorted(file.name for file in Path(path).iterdir() if file.suffix in _SUFFIXES)[:3]
+        raise DataError(f"task jsonl: {path} is a directory: give a file in it{', ' if inside else '.'}{', '.join(inside)}")
+    raise DataError(f"task jsonl: {path}: no such file.")
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
@@ -168,16 +202,40 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         yield f"{path}, row {index}", row
 
 
+def _short(value: Any) -> str:
+    text = repr(value[:60] if isinstance(value, bytes) else value)
+    return text if len(text) <= 80 else f"{text[:60]} … ({type(value).__name__})"
+
+
+def _way_out(value: Any) -> str:
+    """What to do with a value that holds its text inside."""
+    if isinstance(value, list | tuple):
+        return ' A list is not taken: write one text, "1, 2" for an answer of several parts, or make a row of each.'
+    return " Name the field that holds it: question_field, gold_field." if isinstance(value, dict) else ""
+
+
+def known(row: dict[str, Any], name: str) -> bool:
+    """Whether a row says something in a field: a gap in a column of numbers is NaN, and says nothing.
+
+    >>> known({"solution": float("nan")}, "solution"), known({}, "solution"), known({"solution": "1"}, "solution")
+    (False, False, True)
+    """
+    value = row.get(name)
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
 def text_of(row: dict[str, Any], names: Sequence[str], place: str) -> str:
     """The first of these fields, as text. Numbers are taken; anything else, or nothing, raises with the place."""
     for name in names:
         if name in row:
-            value = row[name]
-            if isinstance(value, bool) or not isinstance(value, str | int | float):
-                raise DataError(f"{place}: field {name!r} is {value!r}; expected text or a number.")
+            value = row[name].item() if hasattr(row[name], "item") and hasattr(row[name], "dtype") else row[name]
+            if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+                raise DataError(f"{place}: field {name!r} is {_short(value)}; expected text or a number.{_way_out(value)}")
+            if isinstance(value, float | Decimal) and not math.isfinite(value):
+                raise DataError(f"{place}: field {name!r} is {value}, which is no number. Fill the gap, or leave the row out.")
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
             if not str(value).strip():
                 raise DataError(f"{place}: field {name!r} is empty.")
-            return str(value)
+            return whole_text(str(value))
     raise DataError(f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}.")

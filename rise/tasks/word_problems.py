@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from rise.tasks.generated import GeneratedTask, span, whole, words
+from rise.tasks.generated import GeneratedTask, any_of, span, whole, words
 
 INSTRUCTIONS = (
     "Solve the problem step by step, writing each calculation on its own line. "
@@ -21,6 +21,7 @@ _THINGS = words(
     "muffins notebooks oranges pencils plums postcards ribbons rocks seeds shells stamps stickers tickets toys"
 )
 _HOLDERS = words("bags baskets boxes crates drawers jars packs shelves trays")
+_DRESS = any_of(_NAMES, _THINGS, _HOLDERS)
 
 # (question, operators, one sentence a step). The first operator takes a and b to c; the second takes c and d to e, or a and c
 # where it is written "a+". A sentence holds its whole calculation, so that a reader, and a model, sees every operand.
@@ -122,6 +123,13 @@ class WordProblems(GeneratedTask):
         self.max_operand = whole("max_operand", max_operand, 4, 10**9)
         self.chain_terms = span("chain_terms", chain_terms, 2, 12)
         self.instructions = instructions
+
+    def skeleton(self, question: str) -> str:
+        """
+        >>> WordProblems().skeleton("Ada has 5 apples and buys 3 more. How many apples does Ada have now?")
+        '_ has 5 _ and buys 3 more. How many _ does _ have now?'
+        """
+        return _DRESS.sub("_", question)
 
     def draw(self, kind: str, rng: random.Random) -> tuple[str, str, str]:
         question, steps, answer = self._chain(rng) if kind == "chain" else self._word(rng)

@@ -23,6 +23,8 @@ PARTIAL = "partial"
 SETTINGS = "settings.json"
 HARMLESS = ("logging_steps", "report_to", "save_total_limit", "dataloader_num_workers")
 """Arguments that may change before training is continued: they have no effect on the weights."""
+SPEED = ("line_length", "micro_batch_tokens", "attention")
+"""Fields of [train] that may, too: steps hold the same examples, packed otherwise, so only rounding differs."""
 
 
 def begin(work: Path, settings: dict[str, Any], *, first: bool, elastic: bool = False) -> str | None:
@@ -33,8 +35,9 @@ def begin(work: Path, settings: dict[str, Any], *, first: bool, elastic: bool = 
     Raises `ResumeError` naming each difference if the training begun in `work` was another one.
     """
     file = work / SETTINGS
-    if file.exists():
+    if file.exists() and complete(work):
         begun = json.loads(file.read_text(encoding="utf-8"))
+        begun["train"] = {name: value for name, value in begun.get("train", {}).items() if name not in SPEED}
         if elastic:
             begun["processes"] = settings["processes"]
         changed = differences(begun, settings)
@@ -44,7 +47,7 @@ def begin(work: Path, settings: dict[str, Any], *, first: bool, elastic: bool = 
                 f"{work} holds unfinished training that was begun otherwise:\n  {shown}\n"
                 "Continue it with its own settings and data, or remove that folder to begin anew."
             )
-    elif first:
+    elif first and not file.exists():
         for path in complete(work):  # of an older version: the settings they were made with are not known
             shutil.rmtree(path)
     if first:
@@ -85,7 +88,7 @@ def settings_of(
     digest = hashlib.sha256()
     for e in examples:
         digest.update(dumps([e.problem_id, list(e.prompt_ids), list(e.reply_ids), e.weight]).encode())
-    settings = config.model_dump(mode="json", exclude={"save_steps", "launcher"})
+    settings = config.model_dump(mode="json", exclude={"save_steps", "launcher", *SPEED})
     settings["arguments"] = {name: value for name, value in settings["arguments"].items() if name not in HARMLESS}
     return {
         "examples": f"{len(examples)}, hash {digest.hexdigest()[:12]}",

@@ -20,10 +20,10 @@ from rise.play.render import Renderer
 from rise.recipe.config import TrainConfig
 from rise.recipe.machines import ModelConfig
 from rise.training import checkpoints
-from rise.training.adapters import add_adapters, merged_on, prepared_for_few_bits, quantization
+from rise.training.adapters import add_adapters, merged, merged_on, prepared_for_few_bits, quantization
 from rise.training.arguments import attention_of, is_sharded, training_arguments
 from rise.training.chunked_loss import Head
-from rise.training.model import check_free, load_model, save_checkpoint
+from rise.training.model import check_free, load_model, n_embeddings, save_checkpoint
 from rise.training.optimizers import check_optimizer, make_optimizer
 from rise.training.packing_check import check_exact
 from rise.training.rows import Plan, Row, make_rows, plan_batches
@@ -76,6 +76,7 @@ def finetune(
     check_optimizer(config, sharded=sharded)
     loaded = _load(start, config, model, arguments.device)
     rows = make_rows(weighted, per=config.per, merge=config.merge)
+    check_ids(weighted, loaded.renderer, n_embeddings(loaded.net), start)
     plan = _plan(rows, config, arguments.world_size, seed)
     resume = None
     if config.save_steps:
@@ -113,6 +114,29 @@ def _load(start: Path | str, config: TrainConfig, model: ModelConfig | None, dev
     if lora:
         net = add_adapters(prepared_for_few_bits(net) if lora.quantize else net, lora)
     return Loaded(net, renderer, dtype, attention)
+
+
+def check_ids(examples: Sequence[Example], renderer: Renderer, n_words: int, start: Path | str) -> None:
+    """Raise `DataError` where the examples' token ids are of another tokenizer or chat template than the model's."""
+    first = examples[0]
+    shown = renderer.prompt_ids(first.prompt) if first.prompt else first.prompt_ids
+    if tuple(first.prompt_ids) != shown:
+        raise DataError(
+            f"the examples were made for another tokenizer or chat template than that of {start}: the prompt of problem "
+            f"{first.problem_id}, turn {first.turn} has {len(first.prompt_ids)} token ids, which read "
+            f"{_start_of(renderer, first.prompt_ids)!r} there, and its text has {len(shown)}, {_start_of(renderer, shown)!r}. "
+            "Build them again for this model (rise relabel --examples), or start from the model they were made for."
+        )
+    largest = max(max(e.prompt_ids + e.reply_ids, default=0) for e in examples)
+    if largest >= n_words:
+        raise DataError(
+            f"the examples hold token id {largest:,}, but {start} has {n_words:,} embeddings: they were made for another "
+            "tokenizer. Build them again for this model (rise relabel --examples)."
+        )
+
+
+def _start_of(renderer: Renderer, ids: Sequence[int]) -> str:
+    return str(renderer.tokenizer.decode(list(ids[:24]), skip_special_tokens=False))[:60]
 
 
 def _plan(rows: Sequence[Row], config: TrainConfig, world: int, seed: int) -> Plan:
@@ -178,9 +202,12 @@ def _save(
     if lora and (sharded or lora.quantize):
         net, state = merged_on(start, lora, state or net.state_dict(), loaded.dtype), None
     elif lora:
-        net = net.merge_and_unload()
+        probe = torch.tensor([trainer.train_dataset.rows[0].ids], device=trainer.args.device)
+        net = merged(net, probe, half=loaded.dtype != "float32")
     net.config.use_cache = True
-    if model and model.chat_format:  # or plain `generate` would run past the end of a turn
+    ends = net.generation_config.eos_token_id
+    if loaded.renderer.eos_ids - {*(ends if isinstance(ends, list) else [ends])}:
+        # Or plain `generate` would run past the end of a turn.
         net.generation_config.eos_token_id = sorted(loaded.renderer.eos_ids)
     if not all(bool(torch.isfinite(p).all()) for p in (state.values() if state else net.parameters())):
         raise RiseError(f"a weight is no longer a number after {n_steps} steps, so nothing was saved. {WAY_OUT}")

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
 from rise.errors import ConfigError, ModelError
+from rise.play.pretrained import loading, options
 from rise.play.render import Renderer
 from rise.training.weights import weights_hash
 
@@ -33,32 +34,62 @@ def load_model(
     """
     _quiet()
     if gguf_file is None:
-        _check_directory(path)
+        check_directory(path)
     extra = {"gguf_file": gguf_file} if gguf_file else {}
-    options = {"attn_implementation": attention, "quantization_config": quantization}
-    options = {name: value for name, value in options.items() if value is not None}
-    try:
-        # A directory, or what its user names; of the hub's files none is run.
-        model = AutoModelForCausalLM.from_pretrained(str(path), dtype=getattr(torch, dtype), **extra, **options)  # nosec B615
-    except (OSError, ValueError) as error:
+    chosen = {"attn_implementation": attention, "quantization_config": quantization}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    with loading(path, "model"):
+        model, found = AutoModelForCausalLM.from_pretrained(  # nosec B615 # a directory, or what its user names
+            str(path), dtype=getattr(torch, dtype), output_loading_info=True, **options(path), **extra, **chosen
+        )
+    _check_whole(path, found)
+    renderer = Renderer.load(path, chat_format=chat_format, **extra)
+    check_vocabulary(renderer.tokenizer, n_embeddings(model), str(path))
+    return model, renderer
+
+
+def _check_whole(path: str | Path, found: dict[str, Any]) -> None:
+    """transformers fills what is missing with random numbers, and only warns."""
+    missing = sorted(found.get("missing_keys") or [])
+    if missing:
+        some = f", {missing[1]}" if len(missing) > 1 else ""
         raise ModelError(
-            f"{path}: no model can be loaded from there ({str(error).splitlines()[0]}). "
-            "Give a directory with config.json and safetensors, or a hub name while online."
-        ) from error
-    return model, Renderer.load(path, chat_format=chat_format, **extra)
+            f"{path}: {len(missing)} of the model's weights are not in its files: {missing[0]}{some}"
+            f"{' …' if len(missing) > 2 else ''}. Fetch or save it again; with config.json of another model it is neither."
+        )
+
+
+def n_embeddings(model: Any) -> int:
+    """Rows of the embedding, however it is spread over devices."""
+    layer = model.get_input_embeddings()
+    return int(getattr(layer, "num_embeddings", layer.weight.shape[0]))
+
+
+def check_vocabulary(tokenizer: Any, n_words: int | None, named: str) -> None:
+    """Raise `ModelError` where a tokenizer has ids for which the model has no embedding. More embeddings than ids are padding."""
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if n_words is not None and largest >= n_words:
+        raise ModelError(
+            f"{named}: its tokenizer has {largest + 1:,} tokens, the last {tokenizer.convert_ids_to_tokens(largest)}, but the "
+            f"model has {n_words:,} embeddings. Resize the model (model.resize_token_embeddings) and save it, "
+            "or take the tokenizer it was trained with."
+        )
+
+
+def config_of(path: str | Path) -> Any:
+    """The configuration of the model at `path`. Raises `ModelError`."""
+    check_directory(path)
+    with loading(path, "configuration"):
+        return AutoConfig.from_pretrained(str(path), **options(path))  # nosec B615 # a directory, or what its user names
 
 
 def context_length(path: str | Path) -> int | None:
     """Longest sequence, in tokens, that the model at `path` was built for; None where its config does not say."""
-    _check_directory(path)
-    try:
-        config = AutoConfig.from_pretrained(str(path))  # nosec B615 # a directory, or what its user names
-        return getattr(config, "max_position_embeddings", None)
-    except (OSError, ValueError):
-        return None  # loading the model raises an error that says what is missing
+    return getattr(config_of(path), "max_position_embeddings", None)
 
 
-def _check_directory(path: str | Path) -> None:
+def check_directory(path: str | Path) -> None:
+    """Raise `ModelError` for a directory that holds no model."""
     if Path(path).is_dir() and not (Path(path) / "config.json").exists():
         raise ModelError(f"{path} holds no config.json, so it is no model directory. Give the folder with the weights.")
 

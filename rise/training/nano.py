@@ -47,12 +47,10 @@ def make_tokenizer(alphabet: str) -> Any:
     return tokenizer
 
 
-def make_nano(config: NanoConfig, alphabet: str, seed: int, path: Path, card: dict[str, Any] | None = None) -> None:
-    """Write an untrained model and its tokenizer to `path`, as plain transformers files."""
-    logging.disable_progress_bar()  # they would break into ours
-    tokenizer = make_tokenizer(alphabet)
-    shape = LlamaConfig(
-        vocab_size=len(tokenizer),
+def nano_shape(config: NanoConfig, n_words: int, pad_id: int = 0, end_id: int = 2) -> Any:
+    """transformers' configuration of a nano model."""
+    return LlamaConfig(
+        vocab_size=n_words,
         hidden_size=config.hidden,
         intermediate_size=config.intermediate,
         num_hidden_layers=config.layers,
@@ -60,10 +58,17 @@ def make_nano(config: NanoConfig, alphabet: str, seed: int, path: Path, card: di
         num_key_value_heads=config.kv_heads,
         max_position_embeddings=config.max_length,
         tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=pad_id,
+        eos_token_id=end_id,
         bos_token_id=None,
     )
+
+
+def make_nano(config: NanoConfig, alphabet: str, seed: int, path: Path, card: dict[str, Any] | None = None) -> None:
+    """Write an untrained model and its tokenizer to `path`, as plain transformers files."""
+    logging.disable_progress_bar()  # they would break into ours
+    tokenizer = make_tokenizer(alphabet)
+    shape = nano_shape(config, len(tokenizer), pad_id=tokenizer.pad_token_id, end_id=tokenizer.eos_token_id)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(shape)

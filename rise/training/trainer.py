@@ -17,6 +17,7 @@ from rise.training.chunked_loss import Head
 from rise.training.loss import tensors, weighted_nll
 from rise.training.rows import Plan, Row
 from rise.training.throughput import Meter
+from rise.training.warmup import without_zero
 
 WAY_OUT = "Lower train.learning_rate, or set train.max_grad_norm = 1.0."
 
@@ -72,6 +73,15 @@ class WeightedTrainer(Trainer):
             return batches, None
         n = torch.stack([batch["n"] for batch in batches]).sum().to(device)
         return batches, self.accelerator.gather(n).sum()
+
+    def get_decay_parameter_names(self, model: Any) -> list[str]:
+        # All of them, as Muon and the AdamW with masters have it: one setting means one thing.
+        return [name for name, _ in model.named_parameters()]
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        self.lr_scheduler = without_zero(scheduler, self.args.get_warmup_steps(num_training_steps))
+        return self.lr_scheduler
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         if self.check:

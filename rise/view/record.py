@@ -50,7 +50,8 @@ def _turns(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _vote(turns: Sequence[Mapping[str, Any]], same: Same) -> dict[str, Any]:
     """Groups of equal answers in the order they were first written, and the score of the vote after each turn."""
-    ballot = group([turn.get("answer") for turn in turns], same)
+    read = [turn_from_json(dict(turn)) for turn in turns]
+    ballot = group([turn.voted for turn in read], same)
     groups = [
         {
             "answer": found.answer,
@@ -60,7 +61,7 @@ def _vote(turns: Sequence[Mapping[str, Any]], same: Same) -> dict[str, Any]:
         }
         for found in ballot.groups
     ]
-    return {"groups": groups, "scores": vote([turn_from_json(dict(turn)) for turn in turns], same)}
+    return {"groups": groups, "scores": vote(read, same)}
 
 
 def _relabelled(data: Mapping[str, Any], state: Mapping[str, Any] | None) -> dict[str, Any]:

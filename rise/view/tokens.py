@@ -31,6 +31,7 @@ class Tokens:
 
     def _load(self) -> Callable[[list[int]], str] | None:
         from rise.errors import ModelError
+        from rise.play.pretrained import options
 
         beside = self.path.resolve().parent
         places = [beside / "checkpoint", *sorted(beside.parent.glob("*/checkpoint"))]
@@ -50,9 +51,10 @@ class Tokens:
                 return lambda ids: plain.decode(ids, skip_special_tokens=False)
             from transformers import AutoTokenizer
 
-            whole = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)  # nosec B615 # --tokenizer
+            given = options(self.name) | {"trust_remote_code": False}
+            whole = AutoTokenizer.from_pretrained(self.name, **given)  # nosec B615 # the user's --tokenizer
             return lambda ids: whole.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        except (KeyboardInterrupt, SystemExit):
+        except (ModelError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # tokenizers raises bare Exception for a file that is none, or panics
             if self.name:

@@ -225,6 +225,12 @@ def test_judge_takes_numbers_and_task_settings(rise, refused, tmp_path):
     assert "settings of the task only" in refused("judge", "--task", "jsonl", "--set", "state.window=1", replies)
 
 
+def test_judge_names_the_line_of_a_gold_that_cannot_be_read(refused, tmp_path):
+    replies = tmp_path / "replies.jsonl"
+    replies.write_text('{"gold": "4", "reply": "####4"}\n{"gold": "so \\\\boxed{", "reply": "####4"}\n')
+    assert "replies.jsonl, line 2: gold answer" in refused("judge", "--task", "jsonl", replies)
+
+
 # --- trouble ----------------------------------------------------------------------------------------------------------
 
 

@@ -42,7 +42,7 @@ from rise.judges.numbers import MAX_EXPONENT, MAX_NUMBER_CHARS, number, read_num
         ("2+2=4\n#### 4", "4"),
         ("####23596", "23596"),
         ("#### 1\n#### 2\nmore", "2"),
-        ("####\n5", None),
+        ("####\n5", "5"),  # below its mark
         (r"#### 4 or \boxed{5}", "5"),  # a box goes before ####
         (r"\boxed{5} #### 4", "5"),
         ("The answer is 4.", None),  # verifiers#1028: a bare number gets no reward in strict mode

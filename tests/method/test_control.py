@@ -8,7 +8,7 @@ from toys import LastNumber, toy_recipe
 
 from rise.dataset.example import read_examples
 from rise.errors import ConfigError
-from rise.evaluation.held_out import HeldOut, held_out_from_json, read_held_out
+from rise.evaluation.held_out import HeldOut, held_out_from_json, read_held_out, write_held_out
 from rise.evaluation.metrics import measure
 from rise.method.control import trained_rounds
 from rise.method.iterate import run
@@ -17,6 +17,7 @@ from rise.report.claims import claims, headline
 from rise.report.collect import collect
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.takeover import trained_tokens
+from rise.tasks import make_task
 from rise.trajectory import Turn, Verdict, to_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def controlled(toy_run, tmp_path_factory):
     """The toy run with the control, its boost taken over."""
     out = tmp_path_factory.mktemp("controlled") / "run"
-    recipe = toy_recipe(evaluate={"internalised": True}, boost={"reuse": str(toy_run.path)}, keep={"rule": "all"})
+    recipe = toy_recipe(evaluate={"internalised": True, "n_rates": 4}, boost={"reuse": str(toy_run.path)}, keep={"rule": "all"})
     return run(recipe, out)
 
 
@@ -73,6 +74,29 @@ def _same(copy):
     from rise.recipe.toml import load_recipe
 
     return load_recipe(copy.config).model_dump(mode="json")
+
+
+def test_the_rates_of_the_chain_come_from_validation_problems_that_nothing_is_measured_on(controlled):
+    task = make_task("arithmetic", **toy_recipe().task.settings)
+    for stage in controlled.stages():
+        records = list(read_held_out(stage.rates))
+        assert {r.question for r in records} == {p.question for p in task.problems("validation", 4)}
+        assert all(len(r.run) == 2 and not r.samples for r in records)
+
+
+def test_the_chain_predicts_from_those_alone(controlled, tmp_path):
+    copy = RunDir(shutil.copytree(controlled.path, tmp_path / "run"))
+    stage = copy.stage("round-2")
+    stage.metrics.unlink()
+    # Ten problems: of four right at first one is broken, of six wrong two are repaired.
+    runs = ["rr", "rr", "rr", "ra", "ar", "ar", "aa", "aa", "aa", "aa"]
+    write_held_out(stage.rates, [HeldOut(str(i), "q", "r", turns(run)) for i, run in enumerate(runs)])
+    run(toy_recipe(**_same(copy)), copy.path)
+    found = stage.read_metrics()["chain"]
+    assert [found[rate]["value"] for rate in ("ecr", "eir")] == pytest.approx([1 / 3, 1 / 4])
+    # f = 4/7, and a third turn leaves 5/12 of the distance of turn 2.
+    assert [e["value"] for e in found["predicted"]] == pytest.approx([0.4, 0.5, 4 / 7 - (4 / 7 - 0.5) * 5 / 12])
+    assert found["split"] == "validation" and found["turns_to_serve"] == 3
 
 
 def test_rounds_that_go_on_are_all_trained_and_rounds_that_start_afresh_the_last():

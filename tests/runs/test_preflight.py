@@ -170,3 +170,79 @@ def test_what_a_run_needs_is_found_once(tmp_path, nano_dir):
     assert [len(problems) for problems in ready.rounds] == [12, 12] and ready.problems(2) is ready.rounds[1]
     assert set(ready.contents) == {"training problems", "held-out problems", "model.path"}
     assert len(ready.held_out) == 6 and ready.boost == () and ready.renderer is not None
+
+
+# ---- models, from their files alone --------------------------------------------------------------------------------------
+
+
+def spoilt(model, how):
+    """A copy of a model directory of which something is not as it should be."""
+    import json
+
+    from rise.play.render import Renderer
+
+    if how == "pointer":
+        (model / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    elif how == "cut":
+        data = (model / "model.safetensors").read_bytes()
+        (model / "model.safetensors").write_bytes(data[: len(data) // 2])
+    elif how == "tokens":
+        tokenizer = Renderer.load(model).tokenizer
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<|one|>", "<|two|>"]})
+        tokenizer.save_pretrained(model)
+    elif how == "template":
+        (model / "chat_template.jinja").unlink()
+    elif how == "question":
+        template = (model / "chat_template.jinja").read_text()
+        (model / "chat_template.jinja").write_text(template.replace("<|u|>{{ m['content'] }}", "<|u|>"))
+    else:
+        config = json.loads((model / "config.json").read_text())
+        more = {
+            "quantised": {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "unknown": {"model_type": "no-such-model"},
+            "custom": {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}},
+        }
+        (model / "config.json").write_text(json.dumps(config | more[how]))
+    return model
+
+
+SPOILT = {
+    "pointer": "git lfs pull",
+    "cut": "cut short",
+    "tokens": "embeddings",
+    "template": "has no chat template",
+    "question": "leaves out what is said",
+    "quantised": "quantised, and cannot be read here",
+    "unknown": "no-such-model",
+    "custom": "RISE_TRUST_REMOTE_CODE=1",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_a_dry_run_finds_what_the_run_would_refuse_in_a_model(how, who, tmp_path, nano_dir, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *words: pytest.fail("asked on the terminal"))
+    model = spoilt(Path(shutil.copytree(nano_dir, tmp_path / "model")), how)
+    teacher = {"relabel": {"improver": "teacher", "teacher": str(model)}}
+    config = own(tmp_path, nano_dir, **teacher) if who == "teacher" else own(tmp_path, model)
+    for listing in (True, False):
+        with pytest.raises(RiseError, match=re.escape(SPOILT[how])) as caught:
+            preflight(config, list_missing=listing)
+        assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("path", ["my-modle", "runs/x/checkpoint", "../none", "no:such"])
+def test_a_dry_run_finds_a_model_directory_that_is_not_there(path, tmp_path, nano_dir, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = own(tmp_path, nano_dir, model={"path": path})
+    with pytest.raises(RiseError, match=r"there is no such directory \("):
+        preflight(config, list_missing=True)
+
+
+def test_adapters_without_a_layer_are_refused_before_any_work(tmp_path, nano_dir):
+    config = own(tmp_path, nano_dir, model={"lora": {"target_modules": ["query", "w1"]}})
+    assert "model.lora.target_modules" in refused(config, tmp_path)
+    preflight(own(tmp_path, nano_dir, model={"lora": {"target_modules": ["q_proj", "lm_head"]}}))
+    nano = toy_recipe(model={"lora": {"target_modules": ["query"]}})
+    assert 'write "all-linear"' in refused(nano, tmp_path)

@@ -15,7 +15,7 @@ from rise.judges.named import as_judge
 from rise.judges.python_functions import FunctionJudge
 from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
-from rise.serve.own_code import check_servable
+from rise.serve.own_code import try_out
 from rise.task import Problem
 from rise.trajectory import Verdict
 
@@ -93,7 +93,7 @@ def test_a_run_of_functions_is_served_turn_after_turn():
     """R02: the feedback of recipes/functions.toml, where there are no tests to run."""
     code = "```python\ndef f(n):\n    return n\n```"
     prompt = Prompt(feedback="rise.judges.python_functions:first_failure")
-    check_servable(prompt, FunctionJudge())
+    try_out(prompt, FunctionJudge())
     with serving(ScriptedPolicy.from_table({"f": [code] * 3}), prompt=prompt, judge=FunctionJudge(), turns=3) as server:
         data = server.ask("f", rise={"return_turns": True}).json()
     assert [turn["answer"] for turn in data["rise"]["turns"]] == ["def f(n):\n    return n"] * 3

@@ -126,6 +126,9 @@ def test_lessons_are_honest_and_use_known_characters(name):
         if lesson.ask and lesson.ask.startswith("hit"):
             line = lesson.attempts[int(lesson.ask.split()[1]) - 1]
             assert lesson.reply == ("y" if task.hits(question, task.candidate_of(line)) else "n")
+        elif lesson.ask == "left":
+            tried = [task.candidate_of(line) for line in lesson.attempts]
+            assert tried and lesson.reply.split() == [c for c in task.candidates(question) if c not in tried] != []
         elif lesson.ask:
             assert lesson.reply == lesson.attempts[int(lesson.ask.split()[1]) - 1]
 

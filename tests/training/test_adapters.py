@@ -105,3 +105,57 @@ def test_a_quantised_base_is_refused_with_the_way_out_where_it_cannot_be(nano_di
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="needs a GPU, and none is visible"):
         train(data, nano_dir, tmp_path / "out", one_step(), model=model)
+
+
+# ---- layers that share their weights -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "lm_head"], ["embed_tokens"], ["embed_tokens", "lm_head"], "all-linear"])
+def test_what_is_saved_is_what_was_trained_also_on_tied_embeddings(targets, nano_dir, data, tmp_path, monkeypatch):
+    import json
+
+    import torch
+
+    from rise.training import finetune
+    from rise.training.model import load_model
+
+    seen, plain = {}, finetune.merged
+
+    def watching(net, probe, *, half):
+        with torch.no_grad():
+            seen.update(probe=probe, logits=net.eval()(input_ids=probe).logits)
+        return plain(net, probe, half=half)
+
+    monkeypatch.setattr(finetune, "merged", watching)
+    model = ModelConfig(path=str(nano_dir), lora=LoraConfig(rank=2, target_modules=targets))
+    train(data, nano_dir, tmp_path / "out", TrainConfig(epochs=4, batch_size=4, learning_rate=5e-2), model=model)
+    with torch.no_grad():
+        saved, base = (load_model(path)[0].eval()(input_ids=seen["probe"]).logits for path in (tmp_path / "out", nano_dir))
+    assert (saved - seen["logits"]).abs().max() < 1e-4 < 0.1 < (saved - base).abs().max()
+    tied = json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"]
+    assert tied is (targets == "all-linear")
+
+
+def test_adapters_whose_merging_changes_the_model_are_not_saved(nano_dir, data, tmp_path, monkeypatch):
+    from peft.tuners.lora import LoraModel
+
+    from rise.errors import RiseError
+
+    def badly(self, *args, **kwargs):
+        net = self.model
+        for name, layer in self.model.named_modules():
+            if name.endswith("q_proj"):
+                layer.base_layer.weight.data *= 2
+        return net
+
+    monkeypatch.setattr(LoraModel, "merge_and_unload", badly)
+    model = ModelConfig(path=str(nano_dir), lora=LoraConfig(rank=2))
+    with pytest.raises(RiseError, match=r"merging the adapters changed the model.*Nothing was saved"):
+        train(data, nano_dir, tmp_path / "out", one_step(), model=model)
+    assert not (tmp_path / "out").exists()
+
+
+def test_layers_that_are_not_there_are_refused_with_what_to_write(nano_dir, data, tmp_path):
+    model = ModelConfig(path=str(nano_dir), lora=LoraConfig(target_modules=["query"]))
+    with pytest.raises(ConfigError, match=r'model\.lora\.target_modules = \["query"\].*write "all-linear"'):
+        train(data, nano_dir, tmp_path / "out", one_step(), model=model)

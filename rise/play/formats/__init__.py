@@ -62,6 +62,26 @@ def apply_format(tokenizer: Any, name: str) -> None:
             f"{getattr(tokenizer, 'name_or_path', '') or 'the tokenizer'} has not. Take the format of its own family, or add "
             "the tokens to tokenizer and model first."
         )
-    tokenizer.chat_template = chosen.template
+    instruction = "[INST]"
+    if instruction in chosen.template and instruction in vocabulary:
+        raise ModelError(
+            f'model.chat_format = "{name}" spells {instruction} out in letters, but {getattr(tokenizer, "name_or_path", "")} has '
+            "a token for it and was trained with that (Mistral v0.3 and later). Leave model.chat_format out: its own template."
+        )
+    template = chosen.template
+    if instruction in template and _puts_space(tokenizer, chosen.marks[0], instruction):
+        template = template.replace(f" {instruction}", instruction)
+    tokenizer.chat_template = template
     if tokenizer.eos_token != chosen.end:
         tokenizer.eos_token = chosen.end
+
+
+def _puts_space(tokenizer: Any, mark: str, word: str) -> bool:
+    """Whether the tokenizer puts the space before the first word behind a mark by itself, as the makers' did: one is enough.
+
+    Tokenizers of one vocabulary differ in it by the file and the version that they were read from.
+    """
+    ids = tokenizer(f"{mark}{word}", add_special_tokens=False)["input_ids"]
+    spaced = tokenizer(f"{mark} {word}", add_special_tokens=False)["input_ids"]
+    first = "".join(tokenizer.convert_ids_to_tokens(ids)[1:])
+    return ids != spaced and first.startswith("▁")

@@ -1,0 +1,330 @@
+r"""Reading an answer as one of the forms of `forms.py`, once, from the one spelling of `spelling.py`.
+
+Extraction, verdicts and votes all see the same form. Pure text work: nothing a model wrote is ever evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from rise.judges.forms import (
+    CLOSING,
+    MAX_CHARS,
+    MAX_ITEMS,
+    OPENING,
+    Bracketed,
+    Choice,
+    Form,
+    Items,
+    Leaf,
+    Matrix,
+    Named,
+    Relation,
+    Union,
+    WorkedOut,
+    too_big,
+)
+from rise.judges.leaves import leaf, numeral
+from rise.judges.numbers import is_name, read_spelled
+from rise.judges.spelling import look, spelled, trimmed
+
+
+@lru_cache(maxsize=16384)
+def form(text: str) -> Form:
+    """What an answer is."""
+    if len(text) > MAX_CHARS:
+        return Leaf(text.strip(), words=True)
+    text = spelled(text)
+    if too_big(text):
+        return Leaf(look(text), words=True)
+    try:
+        return _form(text)
+    except RecursionError:  # forms within forms within forms: nothing that an honest answer is
+        return Leaf(look(text), words=True)
+
+
+_CHOICE = re.compile(
+    r"\(\s*([A-Za-z])\s*\)\s*[:.]?\s*(.*)|(?:\\text\{)?\(?([A-J])\s*[):.]\s*\}?\s*(.+)|(?:\\text\{)?(?:option|choice|answer)\s+\(?([A-J])\)?\}?",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(
+    r"(?:and|or)\b|[+*/^=_!<>,;]|\\(?!frac|sqrt|text|pi)"
+)  # what makes of (A) the beginning of a formula or list
+_ANOTHER = re.compile(r"(?<![A-Za-z])[A-J]\)")
+_MATRIX = re.compile(r"(.*?)\\begin\s*\{([bBpv]?matrix|smallmatrix|array)\}\s*(?:\{[^{}]*\})?(.*)\\end\s*\{\2\}(.*)", re.DOTALL)
+_EMPTY = re.compile(r"\\emptyset|\\\{\s*\\\}|(?:\\text\{)?(?:no (?:real )?solutions?|empty set)\}?", re.IGNORECASE)
+_ALL = re.compile(r"\\R|(?:\\text\{)?(?:all )?(?:real numbers|reals)\}?", re.IGNORECASE)
+_ALL_OF = (
+    Leaf("-\\infty", "-\\infty", tree=("neg", ("constant", "infty"))),
+    Leaf("\\infty", "\\infty", tree=("constant", "infty")),
+)
+EVERYTHING = Bracketed("()", _ALL_OF)
+
+
+def _form(text: str) -> Form:
+    text = trimmed(text)
+    number = read_spelled(text)
+    if number is not None and "=" not in text:
+        return leaf(text, number)
+    if based := numeral(text):
+        return based
+    if _EMPTY.fullmatch(text):
+        return Items(())
+    if _ALL.fullmatch(text):
+        return EVERYTHING
+    for read in (_choice, _matrix, _list, _plus_minus, _relation, _union, _bracketed):
+        found = read(text)
+        if found is not None:
+            return found
+    return leaf(text, None)
+
+
+def _choice(text: str) -> Form | None:
+    found = _CHOICE.fullmatch(text)
+    if not found:
+        return None
+    letter, rest = (found[1] or found[3] or found[5]), trimmed(found[2] or found[4] or "")
+    if not rest:
+        return leaf(letter, None) if letter.upper() in "ABCDEFGHIJ" or found[5] else None
+    if letter not in "ABCDEFGHIJ" or _GOES_ON.match(rest) or _CHOICE.fullmatch(rest) or _ANOTHER.search(rest):
+        return None
+    if found[1] and rest[0] == "-":  # (A) - 5 is a difference
+        return None
+    return Choice(letter, _form(rest))
+
+
+def _matrix(text: str) -> Form | None:
+    if "\\begin" not in text:
+        return None
+    found = _MATRIX.fullmatch(text)
+    if not found or "\\begin" in found[3]:
+        return None
+    before, kind, inside, after = found[1].strip(), found[2], found[3], found[4].strip()
+    name, equals, before = before.rpartition("=")
+    if equals and not is_name(name):
+        return None
+    before, after = (part.strip(" ()[]*") for part in (before.replace("\\cdot", ""), after))
+    if after or kind == "vmatrix" or len(inside) > MAX_CHARS:
+        return None
+    factor = f"({before})*" if before and before != "-" else before
+    rows = [row.split("&") for row in re.split(r"\\\\", inside) if row.strip()]
+    inner = tuple(tuple(_form(f"{factor}({cell})" if factor else cell) for cell in row) for row in rows)
+    return Named(look(name), Matrix(inner)) if equals else Matrix(inner)
+
+
+def pieces(text: str, separator: re.Pattern[str]) -> list[tuple[str, str]]:
+    """(separator, piece) for the pieces of a text between separators that stand outside all brackets; "" for the first."""
+    found, depth, start, before, at = [], 0, 0, "", 0
+    while at < len(text):
+        character = text[at]
+        match = separator.match(text, at) if depth == 0 else None
+        if match and match.end() > at:
+            found.append((before, text[start:at]))
+            before, start, at = match[0], match.end(), match.end()
+            continue
+        depth += (character in OPENING) - (character in CLOSING)
+        at += 2 if character == "\\" and text[at + 1 : at + 2] not in ("{", "}") else 1
+    return [*found, (before, text[start:])]
+
+
+_CONNECTORS = re.compile(r"\s*(?:[,;]\s*(?:(?:and|or)\b)?|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|\\lor|\\land|[或和与及])\s*")
+_RELATIONS = re.compile(r"=|<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|\\in(?![A-Za-z])|\\approx")
+_CUP = re.compile(r"\\cup|\\setminus")
+_PLUS_MINUS = re.compile(r"\\pm|\\mp|\+/-|\+-")
+
+
+def _list(text: str) -> Form | None:
+    parts = pieces(text, _CONNECTORS)
+    if len(parts) == 1:
+        return None
+    joined: list[str] = []
+    sign = ""
+    for separator, part in parts:
+        thousands = (
+            separator == ","
+            and joined
+            and re.search(r"(?<![\d.])\d{1,3}(?:,\d{3})*$", joined[-1])
+            and re.match(r"\d{3}(?!\d)", part)
+        )
+        if thousands:
+            joined[-1] += "," + part
+            continue
+        sign = sign or ("or" if "or" in separator or separator == "或" else "and" if "and" in separator else "")
+        joined.append(part)
+    items = [item.strip() for item in joined if item.strip()]
+    if len(items) > MAX_ITEMS:
+        return Leaf(look(text), words=True)
+    if len(items) == 1:
+        return _form(items[0]) if items[0] != text.strip() else None
+    return _of_relations(items, sign) or Items(_flat([_form(item) for item in _names_given_once(items)]))
+
+
+def _names_given_once(items: list[str]) -> list[str]:
+    """x = 1, 2 and x = 1, x = 2 are the list 1, 2; x = 1, y = 2 keeps its names."""
+    parts = [item.split("=") for item in items]
+    names = {look(part[0]) for part in parts if len(part) == 2}
+    if len(names) == 1 and all(len(part) == 1 or (len(part) == 2 and is_name(part[0])) for part in parts) and len(parts[0]) == 2:
+        return [part[-1] for part in parts]
+    return items
+
+
+def _flat(items: list[Form]) -> tuple[Form, ...]:
+    found: list[Form] = []
+    for item in items:
+        found += item.items if isinstance(item, Items) else (item,)
+    return tuple(found)
+
+
+def _of_relations(items: list[str], sign: str) -> Form | None:
+    """x < 2 or x > 5 as the union of intervals, x > 2 and x < 5 as their intersection; None for anything else."""
+    if not all(re.search(r"<|>|\\le|\\ge|\\ne|\\in", item) for item in items):
+        return None
+    read = [_relation(item) for item in items]
+    if not all(isinstance(one, Named) for one in read) or len({one.name for one in read if isinstance(one, Named)}) != 1:
+        return None
+    parts = [one.what for one in read if isinstance(one, Named)]
+    name = next(one.name for one in read if isinstance(one, Named))
+    both = _both(parts) if sign != "or" else None
+    if both is not None and (sign or _is_no_gap(both)):
+        return Named(name, both)
+    if sign == "and":
+        return None
+    return Named(name, Union(tuple(parts)))
+
+
+def _is_no_gap(interval: Bracketed) -> bool:
+    low, high = interval.items
+    return (
+        isinstance(low, Leaf) and isinstance(high, Leaf) and bool(low.number and high.number and low.number[0] < high.number[0])
+    )
+
+
+def _both(parts: list[Form]) -> Bracketed | None:
+    """The interval between a lower and an upper bound."""
+    rays = [part for part in parts if isinstance(part, Bracketed) and len(part.items) == 2]
+    low, high = _ALL_OF
+    lower = [ray for ray in rays if ray.items[1] == high and ray.items[0] != low]
+    upper = [ray for ray in rays if ray.items[0] == low and ray.items[1] != high]
+    if len(parts) != 2 or len(lower) != 1 or len(upper) != 1:
+        return None
+    return Bracketed(lower[0].brackets[0] + upper[0].brackets[1], (lower[0].items[0], upper[0].items[1]))
+
+
+def _plus_minus(text: str) -> Form | None:
+    """Both values of \\pm, upper signs together and lower signs together."""
+    if not _PLUS_MINUS.search(text) or _RELATIONS.search(text):
+        return None
+    upper, lower = ({"\\pm": a, "+/-": a, "+-": a, "\\mp": b} for a, b in (("+", "-"), ("-", "+")))
+    return Items(tuple(_form(_PLUS_MINUS.sub(lambda m, signs=signs: signs[m[0]], text)) for signs in (upper, lower)))  # type: ignore[misc]
+
+
+def _relation(text: str) -> Form | None:
+    parts = [(sign.strip(), part.strip()) for sign, part in pieces(text, _RELATIONS)]
+    if len(parts) == 1 or not all(part for _, part in parts[1:]):
+        return None
+    signs = [sign for sign, _ in parts[1:]]
+    texts = [part for _, part in parts]
+    if signs == ["\\approx"] and not texts[0]:
+        return _form(texts[1])
+    if not texts[0]:
+        return None
+    if "\\approx" in signs:
+        cut = signs.index("\\approx") + 1
+        return _relation("".join(sign + part for sign, part in parts[:cut])) or _form(
+            texts[cut] if is_name(texts[0]) else texts[0]
+        )
+    if signs == ["\\in"]:
+        return Named(look(texts[0]), _form(texts[1])) if is_name(texts[0]) else None
+    if set(signs) == {"="}:
+        return _equation(texts)
+    return _inequality(signs, texts)
+
+
+def _equation(texts: list[str]) -> Form | None:
+    first, last = _form(texts[0]), _form(texts[-1])
+    if is_name(texts[0]):
+        what = WorkedOut(tuple(_form(text) for text in texts[1:-1]), last) if len(texts) > 2 else last
+        return Named(look(texts[0]), what)
+    if len(texts) == 2 and is_name(texts[1]) and isinstance(first, Leaf) and first.number:
+        return Named(look(texts[1]), first)  # 5 = x
+    if len(texts) == 2 and isinstance(first, Leaf) and isinstance(last, Leaf):
+        if first.number is not None and last.number is not None:
+            return WorkedOut((first,), last)
+        return Relation("=", first, last)
+    return WorkedOut(tuple(_form(text) for text in texts[:-1]), last)
+
+
+def _inequality(signs: list[str], texts: list[str]) -> Form | None:
+    flipped = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
+    if len(signs) == 1:
+        (sign,), (left, right) = signs, texts
+        if sign not in flipped and sign != "\\ne":
+            return None
+        a, b = _leaf_of(left), _leaf_of(right)
+        if is_name(left) and not is_name(right):
+            return Named(look(left), _ray(sign, b))
+        if is_name(right) and not is_name(left):
+            return Named(look(right), _ray(flipped.get(sign, sign), a))
+        return Relation(flipped[sign], b, a) if sign in (">", "\\ge") else Relation(sign, a, b)
+    if len(signs) == 2 and is_name(texts[1]):
+        low, high = _leaf_of(texts[0]), _leaf_of(texts[2])
+        if all(sign in ("<", "\\le") for sign in signs):
+            return Named(
+                look(texts[1]), Bracketed(("(" if signs[0] == "<" else "[") + (")" if signs[1] == "<" else "]"), (low, high))
+            )
+        if all(sign in (">", "\\ge") for sign in signs):
+            return Named(
+                look(texts[1]), Bracketed(("(" if signs[1] == ">" else "[") + (")" if signs[0] == ">" else "]"), (high, low))
+            )
+    return None
+
+
+def _ray(sign: str, at: Leaf) -> Form:
+    low, high = _ALL_OF
+    if sign == "\\ne":
+        return Union((Bracketed("()", (low, at)), Bracketed("()", (at, high))))
+    if sign in ("<", "\\le"):
+        return Bracketed("()" if sign == "<" else "(]", (low, at))
+    return Bracketed("()" if sign == ">" else "[)", (at, high))
+
+
+def _leaf_of(text: str) -> Leaf:
+    text = trimmed(text)
+    return leaf(text, read_spelled(text))
+
+
+def _union(text: str) -> Form | None:
+    parts = pieces(text, _CUP)
+    if len(parts) == 1:
+        return None
+    if parts[1][0].strip() == "\\setminus":
+        taken = _form(parts[1][1])
+        whole, points = _form(parts[0][1]), taken.items if isinstance(taken, Items) else (taken,)
+        if len(parts) == 2 and whole == EVERYTHING and len(points) == 1 and isinstance(points[0], Leaf):
+            return _ray("\\ne", points[0])
+        return None
+    return Union(tuple(_form(part) for _, part in parts))
+
+
+def _bracketed(text: str) -> Form | None:
+    r"""(1, 2], \{1, 2\}, or one thing in brackets; None where the first bracket closes before the end."""
+    for opening, closing in (("\\{", "\\}"), ("(", ")"), ("(", "]"), ("[", "]"), ("[", ")"), ("{", "}")):
+        if text.startswith(opening) and text.endswith(closing) and len(text) > len(opening + closing):
+            inside = text[len(opening) : len(text) - len(closing)]
+            depth = 0
+            for character in inside:
+                depth += (character in OPENING) - (character in CLOSING)
+                if depth < 0:
+                    return None
+            if depth:
+                return None
+            items = [part.strip() for _, part in pieces(inside, re.compile(r"\s*[,;]\s*"))]
+            if len(items) > MAX_ITEMS:
+                return None
+            if opening == "\\{":
+                return Items(_flat([_form(item) for item in items]))
+            if len(items) == 1 or opening == "{":
+                return _form(inside) if opening + closing in ("()", "{}") else None
+            return Bracketed(opening + closing, tuple(_form(item) for item in items))
+    return None

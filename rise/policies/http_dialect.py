@@ -1,0 +1,99 @@
+"""What a chat endpoint takes, as far as its refusals have told: how requests are written, and what a refusal teaches.
+
+A refusal is judged by the request that it answers, so that any number of requests under way learn the same thing at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rise.play.prompt import with_system_in_question
+from rise.policies.http_troubles import Refused
+from rise.policy import Request, Sampling
+from rise.trajectory import Message
+
+OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
+SAMPLING = ("temperature", "top_p")
+"""May be left out where they are 1, which says nothing: a model that takes neither samples so."""
+NO_SYSTEM = re.compile(
+    r"system[\w '\"`]{0,40}(role|message|prompt|instruction)|(role|message|instruction|developer)s?\b[^.]{0,60}\bsystem\b"
+    r"|developer instruction|roles must alternate|only user and assistant roles",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one endpoint wants to be asked."""
+
+    limit: str = OLD_LIMIT
+    """What it calls the limit of a reply: newer hosted models refuse the old name."""
+    left_out: frozenset[str] = frozenset()
+    """Parameters that it does not take."""
+    system: bool = True
+    """Whether it takes a system message; else that stands at the head of the first question."""
+
+    def body(self, model: str, request: Request, seed: int) -> dict[str, Any]:
+        """The JSON of one request."""
+        messages: Sequence[Message] = request.messages if self.system else with_system_in_question(request.messages)
+        sampling = request.sampling
+        optional = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": seed % 2**31,  # several servers take no more than 32 signed bits
+            self.limit: sampling.max_new_tokens,
+        }
+        left_out = {self.limit if name == OLD_LIMIT else name for name in self.left_out}
+        said = [{"role": m.role, "content": m.content} for m in messages]
+        return {"model": model, "messages": said} | {name: value for name, value in optional.items() if name not in left_out}
+
+    def also(self, other: Dialect) -> Dialect:
+        """What both know: two requests may have learnt different things."""
+        limit = other.limit if self.limit == OLD_LIMIT else self.limit
+        return Dialect(limit, self.left_out | other.left_out, self.system and other.system)
+
+    def after(self, refusal: Refused, request: Request) -> tuple[Dialect, str] | None:
+        """(how to ask in place of this, the reason that is counted), as a refusal of a request in this dialect teaches.
+
+        None where it teaches nothing.
+        """
+        if refusal.status not in (400, 422):
+            return None
+        said = refusal.body
+        if self.limit == OLD_LIMIT and _names(NEW_LIMIT, said):
+            return replace(self, limit=NEW_LIMIT), "another name for max_tokens"
+        named = [name for name in (*SAMPLING, "seed") if name not in self.left_out and _names(name, said)]
+        # One of the two that is refused is a model with a distribution of its own: the other goes with it, not a request later.
+        sampled = SAMPLING if any(name in SAMPLING for name in named) else ()
+        gone = [name for name in (*sampled, *named) if name not in self.left_out and _is_default(name, request.sampling)]
+        if gone and all(name in gone or len(named) > 1 for name in named):
+            return replace(self, left_out=self.left_out | {*gone}), f"without {' and '.join(dict.fromkeys(gone))}"
+        if self.system and request.messages[0].role == "system" and NO_SYSTEM.search(said):
+            return replace(self, system=False), "without a system message"
+        return None
+
+    def cannot(self, refusal: Refused, request: Request) -> str | None:
+        """What to say where the refusal is of a value that the recipe sets; None where it is of something else."""
+        set_ = {name: getattr(request.sampling, name) for name in SAMPLING if not _is_default(name, request.sampling)}
+        named = [
+            name for name in set_ if name not in self.left_out and refusal.status in (400, 422) and _names(name, refusal.body)
+        ]
+        if not named:
+            return None
+        values = " and ".join(f"sampling.{name} = {set_[name]:g}" for name in named)
+        names = ", ".join(f'"{name}"' for name in named)
+        return (
+            f"This model may take {values} at 1 only: set {'it' if len(named) == 1 else 'them'} to 1, or leave it to the server "
+            f"what it samples at: http.leave_out = [{names}]."
+        )
+
+
+def _names(parameter: str, body: str) -> bool:
+    return re.search(rf"(?<![A-Za-z0-9_]){parameter}(?![A-Za-z0-9_])", body) is not None
+
+
+def _is_default(name: str, sampling: Sampling) -> bool:
+    return name == "seed" or getattr(sampling, name) == 1

@@ -1,0 +1,240 @@
+"""Model directories that are not what they should be are refused in one message, before anything is drawn or trained."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+from toys import ALPHABET, TINY
+from training import examples, one_step
+
+from rise.errors import DataError, ModelError
+from rise.play.pretrained import check_files, find
+from rise.play.render import Renderer
+from rise.policies import make_policy
+from rise.training import train
+from rise.training.model import load_model
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 538090408\n"
+
+
+@pytest.fixture
+def model(nano_dir, tmp_path):
+    return Path(shutil.copytree(nano_dir, tmp_path / "model"))
+
+
+def cut(path, share=0.5):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+def edit(path, **settings):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+
+# ---- vocabularies --------------------------------------------------------------------------------------------------------
+
+
+def test_more_tokens_than_embeddings_are_refused_with_both_sizes(model):
+    tokenizer = Renderer.load(model).tokenizer
+    n = len(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|one|>", "<|two|>"]})
+    tokenizer.save_pretrained(model)
+    with pytest.raises(
+        ModelError, match=rf"its tokenizer has {n + 2} tokens, the last <\|two\|>, but the model has {n} embeddings"
+    ):
+        load_model(model)
+
+
+def test_more_embeddings_than_tokens_are_padding(model):
+    net, renderer = load_model(model)
+    net.resize_token_embeddings(len(renderer.tokenizer) + 13)
+    net.save_pretrained(model)
+    assert load_model(model)[0].get_input_embeddings().weight.shape[0] == len(renderer.tokenizer) + 13
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_pointer_of_git_lfs_says_so(name, model):
+    (model / name).write_text(POINTER)
+    with pytest.raises(ModelError, match=rf"{name} is a pointer of Git LFS.*git lfs pull"):
+        load_model(model)
+    with pytest.raises(ModelError, match="git lfs pull"):
+        check_files(model, "model.path")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_weights_cut_short_say_so(share, model):
+    cut(model / "model.safetensors", share)
+    for look in (load_model, lambda path: check_files(path, str(path))):
+        with pytest.raises(ModelError, match=r"model\.safetensors.*(was cut short|is no safetensors file)"):
+            look(model)
+
+
+def test_a_part_of_the_weights_that_is_not_there(model):
+    net, _ = load_model(model)
+    (model / "model.safetensors").unlink()
+    net.save_pretrained(model, max_shard_size="40KB")
+    lost = sorted(model.glob("model-*.safetensors"))[1]
+    lost.unlink()
+    with pytest.raises(ModelError, match=f"weight files are missing, such as {lost.name}"):
+        check_files(model, "model.path")
+    with pytest.raises(ModelError):
+        load_model(model)
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_quantised_weights_without_their_package(method, model):
+    edit(model / "config.json", quantization_config={"quant_method": method, "bits": 4, "group_size": 128})
+    with pytest.raises(ModelError) as caught:
+        load_model(model)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("what", ["tokenizer.json", "tokenizer_config.json", "config.json"])
+def test_a_file_that_is_no_json(what, model):
+    (model / what).write_text('{"model": ')
+    with pytest.raises(ModelError):
+        load_model(model)
+
+
+# ---- weights -------------------------------------------------------------------------------------------------------------
+
+
+def without(model, *starts):
+    weights = load_file(model / "model.safetensors")
+    left = {name: w for name, w in weights.items() if not name.startswith(starts)}
+    save_file(left, model / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("start", ["model.layers.1.", "model.norm", "model.layers.0.self_attn.q_proj", "model.embed_tokens"])
+def test_a_weight_that_is_missing_is_named_by_every_command(start, model, renderer, tmp_path):
+    without(model, start)
+    for use in (
+        load_model,
+        lambda path: make_policy(str(path)),
+        lambda path: train(examples(renderer), path, tmp_path / "out", one_step()),
+    ):
+        with pytest.raises(ModelError, match=start.replace(".", r"\.")):
+            use(model)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tied_output_layer_may_be_absent_and_an_untied_one_may_not(model):
+    assert "lm_head.weight" not in load_file(model / "model.safetensors")
+    load_model(model)
+    edit(model / "config.json", tie_word_embeddings=False)
+    with pytest.raises(ModelError, match=r"1 of the model's weights are not in its files: lm_head\.weight"):
+        load_model(model)
+
+
+# ---- examples of another model -------------------------------------------------------------------------------------------
+
+
+def test_examples_of_another_tokenizer_do_not_train(nano_dir, renderer, tmp_path):
+    from rise.training.nano import make_nano
+
+    other = tmp_path / "other"
+    make_nano(TINY, ALPHABET + "!", seed=0, path=other)  # the same template, other ids
+    with pytest.raises(DataError, match=r"made for another tokenizer.*problem p\d, turn 0 .* Build them again"):
+        train(examples(renderer), other, tmp_path / "out", one_step())
+    with pytest.raises(DataError, match="made for another tokenizer"):
+        train(examples(Renderer.load(other)), nano_dir, tmp_path / "out", one_step())
+    assert not (tmp_path / "out").exists()
+
+
+def test_examples_of_another_template_do_not_train(renderer, model, tmp_path):
+    template = model / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|u|>", "<|u|> "))
+    with pytest.raises(DataError, match="made for another tokenizer or chat template"):
+        train(examples(renderer), model, tmp_path / "out", one_step())
+
+
+def test_ids_beyond_the_embeddings_do_not_train(nano_dir, renderer, tmp_path):
+    from dataclasses import replace
+
+    data = examples(renderer)
+    data[-1] = replace(data[-1], reply_ids=(*data[-1].reply_ids[:-1], 40_000))
+    with pytest.raises(DataError, match=r"hold token id 40,000, but .* embeddings"):
+        train(data, nano_dir, tmp_path / "out", one_step())
+
+
+# ---- code of the model's own ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def custom(model):
+    """A model whose configuration is Python code, which leaves a file behind when it is run."""
+    config = json.loads((model / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}}
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "own.py").write_text(
+        f"open({str(model / 'was-run')!r}, 'w').close()\n"
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'own'\n"
+        "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    )
+    return model
+
+
+def test_code_of_a_model_is_not_run_and_nobody_is_asked(custom, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *words: pytest.fail("asked on the terminal"))
+    with pytest.raises(ModelError, match=r"Python code that comes with it.*RISE_TRUST_REMOTE_CODE=1"):
+        load_model(custom)
+    assert not (custom / "was-run").exists()
+
+
+def test_code_of_a_model_runs_where_the_environment_says_so(custom, monkeypatch, tmp_path):
+    monkeypatch.setenv("RISE_TRUST_REMOTE_CODE", "1")
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    load_model(custom)
+    assert (custom / "was-run").exists()
+
+
+# ---- paths ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_mistyped_path_is_one_error_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my-modle", "./my-modle", "models/v2/my-modle"):
+        began = time.monotonic()
+        with pytest.raises(ModelError, match=r"there is no such directory \(.*my-modle\)"):
+            make_policy(name)
+        assert time.monotonic() - began < 5
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path):
+    """In a process of its own: huggingface_hub reads its variables when it is imported."""
+    import os
+
+    variables = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    variables |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = ["evaluate", "owner/my-modle", "--task", "arithmetic", "-n", "1", "--turns", "1", "--samples", "1"]
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "rise.cli.main", *words], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and time.monotonic() - began < 45
+    said = [line for line in done.stderr.splitlines() if "my-modle" in line]
+    assert len(said) == 1 and "there is no such directory" in said[0] and "cannot be asked" in said[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_was_fetched_before_needs_no_hub(tmp_path, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda name, file: "/somewhere/config.json")
+    find.cache_clear()
+    assert find("owner/here") is True  # what lies here has to do
+    find.cache_clear()
