@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    file: Annotated[Path, typer.Argument(help="A .jsonl or .json file of a run, or a run directory.")],
+    file: Annotated[Path, typer.Argument(help="A .jsonl or .json file of a run, a stage such as RUN/round-1, or a run directory.")],
     index: Annotated[int | None, typer.Option(min=1, help="The record to begin with, counted from 1 after filtering.")] = None,
     problem: Annotated[str | None, typer.Option(help="Only this problem: its id, or how the id begins.")] = None,
     fixed: Annotated[bool, typer.Option("--fixed", help="Only runs that were wrong, then right to the end.")] = False,
@@ -42,9 +42,23 @@ def show(
 
 
 def _directory(console: Console, path: Path) -> None:
+    """A run as its table; a stage as its numbers, what it trained on, and the files that can be shown."""
     from rise.report import console_table
+    from rise.runs.directory import StageDir
+    from rise.runs.stages import is_stage
 
-    console.print(console_table(path))
+    if not is_stage(path.name) or (path / "config.toml").exists():
+        console.print(console_table(path))
+        return
+    stage = StageDir(path)
+    for file in (stage.metrics, stage.dataset):
+        if file.exists():
+            _json_file(console, file)
+    files = [file for file in sorted(path.glob("*.jsonl")) if file.stat().st_size]
+    if not files:
+        console.print(_text(f"{path} holds no records yet.", "dim"))
+    for file in files:
+        console.print(_text(f"rise show {file}", "dim"), soft_wrap=True)
 
 
 def _json_file(console: Console, path: Path) -> None:

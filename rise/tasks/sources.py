@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rise.errors import DataError, MissingDataError
+from rise.errors import DataError, MissingDataError, installing
 from rise.jsonl import read_jsonl
 
 Row = tuple[str, dict[str, Any]]
@@ -52,7 +52,7 @@ class Hub:
         for config in self.configs:
             place = f"{HUB}{self.name}{f':{config}' if config else ''}@{split}"
             if importlib.util.find_spec("datasets") is None:
-                raise DataError(f"{place} needs the package datasets: pip install 'rise-lm[tasks]'.")
+                raise DataError(f"{place} needs the package datasets: {installing('tasks')}.")
             import datasets
 
             try:
@@ -156,7 +156,7 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 def _read_parquet(path: Path) -> Iterator[Row]:
     if importlib.util.find_spec("pyarrow") is None:
-        raise DataError(f"{path} needs the package pyarrow: pip install 'rise-lm[tasks]'.")
+        raise DataError(f"{path} needs the package pyarrow: {installing('tasks')}.")
     import pyarrow
     import pyarrow.parquet
 
