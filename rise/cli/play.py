@@ -56,7 +56,7 @@ def play(
             while (question := _asked()) is not None:
                 if not question:
                     continue
-                ask = Ask((Message("user", question),), served.sampling, served.turns, served.vote, seed)
+                ask = Ask((Message("user", question),), served.sampling, served.turns, served.rule, seed)
                 try:
                     _told(console, runner.run(_watched(console, reviser, ask)))
                 except (TooLong, Unrenderable) as error:
@@ -69,7 +69,7 @@ def play(
 
 def _heading(served: Served) -> str:
     turns = f"{served.turns} turn{'s' if served.turns > 1 else ''}"
-    return f"{served.name}: {turns}, vote {served.vote}. Type a problem; Ctrl-D ends."
+    return f"{served.name}: {turns}, vote {served.rule}. Type a problem; Ctrl-D ends."
 
 
 def _asked() -> str | None:
@@ -109,14 +109,14 @@ def _shown(turn: Turn, k: int) -> Any:
 
 
 def _told(console: Console, outcome: Outcome) -> None:
-    """The answer that won, and which turns gave it."""
+    """The answer that won the vote and the turns that gave it, beside that of the last reply."""
     from rich.text import Text
 
     from rise.report.outcomes import printable
 
-    if outcome.winner is None:
-        console.print(Text("no reply holds an answer" if not outcome.groups else f"the reply of turn {outcome.chosen}", "bold"))
-        return
-    turns = ", ".join(map(str, outcome.winner.turns))
-    words = f"answer {outcome.winner.answer}  (turn{'s' if len(outcome.winner.turns) > 1 else ''} {turns} of {len(outcome.turns)})"
-    console.print(Text(printable(words), "bold"), soft_wrap=True)
+    last = outcome.turns[-1].answer
+    words = [f"last reply: {'no answer' if last is None else last}"]
+    if outcome.winner is not None and len(outcome.turns) > 1:
+        turns = ", ".join(map(str, outcome.winner.turns))
+        words.append(f"vote: {outcome.winner.answer} (turn{'s' if len(outcome.winner.turns) > 1 else ''} {turns})")
+    console.print(Text(printable("   ".join(words)), "bold"), soft_wrap=True)

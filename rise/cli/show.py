@@ -42,7 +42,7 @@ def show(
 
 
 def _directory(console: Console, path: Path) -> None:
-    """A run as its table; a stage as its numbers, what it trained on, and the files that can be shown."""
+    """A run as its table; a stage as its numbers, what it trained on, and its files."""
     from rise.report import console_table
     from rise.runs.directory import StageDir
     from rise.runs.stages import is_stage
@@ -51,10 +51,13 @@ def _directory(console: Console, path: Path) -> None:
         console.print(console_table(path))
         return
     stage = StageDir(path)
-    for file in (stage.metrics, stage.dataset):
-        if file.exists():
-            _json_file(console, file)
-    files = [file for file in sorted(path.glob("*.jsonl")) if file.stat().st_size]
+    if stage.metrics.exists():
+        _json_file(console, stage.metrics)
+    if stage.dataset.exists():
+        known = stage.read_dataset()
+        sources = "; ".join(f"{source} {n}" for source, n in known["by_source"].items())
+        console.print(_text(f"Trained on {known['n_examples']} examples: {sources}."), soft_wrap=True)
+    files = [file for file in sorted(path.glob("*.json*")) if file.stat().st_size]
     if not files:
         console.print(_text(f"{path} holds no records yet.", "dim"))
     for file in files:
