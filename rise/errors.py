@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -87,7 +86,8 @@ def installing(extra: str) -> str:
     clone, came_from = clone_of(Path(__file__)), _came_from()
     if clone is not None:
         editable = "-e " if tool == "pip install" else ""
-        return f"{tool} {editable}'{_nearby(clone)}[{extra}]'"
+        here = "." if clone == Path.cwd() else clone
+        return f"{tool} {editable}'{here}[{extra}]'"
     return f"{tool} '{NAME}[{extra}]{f' @ {came_from}' if came_from else ''}'"
 
 
@@ -95,18 +95,6 @@ def clone_of(file: Path) -> Path | None:
     """The clone whose package holds a file, as `rise/NAME.py`; None in an installed wheel."""
     root = file.resolve().parents[1]
     return root if (root / "pyproject.toml").exists() and (root / "recipes").is_dir() else None
-
-
-def _nearby(path: Path) -> str:
-    """A path as one would type it here.
-
-    >>> _nearby(Path.cwd())
-    '.'
-    """
-    try:
-        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-    except FileNotFoundError:  # the current directory is gone
-        return str(path)
 
 
 def _came_from() -> str | None:

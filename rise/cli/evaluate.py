@@ -8,7 +8,10 @@ from typing import Annotated, Any, cast
 import typer
 
 PolicyArgument = Annotated[
-    str, typer.Argument(help="A run (its last checkpoint), a checkpoint, a hub name, or a policy spec such as local:DIR or scripted:FILE.")
+    str,
+    typer.Argument(
+        help="A run (its last checkpoint), a checkpoint, a hub name, or a policy spec such as local:DIR or scripted:FILE."
+    ),
 ]
 TaskOption = Annotated[str | None, typer.Option(help="Task name; by default the one the checkpoint was trained on.")]
 SetOption = Annotated[

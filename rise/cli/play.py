@@ -97,7 +97,7 @@ def _shown(turn: Turn, k: int) -> Any:
 
     facts = [f"answer {turn.answer}" if turn.answer is not None else "no answer"]
     if turn.n_reply_tokens is not None:
-        facts.append(f"{turn.n_reply_tokens} tokens")
+        facts.append(f"{turn.n_reply_tokens} token{'s' if turn.n_reply_tokens != 1 else ''}")
     if turn.finish != "stop":
         facts.append("cut at the token limit" if turn.finish == "length" else turn.finish)
     text = Text(f"turn {k}  ", style="bold").append(printable(", ".join(facts)), style="not bold cyan")

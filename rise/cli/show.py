@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def show(
-    file: Annotated[Path, typer.Argument(help="A .jsonl or .json file of a run, a stage such as RUN/round-1, or a run directory.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .jsonl or .json file of a run, a stage such as RUN/round-1, or a run directory.")
+    ],
     index: Annotated[int | None, typer.Option(min=1, help="The record to begin with, counted from 1 after filtering.")] = None,
     problem: Annotated[str | None, typer.Option(help="Only this problem: its id, or how the id begins.")] = None,
     fixed: Annotated[bool, typer.Option("--fixed", help="Only runs that were wrong, then right to the end.")] = False,

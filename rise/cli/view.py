@@ -9,7 +9,9 @@ import typer
 
 
 def view(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, finished or under way, to look at side by side; or a folder of runs.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run directories, finished or under way, to look at side by side; or a folder of runs.")
+    ],
     export: Annotated[
         Path | None,
         typer.Option(help="Write a copy that opens from disk, without a server: a directory, or one file if it ends in .html."),

@@ -98,9 +98,7 @@ def _write_parquet(rows: list[dict[str, Any]], path: Path) -> Path:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ConfigError(
-            f"--format verl writes parquet, which needs the package pyarrow: {installing('export')}."
-        ) from error
+        raise ConfigError(f"--format verl writes parquet, which needs the package pyarrow: {installing('export')}.") from error
     partial = path.with_name(path.name + ".partial")
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), partial)
     partial.replace(path)

@@ -149,7 +149,10 @@ class Engine:
             whole = self.log.read_text(encoding="utf-8", errors="replace")
             lines = lines or whole
             way_out = next((out for pattern, out in WAYS_OUT if re.search(pattern, whole, re.IGNORECASE)), "")
-        way_out = way_out.replace("{python}", self.settings.python).replace("{make}", vllm_environment()) or 'Or generate in this process: engine.kind = "local".'
+        way_out = (
+            way_out.replace("{python}", self.settings.python).replace("{make}", vllm_environment())
+            or 'Or generate in this process: engine.kind = "local".'
+        )
         return PolicyError(f"{self.what}: the engine {how}. Its last lines (all of them: {self.log}):\n{lines}\n{way_out}")
 
 

@@ -86,8 +86,8 @@ class VllmPolicy(Policy):
         where = Path(path)
         if not Path(settings.python).exists():
             raise PolicyError(
-                f'engine.python = "{settings.python}" is not there, so no vLLM can be started. Run `{vllm_environment()}`, name a '
-                'Python that has vLLM, or generate in this process: engine.kind = "local".'
+                f'engine.python = "{settings.python}" is not there, so no vLLM can be started. Run `{vllm_environment()}`, name '
+                'a Python that has vLLM, or generate in this process: engine.kind = "local".'
             )
         base = adapter_base(where)
         name = weights_hash(where) + ("" if dtype == "float32" else f"-{dtype}")

@@ -206,7 +206,5 @@ def _table(rows: Any, columns: Sequence[str]) -> pandas.DataFrame:
     try:
         import pandas
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"tables of a run need the package pandas: {installing('notebook')}, or pip install pandas."
-        ) from error
+        raise ConfigError(f"tables of a run need the package pandas: {installing('notebook')}, or pip install pandas.") from error
     return pandas.DataFrame(list(rows), columns=list(columns))

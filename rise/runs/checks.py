@@ -161,8 +161,8 @@ def check_engine(config: RunConfig) -> None:
     """The engine's own Python is there."""
     if config.engine.kind == "vllm" and not Path(config.engine.python).exists():
         raise NotHereError(
-            f'engine.kind = "vllm", but engine.python = "{config.engine.python}" is not there. Run `{vllm_environment()}`, name a '
-            'Python that has vLLM, or set engine.kind = "auto" or "local".'
+            f'engine.kind = "vllm", but engine.python = "{config.engine.python}" is not there. Run `{vllm_environment()}`, name '
+            'a Python that has vLLM, or set engine.kind = "auto" or "local".'
         )
 
 
@@ -251,7 +251,9 @@ def with_engine(spec: str, config: RunConfig) -> str:
         missing = not Path(config.engine.python).exists()
         kind = "local" if missing or config.deterministic else "vllm"
         if kind == "local":
-            why = f"there is no {config.engine.python} ({vllm_environment()})" if missing else "deterministic = true fixes batches"
+            why = (
+                f"there is no {config.engine.python} ({vllm_environment()})" if missing else "deterministic = true fixes batches"
+            )
             _notice(f'engine.kind = "auto": generating with transformers in this process, since {why}.')
     return f"{kind}:{spec}"
 

@@ -41,9 +41,7 @@ def test_a_source_distribution_makes_the_same_wheel(wheel, tmp_path):
         archive.extractall(tmp_path, filter="data")
     [source] = tmp_path.glob("rise_lm-*")
     again = build(tmp_path, source=source)
-    held, there = (
-        {n for n in zipfile.ZipFile(path).namelist() if not n.endswith("RECORD")} for path in (again, wheel)
-    )
+    held, there = ({n for n in zipfile.ZipFile(path).namelist() if not n.endswith("RECORD")} for path in (again, wheel))
     assert held == there
 
 
