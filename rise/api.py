@@ -289,8 +289,9 @@ def run(
     """Run a whole recipe, or continue it, and return the run to be read: `rise.run("nano", scale="toy").turns()`.
 
     `recipe` is a path, the name of one that comes with rise or lies in `recipes/` here, or a `RunConfig`. `settings` override
-    tables or fields: `seed=1`, `iterate={"rounds": 1}`. `out` is by default `runs/NAME`, or `runs/NAME-SCALE`. With `seeds=[0, 1, 2]` it is
-    trained once for each, one after the other, and `.turns()`, `.metrics()`, `.over_seeds()` are of all (`LoadedSeeds`).
+    tables or fields: `seed=1`, `iterate={"rounds": 1}`. `out` is by default `runs/NAME`, or `runs/NAME-SCALE`. With
+    `seeds=[0, 1, 2]` it is trained once for each, one after the other, and `.turns()`, `.metrics()`, `.over_seeds()` are of
+    all (`LoadedSeeds`).
     """
     if isinstance(recipe, RunConfig):
         config = recipe

@@ -80,9 +80,17 @@ _THE_MACHINES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.ER
 """Troubles of the disk and its rights, which a person puts right; other `OSError`s are ours and show where."""
 
 
+_OPTIONAL = {
+    "train": ("torch", "transformers", "tokenizers", "accelerate", "peft", "gguf", "safetensors"),
+    "serve": ("fastapi", "starlette", "uvicorn", "prometheus_client"),
+    "ray": ("ray",),
+}
+"""Extra → packages that a command may find missing after checks that name the extra have let it through."""
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something the user can put right, 130 interrupted."""
-    from rise.errors import RiseError
+    from rise.errors import RiseError, installing
 
     try:
         app()
@@ -92,6 +100,13 @@ def main() -> None:
         raise
     except RiseError as error:
         _say(str(error))
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        extras = [extra for extra, packages in _OPTIONAL.items() if missing in packages]
+        if not extras:
+            raise
+        _say(f"this needs the package {missing}: {installing(extras[0])}")
         sys.exit(1)
     except OSError as error:
         if error.errno not in _THE_MACHINES:

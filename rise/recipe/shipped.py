@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rise.errors import ConfigError, clone_of, did_you_mean
 
-PARTS = "common.toml"
+ONLY_EXTENDED = "common.toml"
 """What a recipe of this name holds is only extended: it is none to run."""
 STARTER = "starter"
 """The folder that `rise init` copies."""
@@ -30,7 +30,7 @@ def names() -> list[str]:
     True
     """
     every = [path.relative_to(home()) for path in home().rglob("*.toml")]
-    found = [path for path in every if path.name != PARTS and path.parts[0] != STARTER]
+    found = [path for path in every if path.name != ONLY_EXTENDED and path.parts[0] != STARTER]
     return [path.with_suffix("").as_posix() for path in sorted(found, key=lambda path: (len(path.parts), path))]
 
 

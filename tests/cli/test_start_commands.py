@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,16 @@ def test_play_needs_none_of_the_servers_packages(elsewhere):
     )
     done = subprocess.run([sys.executable, "-c", program], input="2+2?\n", capture_output=True, text=True)
     assert done.returncode == 0 and "last reply: 4" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("run", "nano", "--scale", "toy"), ("evaluate", "base:divisor", "--task", "divisor", "-n", "1")]
+)
+def test_without_torch_a_command_says_what_to_install(words):
+    program = f"import sys; sys.modules['torch'] = None; sys.argv = {['rise', *words]!r}\nfrom rise.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert re.search(r"rise: .* needs the package torch: pip install .*\[train\]'", done.stderr), done.stderr
 
 
 # --- a run, a stage, a folder of runs ---------------------------------------------------------------------------------
