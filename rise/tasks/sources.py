@@ -18,6 +18,7 @@ from typing import Any
 
 from rise.errors import DataError, MissingDataError, installing
 from rise.jsonl import read_jsonl
+from rise.tasks.tables import TABLES, table_rows
 
 Row = tuple[str, dict[str, Any]]
 """(place for messages, row)"""
@@ -134,7 +135,10 @@ def _find(root: Path, task: str, file: str, *, here: bool) -> list[Path]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a .jsonl file, of a .json file that holds one list, or of a .parquet file."""
+    """The rows of a .jsonl file, of a .json file that holds one list, a .csv or .tsv file with a head, or a .parquet file."""
+    if path.suffix in TABLES:
+        yield from table_rows(path)
+        return
     if path.suffix == ".parquet":
         yield from _read_parquet(path)
         return

@@ -87,7 +87,7 @@ def test_the_judge_that_init_writes_reads_the_last_line(elsewhere):
     (elsewhere / "replies.jsonl").write_text(
         "".join(json.dumps({"gold": "apple fig pear", "reply": reply}) + "\n" for reply in replies)
     )
-    printed = said("judge", "replies.jsonl", "--task", "jsonl", "--set", "judge=mine/judge.py:Judge")
+    printed = said("judge", "replies.jsonl", "--task", "jsonl", "--set", "judge=mine/judge.py:right")
     assert [json.loads(line)["verdict"] for line in printed.splitlines()] == ["right", "wrong", "unparsable"]
 
 

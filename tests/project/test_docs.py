@@ -121,6 +121,13 @@ def test_the_judge_of_your_own_decides(outside):
     assert [json.loads(line)["verdict"] for line in done.output.splitlines()] == ["right", "wrong", "unparsable"]
 
 
+def test_the_function_that_judges_decides(outside):
+    (outside / "right.py").write_text(one_block(ROOT / "docs/own-judge.md", "run in tests: own-function"))
+    (outside / "replies.jsonl").write_text('{"gold": "fig pear", "reply": "Pear fig"}\n{"gold": "fig", "reply": "pear"}\n')
+    done = CliRunner().invoke(app, ["judge", "replies.jsonl", "--task", "jsonl", "--set", "judge=right.py:right"])
+    assert [json.loads(line)["verdict"] for line in done.output.splitlines()] == ["right", "wrong"]
+
+
 def test_every_command_and_program_on_a_page_is_run_or_says_why_not():
     for page in PAGES:
         for found in BLOCK.finditer(page.read_text()):
