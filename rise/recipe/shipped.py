@@ -48,8 +48,8 @@ def find_recipe(recipe: str | Path) -> Path:
     `recipes/NAME.toml` is found among ours too, where there is none here. Raises `ConfigError` for what is nowhere.
     """
     path = Path(recipe)
-    if path.is_file():
-        return path
+    if path.is_file() or (path.is_dir() and path.as_posix() not in names()):
+        return path  # a folder cannot be read as one, which is said where it is read
     name = path.as_posix().removeprefix("recipes/").removesuffix(".toml")
     if (own := Path("recipes") / f"{name}.toml").is_file():
         return own
