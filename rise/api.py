@@ -288,31 +288,20 @@ def run(
 ) -> LoadedRun:
     """Run a whole recipe, or continue it, and return the run to be read: `rise.run("nano", scale="toy").turns()`.
 
-    `recipe` is a path, the name of one in `recipes/`, or a `RunConfig`. `settings` override tables or fields:
-    `seed=1`, `iterate={"rounds": 1}`. `out` is by default `runs/NAME`, or `runs/NAME-SCALE`. With `seeds=[0, 1, 2]` it is
-    trained once for each, one after the other, and `.turns()`, `.metrics()`, `.over_seeds()` are of all (`LoadedSeeds`).
+    `recipe` is a path, the name of one that comes with rise or lies in `recipes/` here, or a `RunConfig`. `settings` override
+    tables or fields: `seed=1`, `iterate={"rounds": 1}`. `out` is by default `runs/NAME`, or `runs/NAME-SCALE`. With
+    `seeds=[0, 1, 2]` it is trained once for each, one after the other, and `.turns()`, `.metrics()`, `.over_seeds()` are of
+    all (`LoadedSeeds`).
     """
     if isinstance(recipe, RunConfig):
         config = recipe
     else:
-        config = load_recipe(find_recipe(recipe), scale=scale)
+        config = load_recipe(recipe, scale=scale)
     if settings:
         config = build_config(merged(config.model_dump(), settings), "rise.run")
     target = Path(out) if out is not None else Path("runs") / (f"{config.name}-{scale}" if scale else config.name)
     done = _apart(run_seeds, config, target, seeds) if seeds else _apart(run_recipe, config, target)
     return load(done.path)
-
-
-def find_recipe(name: str | Path) -> Path:
-    """A recipe by path, or by the name of one in `recipes/` of this folder or of the clone. Raises `ConfigError`."""
-    if Path(name).exists() or str(name).endswith(".toml"):
-        return Path(name)
-    places = [Path("recipes"), Path(__file__).resolve().parents[1] / "recipes"]
-    found = [path for place in places if (path := place / f"{name}.toml").exists()]
-    if not found:
-        known = sorted({path.stem for place in places for path in place.glob("*.toml")})
-        raise ConfigError(f"there is no recipe {name!r}. {did_you_mean(str(name), known)} Or give the path of a TOML file.")
-    return found[0]
 
 
 # ---- how a call becomes a recipe -----------------------------------------------------------------------------------------

@@ -16,7 +16,14 @@ A wrong answer by the model is data, never an error. The command line prints the
 from __future__ import annotations
 
 import difflib
+import json
+import sys
 from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+NAME = "rise-lm"
+"""The package's name for pip; the import and the command are `rise`."""
 
 
 class RiseError(Exception):
@@ -74,3 +81,38 @@ def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     near = difflib.get_close_matches(wrong, names, n=1)
     return f'Did you mean "{near[0]}"?' if near else f"Valid: {', '.join(names)}."
+
+
+def installing(extra: str) -> str:
+    """The command that adds an extra of ours to this installation, the tail of an error about a package that is missing.
+
+    It goes by how rise came here: from a clone, from the file of a wheel, or from a registry, whose copy it then names.
+    """
+    tool = "pip install"
+    for receipt, way in (("uv-receipt.toml", "uv tool install --force"), ("pipx_metadata.json", "pipx install --force")):
+        if (Path(sys.prefix) / receipt).exists():
+            tool = way
+    clone, came_from = clone_of(Path(__file__)), _came_from()
+    if clone is not None:
+        editable = "-e " if tool == "pip install" else ""
+        here = "." if clone == Path.cwd() else clone
+        return f"{tool} {editable}'{here}[{extra}]'"
+    return f"{tool} '{NAME}[{extra}]{f' @ {came_from}' if came_from else ''}'"
+
+
+def clone_of(file: Path) -> Path | None:
+    """The clone whose package holds a file, as `rise/NAME.py`; None in an installed wheel."""
+    root = file.resolve().parents[1]
+    return root if (root / "pyproject.toml").exists() and (root / "recipes").is_dir() else None
+
+
+def _came_from() -> str | None:
+    """The URL of the wheel that was installed, as pip and uv write it down; None where it came from a registry."""
+    from importlib import metadata  # it costs a tenth of what `rise --help` may take
+
+    try:
+        text = metadata.distribution(NAME).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None
+    url = json.loads(text)["url"] if text else ""
+    return str(url) if url.startswith("file:") and Path(unquote(urlparse(url).path)).is_file() else None

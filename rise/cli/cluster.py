@@ -17,7 +17,7 @@ def cluster() -> None:
 
 @app.command()
 def check(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, or the config.toml of a run.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe by name or path, or the config.toml of a run.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override one setting: --set cluster.replicas=8.")] = None,
     scale: Annotated[str | None, typer.Option(help="Apply the recipe's [scale.NAME] table.")] = None,
     address: Annotated[

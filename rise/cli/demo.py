@@ -79,7 +79,7 @@ def unpack(into: Path, shipped: Path | None = None) -> Path:
     packed = sorted(shipped.glob("*.zip"))
     plain = sorted(path.parent for path in shipped.glob("*/config.toml"))
     if not (packed or plain):
-        raise DataError(f"{shipped} holds no run, so this installation has no demonstration. Install rise-lm again.")
+        raise DataError(f"{shipped} holds no run, so this installation has no demonstration. Install rise again.")
     source = (packed or plain)[0]
     run = into / source.stem
     if run.exists():

@@ -8,7 +8,10 @@ from typing import Annotated, Any, cast
 import typer
 
 PolicyArgument = Annotated[
-    str, typer.Argument(help="A checkpoint, a hub name, or a policy spec such as local:DIR or scripted:FILE.")
+    str,
+    typer.Argument(
+        help="A run (its last checkpoint), a checkpoint, a hub name, or a policy spec such as local:DIR or scripted:FILE."
+    ),
 ]
 TaskOption = Annotated[str | None, typer.Option(help="Task name; by default the one the checkpoint was trained on.")]
 SetOption = Annotated[
@@ -69,7 +72,7 @@ def evaluate(
     from rise.method.measure import numbers, play_held_out
     from rise.recipe.problems import some_problems
     from rise.runs.bench import Silent, at_work
-    from rise.runs.card import config_for
+    from rise.runs.card import checkpoint_of, config_for
     from rise.runs.checks import check_choice
     from rise.runs.preflight import preflight
     from rise.task import SPLITS, Split
@@ -77,6 +80,7 @@ def evaluate(
 
     check_choice("--split", split, SPLITS)
     check_choice("--dtype", dtype, DTYPES)
+    policy = checkpoint_of(policy)
     measured = {"samples": samples, "gold_probability": gold_probability, **({"turns": turns} if turns else {})}
     model = {"dtype": dtype, "chat_format": chat_format}
     settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "model": model, "evaluate": measured}

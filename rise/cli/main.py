@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,20 +14,23 @@ from rise.cli.compare import compare
 from rise.cli.demo import demo
 from rise.cli.evaluate import evaluate
 from rise.cli.export import export
+from rise.cli.init import init
 from rise.cli.judge import judge
+from rise.cli.play import play
+from rise.cli.recipes import app as recipes
 from rise.cli.report import report
 from rise.cli.run import run
 from rise.cli.serve import serve
 from rise.cli.show import show
 from rise.cli.stages import relabel, rollout, train
+from rise.cli.tasks import tasks
 from rise.cli.temperature import temperature
 from rise.cli.view import view
 
 app = typer.Typer(
     name="rise",
-    help="Recursive Introspection (RISE, arXiv 2407.18219): teach a language model to correct its own answer turn after turn.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -45,11 +48,32 @@ COMMANDS: list[Callable[..., Any]] = [
     export,
     judge,
     serve,
+    play,
     demo,
+    init,
+    tasks,
 ]
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(recipes, name="recipes")
 app.add_typer(cluster, name="cluster")
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        import rise
+
+        print(f"rise {rise.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rise_(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Recursive Introspection (RISE, arXiv 2407.18219): teach a language model to correct its own answer turn after turn."""
 
 
 _THE_MACHINES = (
@@ -59,10 +83,18 @@ _THE_MACHINES = (
 """Troubles of the disk and its rights, which a person puts right; other `OSError`s are ours and show where."""
 
 
+_OPTIONAL = {
+    "train": ("torch", "transformers", "tokenizers", "accelerate", "peft", "gguf", "safetensors"),
+    "serve": ("fastapi", "starlette", "uvicorn", "prometheus_client"),
+    "ray": ("ray",),
+}
+"""Extra → packages that a command may find missing after checks that name the extra have let it through."""
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something the user can put right, 130 interrupted."""
     from rise.cli.streams import mend_streams, plain_warnings
-    from rise.errors import RiseError
+    from rise.errors import RiseError, installing
 
     mend_streams()
     plain_warnings()
@@ -74,6 +106,13 @@ def main() -> None:
         raise
     except RiseError as error:
         _say(str(error))
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        extras = [extra for extra, packages in _OPTIONAL.items() if missing in packages]
+        if not extras:
+            raise
+        _say(f"this needs the package {missing}: {installing(extras[0])}")
         sys.exit(1)
     except OSError as error:
         if error.errno not in _THE_MACHINES:

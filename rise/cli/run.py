@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML); or a run directory, or its config.toml, to continue.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A recipe by name (rise recipes) or path; or a run directory, or its config.toml, to continue.")
+    ],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override one setting: --set relabel.n_samples=16.")] = None,
     scale: Annotated[str | None, typer.Option(help="Apply the recipe's [scale.NAME] table; several: math,self,lora.")] = None,
     out: Annotated[
@@ -40,6 +42,7 @@ def run(
     On an existing directory it continues where it stopped.
     """
     from rise.errors import ConfigError
+    from rise.recipe.shipped import names
     from rise.recipe.toml import load_recipe
     from rise.runs.group import GroupDir, is_group, parse_seeds
 
@@ -47,7 +50,7 @@ def run(
     if is_group(recipe):
         group = GroupDir(recipe)
         several, out, recipe = several or group.seeds(), out or group.path, group.recipe
-    if recipe.is_dir():
+    if recipe.is_dir() and ((recipe / "config.toml").exists() or str(recipe) not in names()):
         recipe = recipe / "config.toml"
         if not recipe.exists():
             raise ConfigError(f"{recipe.parent} is a directory without the config.toml of a run. Give a recipe.")

@@ -80,13 +80,13 @@ def serve(
     """
     import os
 
-    from rise.errors import ConfigError
+    from rise.errors import ConfigError, installing
 
     try:
         from rise.serve.app import make_app
         from rise.serve.run import run
     except ModuleNotFoundError as error:
-        raise ConfigError(f"rise serve needs the package {error.name}: pip install 'rise-lm[serve]'.") from error
+        raise ConfigError(f"rise serve needs the package {error.name}: {installing('serve')}.") from error
     from rise.serve.requests import Limits
     from rise.serve.web.hosts import Hosts, is_loopback
 
@@ -125,16 +125,19 @@ def assemble(
     batch_size: int,
     dtype: str,
     chat_format: str | None = None,
+    offer: bool = True,
 ) -> tuple[Any, Any]:
-    """(Reviser, Served) for a policy spec or a run. Raises `RiseError` for what cannot be served."""
+    """(Reviser, Served) for a policy spec or a run; with `offer`, also some test problems to try it on.
+
+    Raises `RiseError` for what cannot be served.
+    """
     from rise.errors import ConfigError
     from rise.policy import Sampling
     from rise.runs.bench import open_policy
-    from rise.runs.card import config_for, read_card, turns_served
+    from rise.runs.card import checkpoint_of, config_for, read_card, turns_served
     from rise.runs.checks import check_choice
     from rise.runs.preflight import preflight
     from rise.serve.own_code import try_out
-    from rise.serve.problems import some_test_problems
     from rise.serve.requests import Served
     from rise.serve.revise import Reviser
     from rise.serve.vote import RULES, load_choose
@@ -170,28 +173,19 @@ def assemble(
         draw,
         judged_by_function=choose is not None,
         about={key: value for key, value in about.items() if value is not None},
-        problems=some_test_problems(config_for(spec, overrides=overrides)) if known and task in (None, known) else (),
+        problems=_offered(spec, overrides) if offer and known and task in (None, known) else (),
     )
     return Reviser(policy, prompt, judge, choose), served
 
 
+def _offered(spec: str, overrides: list[str]) -> Any:
+    from rise.runs.card import config_for
+    from rise.serve.problems import some_test_problems
+
+    return some_test_problems(config_for(spec, overrides=overrides))
+
+
 _FILES = ("path", "train_path", "validation_path", "test_path", "shares")
-
-
-def checkpoint_of(spec: str) -> str:
-    """A run's last checkpoint; anything else as it is. Raises `DataError` for a run without one."""
-    from rise.errors import DataError
-    from rise.policies import parse_spec
-    from rise.runs.stages import on_disk
-
-    parsed = parse_spec(spec)
-    path = parsed.directory
-    if path is None or not (path / "config.toml").exists():
-        return spec
-    found = [path / name / "checkpoint" for name in on_disk(path) if (path / name / "checkpoint").is_dir()]
-    if not found:
-        raise DataError(f"{path} is a run without a checkpoint yet: rise run {path / 'config.toml'} --out {path} continues it.")
-    return parsed.at(found[-1])
 
 
 def name_of(spec: str) -> str:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def show(
-    file: Annotated[Path, typer.Argument(help="A .jsonl or .json file of a run, or a run directory.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .jsonl or .json file of a run, a stage such as RUN/round-1, or a run directory.")
+    ],
     index: Annotated[int | None, typer.Option(min=1, help="The record to begin with, counted from 1 after filtering.")] = None,
     problem: Annotated[str | None, typer.Option(help="Only this problem: its id, or how the id begins.")] = None,
     fixed: Annotated[bool, typer.Option("--fixed", help="Only runs that were wrong, then right to the end.")] = False,
@@ -42,9 +44,26 @@ def show(
 
 
 def _directory(console: Console, path: Path) -> None:
+    """A run as its table; a stage as its numbers, what it trained on, and its files."""
     from rise.report import console_table
+    from rise.runs.directory import StageDir
+    from rise.runs.stages import is_stage
 
-    console.print(console_table(path))
+    if not is_stage(path.name) or (path / "config.toml").exists():
+        console.print(console_table(path))
+        return
+    stage = StageDir(path)
+    if stage.metrics.exists():
+        _json_file(console, stage.metrics)
+    if stage.dataset.exists():
+        known = stage.read_dataset()
+        sources = "; ".join(f"{source} {n}" for source, n in known["by_source"].items())
+        console.print(_text(f"Trained on {known['n_examples']} examples: {sources}."), soft_wrap=True)
+    files = [file for file in sorted(path.glob("*.json*")) if file.stat().st_size]
+    if not files:
+        console.print(_text(f"{path} holds no records yet.", "dim"))
+    for file in files:
+        console.print(_text(f"rise show {file}", "dim"), soft_wrap=True)
 
 
 def _json_file(console: Console, path: Path) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Recipe = Annotated[Path, typer.Argument(help="A recipe, or the config.toml of a run: task, state, sampling and settings.")]
+Recipe = Annotated[
+    Path, typer.Argument(help="A recipe by name or path, or the config.toml of a run: task, state, sampling and settings.")
+]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override one setting: --set rollout.turns=2.")]
 Scale = Annotated[str | None, typer.Option(help="Apply the recipe's [scale.NAME] table.")]
 

@@ -9,7 +9,9 @@ import typer
 
 
 def view(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, finished or under way, to look at side by side.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run directories, finished or under way, to look at side by side; or a folder of runs.")
+    ],
     export: Annotated[
         Path | None,
         typer.Option(help="Write a copy that opens from disk, without a server: a directory, or one file if it ends in .html."),
@@ -27,9 +29,10 @@ def view(
     tokenizer: Annotated[str | None, typer.Option(help="Tokenizer for examples; by default the run's own checkpoint.")] = None,
 ) -> None:
     """Look at runs turn by turn in a browser: numbers, trajectories, votes, trained tokens."""
+    from rise.runs.group import runs_in
     from rise.view.library import Library
 
-    library = Library(runs, tokenizer)
+    library = Library([run for path in runs for run in runs_in(path)], tokenizer)
     if export is None:
         from rise.view.server import serve
 

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rise.errors import ConfigError
+from rise.errors import ConfigError, installing
 from rise.recipe.machines import ClusterConfig
 
 CONNECT_TIMEOUT_S = 5.0
@@ -43,7 +43,7 @@ class Node:
 def connected(settings: ClusterConfig) -> Iterator[None]:
     """Join the cluster, and leave it at the end with everything that was started there. Raises `ConfigError`."""
     if importlib.util.find_spec("ray") is None:
-        raise ConfigError("[cluster] needs Ray: pip install 'rise-lm[ray]'. Or leave [cluster] out to run on this machine alone.")
+        raise ConfigError(f"[cluster] needs Ray: {installing('ray')}. Or leave [cluster] out to run on this machine alone.")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -216,7 +216,7 @@ def check_nodes(nodes: list[Node], directory: Path | None, storage: str | None) 
     for node in nodes:
         who = f"node {node.host} ({node.id[:8]})"
         if "No module named" in node.trouble:
-            raise ConfigError(f"{who}: {node.trouble}. Install the same rise-lm[train,ray] there as here ({rise.__version__}).")
+            raise ConfigError(f"{who}: {node.trouble}. Install the same rise[train,ray] there as here ({rise.__version__}).")
         if node.trouble:
             raise ConfigError(f"{who} could not be asked what it has: {node.trouble}")
         if node.rise != rise.__version__:

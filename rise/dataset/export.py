@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rise.dataset.example import Example
-from rise.errors import ConfigError, EmptyStageError
+from rise.errors import ConfigError, EmptyStageError, installing
 from rise.jsonl import write_jsonl, write_whole
 
 Format = Literal["trl", "llama-factory", "verl"]
@@ -98,9 +98,7 @@ def _write_parquet(rows: list[dict[str, Any]], path: Path) -> Path:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ConfigError(
-            "--format verl writes parquet, which needs the package pyarrow: pip install 'rise-lm[export]'."
-        ) from error
+        raise ConfigError(f"--format verl writes parquet, which needs the package pyarrow: {installing('export')}.") from error
     partial = path.with_name(path.name + ".partial")
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), partial)
     partial.replace(path)

@@ -1,13 +1,15 @@
-"""A judge of your own: any object with `judge(problem, reply)` and `same(left, right)`. docs/own-judge.md has one."""
+"""A judge of your own: a function `right(reply, gold)`, or an object with `judge(problem, reply)` and `same(left, right)`."""
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from rise.errors import ConfigError
 from rise.judge import Judge, Judgement
+from rise.judges.plain import marked, one_spacing
 from rise.recipe.own_code import load_named
 from rise.task import Problem
 from rise.trajectory import Verdict
@@ -72,12 +74,14 @@ class OwnJudge(Judge):
             ) from error
 
 
-def load_judge(path: str, setting: str = "judge_path", **settings: Any) -> OwnJudge:
-    """The judge at `module:name`: an object, or a class or function that makes one when called with `settings`.
+def load_judge(path: str, setting: str = "judge_path", **settings: Any) -> Judge:
+    """The judge at `module:name`: a function of (reply, gold), an object, or what makes one when called with `settings`.
 
     Raises `ConfigError`, led by `setting`, if it is none.
     """
     found = load_named(path, setting)
+    if _takes_reply_and_gold(found) and not settings:
+        return FunctionOfGold(found)
     if isinstance(found, type) or (callable(found) and not _is_judge(found)):
         try:
             found = found(**settings)
@@ -91,11 +95,16 @@ def load_judge(path: str, setting: str = "judge_path", **settings: Any) -> OwnJu
 
 
 def as_judge(thing: Any) -> Judge:
-    """An object with `judge` and `same`, or a function (problem, reply) → bool, as a `Judge`. Raises `ConfigError` for others."""
+    """An object with `judge` and `same`, or a function of (reply, gold) or (problem, reply), as a `Judge`.
+
+    Raises `ConfigError` for others.
+    """
     if isinstance(thing, Judge):
         return thing
     if not isinstance(thing, type) and _is_judge(thing):
         return OwnJudge(thing)
+    if _takes_reply_and_gold(thing):
+        return FunctionOfGold(thing)
     if callable(thing) and not isinstance(thing, type):
         return FunctionOfReply(thing)
     raise ConfigError(f"{thing!r} is no judge: it needs judge(problem, reply) and same(left, right).")
@@ -108,22 +117,58 @@ class FunctionOfReply(Judge):
         self._function = function
 
     def judge(self, problem: Problem, reply: str) -> Judgement:
-        found = self._function(problem, reply)
-        answer = reply.strip() or None
-        if isinstance(found, bool):
-            return Judgement(Verdict.RIGHT if found else Verdict.WRONG, answer)
-        if _is_number(found) and 0 <= found <= 1:
-            return Judgement(Verdict.RIGHT if found == 1 else Verdict.WRONG, answer, score=float(found))
-        raise ConfigError(
-            f"the judge {self._function!r} returned {found!r} for problem {problem.id}; expected True, False or a score "
-            "from 0 to 1."
-        )
+        return _judged(self._function, self._function(problem, reply), problem, reply.strip() or None)
 
     def same(self, left: str, right: str) -> bool:
         return left == right
 
     def answer(self, reply: str, question: str = "") -> str | None:
         return reply.strip() or None
+
+
+class FunctionOfGold(Judge):
+    """A function `right(reply, gold)` → bool, or a score from 0 to 1, as a judge.
+
+    Votes count what replies mark as their answer, else their last lines. A reply with nothing in it is unparsable.
+    """
+
+    def __init__(self, function: Callable[[str, str], Any]) -> None:
+        self._function = function
+
+    def judge(self, problem: Problem, reply: str) -> Judgement:
+        answer = marked(reply)
+        if answer is None:
+            return Judgement(Verdict.UNPARSABLE, None)
+        try:
+            found = self._function(reply, problem.gold)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise ConfigError(
+                f"the judge {self._function.__name__} raised {type(error).__name__} ({error}) at {place.filename}:{place.lineno} "
+                f"for problem {problem.id}. It decides on whatever a model writes: return False instead."
+            ) from error
+        return _judged(self._function, found, problem, answer)
+
+    def same(self, left: str, right: str) -> bool:
+        return one_spacing(left) == one_spacing(right)
+
+    def answer(self, reply: str, question: str = "") -> str | None:
+        return marked(reply)
+
+
+def _judged(function: Callable[..., Any], found: Any, problem: Problem, answer: str | None) -> Judgement:
+    """What a judging function has returned, as a judgement."""
+    if isinstance(found, bool):
+        return Judgement(Verdict.RIGHT if found else Verdict.WRONG, answer)
+    if _is_number(found) and 0 <= found <= 1:
+        return Judgement(Verdict.RIGHT if found == 1 else Verdict.WRONG, answer, score=float(found))
+    raise ConfigError(
+        f"the judge {function!r} returned {found!r} for problem {problem.id}; expected True, False or a score from 0 to 1."
+    )
+
+
+def _takes_reply_and_gold(thing: Any) -> bool:
+    return inspect.isfunction(thing) and list(inspect.signature(thing).parameters) == ["reply", "gold"]
 
 
 def _is_judge(thing: Any) -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from rise.errors import ConfigError, DataError
+from rise.errors import ConfigError, DataError, installing
 from rise.judge import Judge, Judgement
 from rise.judges.answers import after_thinking, extract
 from rise.judges.numbers import read_number, same_number
@@ -149,5 +149,5 @@ _pool = Pool(
     name=f"reasoning-gym's worker ({sys.executable})",
     size=2,
     env={"PYTHONHASHSEED": "0"},
-    hint="Install it with: pip install 'rise-lm[tasks]'.",
+    hint=f"Install it with: {installing('tasks')}.",
 )

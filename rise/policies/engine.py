@@ -21,6 +21,7 @@ import httpx
 
 from rise.errors import PolicyError
 from rise.recipe.machines import EngineConfig
+from rise.recipe.shipped import vllm_environment
 
 KEEPER = Path(__file__).with_name("reaper.py")
 LOOK_EVERY_S = 0.25
@@ -37,7 +38,7 @@ COUNTERS = {
 """What we call them → what the engine calls them; a counter's name there ends in `_total` as well."""
 
 WAYS_OUT = (
-    (r"No module named '?vllm", "`{python}` has no vLLM: run `make venv-vllm`, or let engine.python name a Python that has it."),
+    (r"No module named '?vllm", "`{python}` has no vLLM: run `{make}`, or let engine.python name a Python that has it."),
     (r"address already in use", "Another process took the port in that moment: run the same command again."),
     (
         r"(KV cache|kv_cache).*(larger|not enough|memory)|max_model_len|max seq len|No available memory",
@@ -148,7 +149,10 @@ class Engine:
             whole = self.log.read_text(encoding="utf-8", errors="replace")
             lines = lines or whole
             way_out = next((out for pattern, out in WAYS_OUT if re.search(pattern, whole, re.IGNORECASE)), "")
-        way_out = way_out.replace("{python}", self.settings.python) or 'Or generate in this process: engine.kind = "local".'
+        way_out = (
+            way_out.replace("{python}", self.settings.python).replace("{make}", vllm_environment())
+            or 'Or generate in this process: engine.kind = "local".'
+        )
         return PolicyError(f"{self.what}: the engine {how}. Its last lines (all of them: {self.log}):\n{lines}\n{way_out}")
 
 

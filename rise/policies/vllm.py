@@ -24,6 +24,7 @@ from rise.policies.http_servers import Patience, Servers
 from rise.policies.http_troubles import Garbled
 from rise.policy import Policy, Reply, Request
 from rise.recipe.machines import EngineConfig
+from rise.recipe.shipped import vllm_environment
 from rise.training.model import load_model
 from rise.training.weights import weights_hash
 from rise.trajectory import Message
@@ -86,8 +87,8 @@ class VllmPolicy(Policy):
         where = Path(path)
         if not Path(settings.python).exists():
             raise PolicyError(
-                f'engine.python = "{settings.python}" is not there, so no vLLM can be started. Run `make venv-vllm`, name a '
-                'Python that has vLLM, or generate in this process: engine.kind = "local".'
+                f'engine.python = "{settings.python}" is not there, so no vLLM can be started. Run `{vllm_environment()}`, name '
+                'a Python that has vLLM, or generate in this process: engine.kind = "local".'
             )
         base = adapter_base(where)
         name = weights_hash(where) + ("" if dtype == "float32" else f"-{dtype}")

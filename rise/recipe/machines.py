@@ -83,7 +83,8 @@ class EngineConfig(Settings):
     """`local`: transformers in this process; `vllm`: a server that rise starts and stops; `auto`: vllm where its Python
     environment exists, else local."""
     python: str = ".venv-vllm/bin/python"
-    """Path of a Python that has vLLM (`make venv-vllm` makes one): vLLM pins other versions than rise."""
+    """Path of a Python that has vLLM, which pins other versions than rise. `make venv-vllm` makes one in a clone; elsewhere
+    `rise recipes copy vllm_env.py` and `python vllm_env.py .venv-vllm`."""
     args: list[str] = Field([])
     """More words for `vllm serve`, such as ["--gpu-memory-utilization", "0.8"]."""
     concurrency: int = Field(256, ge=1)

@@ -14,16 +14,18 @@ from pydantic import BaseModel, ValidationError
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.jsonl import read_text
 from rise.recipe.config import RunConfig
+from rise.recipe.shipped import find_recipe
 
 Record = TypeVar("Record", bound=BaseModel)
 
 
-def load_recipe(path: Path, *, scale: str | None = None, overrides: Iterable[str] = ()) -> RunConfig:
-    """A recipe file, with the overrides of its `[scale.NAME]` tables and of `a.b=c` texts.
+def load_recipe(recipe: str | Path, *, scale: str | None = None, overrides: Iterable[str] = ()) -> RunConfig:
+    """A recipe by path or name, with the overrides of its `[scale.NAME]` tables and of `a.b=c` texts.
 
     `scale` is one name, or several joined with commas that apply from left to right: `math,self,lora`.
     Raises `ConfigError` for what is unknown (with the nearest valid name), of the wrong type or impossible.
     """
+    path = find_recipe(recipe)
     wanted = [] if scale is None else [name.strip() for name in scale.split(",")]
     data, scales = _read(path, wanted)
     for name in wanted:
@@ -39,10 +41,10 @@ def _read(path: Path, wanted: Sequence[str], seen: tuple[Path, ...] = ()) -> tup
     if path.resolve() in seen:
         raise ConfigError(f"{path} extends itself: {' → '.join(p.name for p in (*seen, path))}.")
     try:
-        data = tomllib.loads(read_text(path).replace("\r\n", "\n"))
+        data = at_home(tomllib.loads(read_text(path).replace("\r\n", "\n")), path.parent)
     except DataError as error:
         if isinstance(error.__cause__, FileNotFoundError):
-            raise ConfigError(f"{path}: no such recipe.{_near(path)} Recipes that come with rise are in recipes/.") from error
+            raise ConfigError(f"{path}: no such recipe, and another extends it.") from error
         raise ConfigError(str(error)) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}.") from error
@@ -58,13 +60,17 @@ def _read(path: Path, wanted: Sequence[str], seen: tuple[Path, ...] = ()) -> tup
     return data, known
 
 
-def _near(path: Path) -> str:
-    """Where a recipe lies that somebody names without its folder or suffix."""
-    for folder in (path.parent, Path("recipes"), Path(__file__).resolve().parents[2] / "recipes"):
-        for name in (path.name, f"{path.name}.toml"):
-            if (folder / name).is_file():
-                return f" Write {folder / name}."
-    return ""
+def at_home(value: Any, folder: Path) -> Any:
+    """A recipe's data, with the folder that its file lies in wherever a text says `{here}`.
+
+    >>> at_home({"path": "{here}/problems.jsonl"}, Path("mine"))
+    {'path': 'mine/problems.jsonl'}
+    """
+    if isinstance(value, dict):
+        return {key: at_home(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [at_home(inner, folder) for inner in value]
+    return value.replace("{here}", folder.as_posix()) if isinstance(value, str) else value
 
 
 def build_config(data: Mapping[str, Any], source: str = "settings") -> RunConfig:

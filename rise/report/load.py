@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rise.dataset.example import read_examples
-from rise.errors import ConfigError, DataError
+from rise.errors import ConfigError, DataError, installing
 from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, Difference, Metric, named, sizes
 from rise.evaluation.held_out import read_held_out
 from rise.runs.directory import RunDir, StageDir
@@ -206,7 +206,5 @@ def _table(rows: Any, columns: Sequence[str]) -> pandas.DataFrame:
     try:
         import pandas
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            "tables of a run need the package pandas: pip install 'rise-lm[notebook]', or pip install pandas."
-        ) from error
+        raise ConfigError(f"tables of a run need the package pandas: {installing('notebook')}, or pip install pandas.") from error
     return pandas.DataFrame(list(rows), columns=list(columns))

@@ -14,7 +14,7 @@ from rise.play.prompt import Prompt
 from rise.policies import check_spec, directory_of, parse_spec
 from rise.recipe.config import RunConfig, StateConfig
 from rise.recipe.toml import build_config, merged, parse_override
-from rise.runs.stages import round_number
+from rise.runs.stages import is_stage, on_disk, round_number
 
 NAME = "rise.json"
 
@@ -142,3 +142,19 @@ def divide(overrides: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             else:
                 own[key] = value
     return own, tables
+
+
+def checkpoint_of(spec: str) -> str:
+    """A run's last checkpoint, or a stage's own; anything else as it is. Raises `DataError` for a run without one."""
+    parsed = parse_spec(spec)
+    path = parsed.directory
+    if path is None:
+        return spec
+    if is_stage(path.name) and (path / "checkpoint").is_dir():
+        return parsed.at(path / "checkpoint")
+    if not (path / "config.toml").exists():
+        return spec
+    found = [path / name / "checkpoint" for name in on_disk(path) if (path / name / "checkpoint").is_dir()]
+    if not found:
+        raise DataError(f"{path} is a run without a checkpoint yet: rise run {path / 'config.toml'} --out {path} continues it.")
+    return parsed.at(found[-1])

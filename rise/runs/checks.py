@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from rise.errors import ConfigError, DataError, ModelError, NotHereError
+from rise.errors import ConfigError, DataError, ModelError, NotHereError, installing
 from rise.judge import Judge
 from rise.play.formats import find_format
 from rise.play.pretrained import HUB_NAMES, check_files, is_cached, may_be_on_the_hub
@@ -21,6 +21,7 @@ from rise.policies import check_place, check_spec, is_bare, parse_spec
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.machines import ModelConfig
+from rise.recipe.shipped import vllm_environment
 from rise.task import Problem, Task
 from rise.training.arguments import check_arguments, check_devices
 
@@ -46,7 +47,7 @@ def check_packages(config: RunConfig) -> None:
     for package, what in needed.items():
         if not installed(package):
             way_out = " Or leave it out to train all weights." if package == "peft" else ""
-            raise ConfigError(f"{what} needs the package {package}: pip install 'rise-lm[train]'.{way_out}")
+            raise ConfigError(f"{what} needs the package {package}: {installing('train')}.{way_out}")
     if config.model.lora:
         from rise.training.arguments import check_quantize
 
@@ -250,8 +251,8 @@ def check_engine(config: RunConfig) -> None:
     """The engine's own Python is there."""
     if config.engine.kind == "vllm" and not Path(config.engine.python).exists():
         raise NotHereError(
-            f'engine.kind = "vllm", but engine.python = "{config.engine.python}" is not there. Run `make venv-vllm`, name a '
-            'Python that has vLLM, or set engine.kind = "auto" or "local".'
+            f'engine.kind = "vllm", but engine.python = "{config.engine.python}" is not there. Run `{vllm_environment()}`, name '
+            'a Python that has vLLM, or set engine.kind = "auto" or "local".'
         )
 
 
@@ -340,7 +341,9 @@ def with_engine(spec: str, config: RunConfig) -> str:
         missing = not Path(config.engine.python).exists()
         kind = "local" if missing or config.deterministic else "vllm"
         if kind == "local":
-            why = f"there is no {config.engine.python} (make venv-vllm)" if missing else "deterministic = true fixes batches"
+            why = (
+                f"there is no {config.engine.python} ({vllm_environment()})" if missing else "deterministic = true fixes batches"
+            )
             _notice(f'engine.kind = "auto": generating with transformers in this process, since {why}.')
     return f"{kind}:{spec}"
 

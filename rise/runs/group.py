@@ -111,6 +111,13 @@ def opened_out(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
+def runs_in(folder: Path) -> list[Path]:
+    """The runs of a folder that is none itself, groups of seeds among them, by name; else the folder as it is."""
+    if is_group(folder) or RunDir(folder).config.exists() or not folder.is_dir():
+        return [folder]
+    return sorted(p for p in folder.iterdir() if is_group(p) or RunDir(p).config.exists()) or [folder]
+
+
 def parse_seeds(text: str) -> list[int]:
     """Seeds as they are written on a command line. Raises `ConfigError` for anything but different whole numbers from 0.
 

@@ -61,3 +61,10 @@ def make_task(name: str, **settings: Any) -> Task:
     if missing:
         raise ConfigError(f"task {name} needs the setting {missing[0]!r}.")
     return cast(Task, kind(**settings))
+
+
+def described() -> list[tuple[str, str]]:
+    """(name, the first line of its file) of every task, in the order in which they are listed."""
+    names = KINDS | {f"{family}:NAME": place for family, place in FAMILIES.items()}
+    modules = {name: importlib.import_module(place.partition(":")[0]) for name, place in names.items()}
+    return [(name, inspect.getdoc(module).splitlines()[0]) for name, module in modules.items()]  # type: ignore[union-attr]

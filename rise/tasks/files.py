@@ -48,11 +48,12 @@ class FileTask(Task):
         instructions: str | None,
         mode: Mode = "strict",
         path: str | os.PathLike[str] | None = None,
-        judge: str | None = None,
+        judge: str | Mapping[str, Any] | None = None,
     ) -> None:
         """`path` of a published benchmark: its directory, one file, which then is the test split and no other, or `hub:NAME`.
 
-        `judge`: a name in `rise.judges` or `module:name`; by default `math`, whose answers are extracted in `mode`.
+        `judge`: a name in `rise.judges`, a table of one and its settings, or `module:name`; by default `math`, whose answers are
+        extracted in `mode`.
         """
         self.instructions = instructions
         self.path = os.fspath(path) if path is not None else None

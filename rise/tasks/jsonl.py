@@ -1,10 +1,11 @@
-"""Your own problems, one JSON object a line, with your own judge if you have one."""
+"""Your own problems, an object a line or rows of a table (CSV, TSV, Parquet), with a judge by name or of your own."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rise.errors import ConfigError, DataError
 from rise.judges.answers import Mode
@@ -38,18 +39,20 @@ class JsonLines(FileTask):
         question_field: str | None = None,
         gold_field: str | None = None,
         longest: int | None = None,
-        judge: str | None = None,
+        judge: str | Mapping[str, Any] | None = None,
         judge_path: str | None = None,
         mode: Mode = "strict",
         instructions: str | None = BOXED_INSTRUCTIONS,
     ) -> None:
-        r"""Either `path`, or one file a split: .jsonl, .json, .parquet, or `hub:NAME[:CONFIG][@SPLIT]`. `shares` are those of
-        train, validation and test in one file; of a data set of the hub, that is its train split unless another is named.
+        r"""Either `path`, or one file a split: .jsonl, .json, .csv, .tsv, .parquet, or `hub:NAME[:CONFIG][@SPLIT]`. `shares` are
+        those of train, validation and test in one file; of a data set of the hub, that is its train split unless another is
+        named.
 
-        `judge` is a name in `rise.judges`, or `module:name` for one of yours, or something that returns one when called; by
-        default answers are judged as mathematics, extracted in `mode`. `judge_path` is its former name, for `module:name`
-        only. `instructions` ask for the answer format, by default `\boxed{}`. Rows whose question has more than `longest`
-        characters are left out and counted.
+        `judge` is a name in `rise.judges`, `{name = "number", tolerance = 0.01}` where it has settings, or `module:name` or
+        `file.py:name` for one of yours: a function of (reply, gold), a judge, or something that returns one when called; by
+        default answers are judged as mathematics, extracted in `mode`. `judge_path` is its former name, for `module:name` only.
+        `instructions` ask for the answer format, by default `\boxed{}`. Rows whose question has more than `longest` characters
+        are left out and counted.
         """
         if judge is not None and judge_path is not None:
             raise ConfigError("task jsonl: give either judge or judge_path, not both.")
@@ -94,6 +97,8 @@ class JsonLines(FileTask):
         question_names, gold_names = self._fields
         rows: Iterable[Row] = hub_rows(path, split) if path.startswith(HUB) else read_rows(Path(path))
         for place, row in rows:
+            self._has(row, question_names, "question_field", place)
+            self._has(row, gold_names, "gold_field", place)
             question = text_of(row, question_names, place)
             if self.longest is not None and len(question) > self.longest:
                 self._too_long.add(question)
@@ -102,6 +107,15 @@ class JsonLines(FileTask):
             solution = text_of(row, ["solution"], place) if known(row, "solution") else None
             used = {*question_names, *gold_names, "solution"}
             yield make_problem(question, gold, solution, self.kept({k: v for k, v in row.items() if k not in used}))
+
+    @staticmethod
+    def _has(row: Mapping[str, Any], names: Sequence[str], setting: str, place: str) -> None:
+        """Raise `DataError`, which names the setting that helps, where a row has none of these fields."""
+        if not any(name in row for name in names):
+            raise DataError(
+                f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}. "
+                f'Name the one that holds it: task.settings.{setting} = "…".'
+            )
 
     def _empty_hint(self, split: Split) -> str:
         if self.path is None:

@@ -34,13 +34,17 @@ class PlainTask(FileTask):
         instructions: str | None = BOXED_INSTRUCTIONS,
         shares: Mapping[str, float] | Sequence[float] = (0.8, 0.1, 0.1),
     ) -> None:
-        """`problems`: `Problem`s, or mappings with `question` and `gold` (`solution` and anything else are kept as in files).
+        """`problems`: `Problem`s, mappings with `question` and `gold` (`solution` and anything else are kept as in files), or
+        a pandas DataFrame with such columns.
 
-        `judge`: a name in `rise.judges`, `module:name`, an object with `judge` and `same`, or a function (problem, reply) → bool.
+        `judge`: a name in `rise.judges`, a mapping of one and its settings, `module:name`, an object with `judge` and `same`, or
+        a function of (reply, gold) or (problem, reply) → bool or score.
         `shares` are those of train, validation and test where one list is given. Raises `DataError` for a row that is no problem,
         `ConfigError` for a judge that is none or shares that do not add up to 1.
         """
         super().__init__(instructions)
+        if hasattr(problems, "to_dict") and hasattr(problems, "columns"):  # a DataFrame, which pandas need not be imported for
+            problems = problems.to_dict("records")
         if isinstance(problems, Mapping):
             self._rows = {split: [as_problem(row, i) for i, row in enumerate(rows)] for split, rows in problems.items()}
             self.splits = tuple(split for split in SPLITS if split in self._rows)
@@ -49,7 +53,7 @@ class PlainTask(FileTask):
             every = [as_problem(row, i) for i, row in enumerate(problems)]
             bounds = bounds_of(self.name, shares)
             self._rows = {s: [p for p in every if bounds[s][0] <= position(p.question) < bounds[s][1]] for s in SPLITS}
-        self._judge = make_judge(judge) if isinstance(judge, str) else as_judge(judge)
+        self._judge = make_judge(judge) if isinstance(judge, str | Mapping) else as_judge(judge)
 
     def read(self, split: Split) -> Iterable[Problem]:
         return self._rows[split]

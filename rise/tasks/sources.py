@@ -18,8 +18,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rise.errors import DataError, MissingDataError
+from rise.errors import DataError, MissingDataError, installing
 from rise.jsonl import loads, read_jsonl, read_text, whole_text
+from rise.tasks.tables import TABLES, table_rows
 
 Row = tuple[str, dict[str, Any]]
 """(place for messages, row)"""
@@ -54,7 +55,7 @@ class Hub:
         for config in self.configs:
             place = f"{HUB}{self.name}{f':{config}' if config else ''}@{split}"
             if importlib.util.find_spec("datasets") is None:
-                raise DataError(f"{place} needs the package datasets: pip install 'rise-lm[tasks]'.")
+                raise DataError(f"{place} needs the package datasets: {installing('tasks')}.")
             import datasets
 
             try:
@@ -136,7 +137,10 @@ def _find(root: Path, task: str, file: str, *, here: bool) -> list[Path]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a .jsonl file, of a .json file that holds one list, or of a .parquet file."""
+    """The rows of a .jsonl file, of a .json file that holds one list, a .csv or .tsv file with a head, or a .parquet file."""
+    if path.suffix in TABLES:
+        yield from table_rows(path)
+        return
     if path.suffix == ".parquet":
         yield from _read_parquet(path)
         return
@@ -190,7 +194,7 @@ def check_file(path: str) -> None:
 
 def _read_parquet(path: Path) -> Iterator[Row]:
     if importlib.util.find_spec("pyarrow") is None:
-        raise DataError(f"{path} needs the package pyarrow: pip install 'rise-lm[tasks]'.")
+        raise DataError(f"{path} needs the package pyarrow: {installing('tasks')}.")
     import pyarrow
     import pyarrow.parquet
 

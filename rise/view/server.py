@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rise.errors import ConfigError
+from rise.errors import ConfigError, installing
 from rise.serve.web.hosts import LOOPBACK, Hosts, shown
 from rise.view.library import Library
 
@@ -26,7 +26,7 @@ def make_app(library: Library, hosts: Hosts | None = None) -> FastAPI:
         from rise.view.app import build_app
     except ImportError as error:
         raise ConfigError(
-            'rise view needs FastAPI: pip install "rise-lm[serve]". Or look at a copy without a server: --export DIR.'
+            f"rise view needs FastAPI: {installing('serve')}. Or look at a copy without a server: --export DIR."
         ) from error
     return build_app(library, hosts or Hosts(LOOPBACK | {"testserver"}))
 

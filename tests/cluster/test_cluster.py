@@ -76,7 +76,7 @@ def test_a_cluster_that_is_too_small_is_named_with_what_it_has_and_what_is_asked
     [
         ({"rise": "0.0.1"}, "has rise 0.0.1, this machine"),
         ({"rise": None}, "has rise not installed"),
-        ({"trouble": "ModuleNotFoundError: No module named 'rise'"}, "Install the same rise-lm"),
+        ({"trouble": "ModuleNotFoundError: No module named 'rise'"}, "Install the same rise"),
         ({"trouble": "The node died"}, "could not be asked"),
         ({"sees": False}, "does not see"),
     ],

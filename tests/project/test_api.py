@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said_with_the_way_out(task, tmp_path):
         rise.load_policy("./nowhere")
     with pytest.raises(DataError, match="is no run directory"):
         rise.load(tmp_path)
-    with pytest.raises(ConfigError, match=r"there is no recipe 'nanoo'. Did you mean \"nano\""):
+    with pytest.raises(ConfigError, match=r'nanoo: no such recipe. Did you mean "nano"'):
         rise.run("nanoo")
 
 

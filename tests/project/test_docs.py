@@ -22,19 +22,18 @@ PYTHON = ROOT / "docs/python.md"
 
 @pytest.fixture
 def outside(tmp_path, monkeypatch):
-    """A directory as a reader has it: the recipes, and nothing else of ours."""
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    """A directory as a reader has it: nothing of ours."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_your_own_problems_and_model_end_in_a_report(outside, one_thread):
     own_things(outside)
-    first, second = one_block(README, "run in tests: own").strip().splitlines()
-    for line in (f"{first} --scale toy", second):
-        program, *words = shlex.split(line)
-        assert program == ".venv/bin/rise"
-        done = CliRunner().invoke(app, words, catch_exceptions=False)
+    first, *others = one_block(README, "run in tests: own").strip().splitlines()
+    for line in (f"{first} --scale toy", *others):
+        program, *words = shlex.split(line, comments=True)
+        assert program == "rise"
+        done = CliRunner().invoke(app, words, catch_exceptions=False, input="What is 1 + 4?\n")
         assert done.exit_code == 0, done.output
     assert (outside / "runs/own/report.html").stat().st_size > 10_000
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -120,6 +119,13 @@ def test_the_judge_of_your_own_decides(outside):
     done = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert [json.loads(line)["verdict"] for line in done.output.splitlines()] == ["right", "wrong", "unparsable"]
+
+
+def test_the_function_that_judges_decides(outside):
+    (outside / "right.py").write_text(one_block(ROOT / "docs/own-judge.md", "run in tests: own-function"))
+    (outside / "replies.jsonl").write_text('{"gold": "fig pear", "reply": "Pear fig"}\n{"gold": "fig", "reply": "pear"}\n')
+    done = CliRunner().invoke(app, ["judge", "replies.jsonl", "--task", "jsonl", "--set", "judge=right.py:right"])
+    assert [json.loads(line)["verdict"] for line in done.output.splitlines()] == ["right", "wrong"]
 
 
 def test_every_command_and_program_on_a_page_is_run_or_says_why_not():

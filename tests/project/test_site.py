@@ -32,7 +32,7 @@ def test_every_page_stands_once_in_the_navigation():
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     if importlib.util.find_spec("mkdocs") is None or importlib.util.find_spec("material") is None:
-        pytest.skip("mkdocs-material is not installed: pip install 'rise-lm[docs]'")
+        pytest.skip("mkdocs-material is not installed: make docs installs it")
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -15,11 +15,11 @@ from toys import toy_recipe
 from typer.testing import CliRunner
 
 from rise.cli.main import app
-from rise.cli.serve import assemble, checkpoint_of, suit
+from rise.cli.serve import assemble, suit
 from rise.errors import ConfigError, DataError
 from rise.play.prompt import Prompt
 from rise.policy import Sampling
-from rise.runs.card import card
+from rise.runs.card import card, checkpoint_of
 from rise.serve.requests import Limits
 from rise.trajectory import Message
 

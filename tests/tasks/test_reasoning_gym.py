@@ -215,7 +215,7 @@ def test_a_package_that_is_not_there_says_how_to_get_it():
     pool = judging.Pool(
         lambda: [sys.executable, "-c", "print('No module named reasoning_gym')"], name="its worker", hint=judging._pool._hint
     )
-    with pytest.raises(RiseError, match=r"No module named reasoning_gym. Install it with: pip install 'rise-lm\[tasks\]'"):
+    with pytest.raises(RiseError, match=r"No module named reasoning_gym. Install it with: pip install .*\[tasks\]'"):
         pool.ask({}, 1.0)
 
 

@@ -1,0 +1,49 @@
+"""What the built wheel holds: everything that a user without a clone starts from."""
+
+import tarfile
+import zipfile
+
+import pytest
+from wheels import ROOT, build
+
+from rise.recipe import bases
+from rise.recipe.shipped import home
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+
+def test_it_holds_every_recipe_the_bases_and_the_demonstration(wheel):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"rise/recipe/recipes/{name}" for name in files(ROOT / "recipes")} <= held
+    assert {f"rise/recipe/bases/{name}" for name in files(bases.HOME)} <= held
+    assert "rise/demo/nano.zip" in held
+
+
+def test_it_holds_every_file_of_the_package_as_it_is_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        own = {name for name in archive.namelist() if not name.startswith(("rise/recipe/recipes/", "rise_lm-"))}
+        assert own == {f"rise/{name}" for name in files(ROOT / "rise")}
+        assert archive.read("rise/recipe/recipes/nano.toml") == (ROOT / "recipes/nano.toml").read_bytes()
+        [entry] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        assert b"rise = rise.cli.main:main" in archive.read(entry)
+    assert wheel.stat().st_size < 6 * 2**20
+
+
+def test_a_source_distribution_makes_the_same_wheel(wheel, tmp_path):
+    with tarfile.open(build(tmp_path / "sdist", "sdist")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    [source] = tmp_path.glob("rise_lm-*")
+    again = build(tmp_path, source=source)
+    held, there = ({n for n in zipfile.ZipFile(path).namelist() if not n.endswith("RECORD")} for path in (again, wheel))
+    assert held == there
+
+
+def test_recipes_of_a_clone_are_those_of_the_clone():
+    assert home() == ROOT / "recipes"
