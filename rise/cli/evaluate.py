@@ -84,10 +84,7 @@ def evaluate(
     measured = {"samples": samples, "gold_probability": gold_probability, **({"turns": turns} if turns else {})}
     model = {"dtype": dtype, "chat_format": chat_format}
     settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "model": model, "evaluate": measured}
-    if cluster and is_ours(policy):
-        settings["cluster"] = {"address": cluster}
-    overrides = [text for text in set_ or [] if is_ours(policy) or not text.startswith("cluster.")]
-    config = config_for(policy, task=task, overrides=overrides, settings=settings)
+    config = config_for(policy, task=task, **_with_cluster(policy, settings, cluster, set_ or []))
     ready = preflight(config, "measure", policy=policy, held_out=lambda task: some_problems(task, cast(Split, split), n))
     name = config.task.name
     ledger = out / "ledger.jsonl" if out else None
@@ -102,6 +99,13 @@ def evaluate(
         return
     for text, style in measured_lines(name, metrics):
         bars.console.print(text, style=style, highlight=False, soft_wrap=True)
+
+
+def _with_cluster(policy: str, settings: dict[str, Any], cluster: str | None, overrides: list[str]) -> dict[str, Any]:
+    """Settings and overrides of the recipe; what is said of a cluster is left out where the policy is somebody else's server."""
+    if not is_ours(policy):
+        return {"settings": settings, "overrides": [text for text in overrides if not text.startswith("cluster.")]}
+    return {"settings": settings | ({"cluster": {"address": cluster}} if cluster else {}), "overrides": overrides}
 
 
 def is_ours(policy: str) -> bool:

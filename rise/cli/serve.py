@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rise.play.prompt import Prompt
     from rise.serve.requests import Limits
 
 
@@ -156,11 +157,7 @@ def assemble(
     config = config_for(spec, task=task or known or "jsonl", overrides=overrides, settings=settings, without=_FILES)
     ready = preflight(config, "serve", policy=spec)
     prompt, draw = ready.prompt, Sampling(**config.sampling.model_dump())
-    if prompt.stops_when_right:
-        raise ConfigError(
-            f'state.feedback = "{prompt.feedback}" tells whether an answer is right, which nobody knows while serving. Choose '
-            "another: --set state.feedback=neutral."
-        )
+    _servable(prompt)
     judge = ready.task.judge()
     try_out(prompt, judge)
     choose = load_choose(vote) if ":" in vote else None
@@ -176,6 +173,17 @@ def assemble(
         problems=_offered(spec, overrides) if offer and known and task in (None, known) else (),
     )
     return Reviser(policy, prompt, judge, choose), served
+
+
+def _servable(prompt: Prompt) -> None:
+    """Raise `ConfigError` for feedback that only a judge who knows the answer can give."""
+    from rise.errors import ConfigError
+
+    if prompt.stops_when_right:
+        raise ConfigError(
+            f'state.feedback = "{prompt.feedback}" tells whether an answer is right, which nobody knows while serving. Choose '
+            "another: --set state.feedback=neutral."
+        )
 
 
 def _offered(spec: str, overrides: list[str]) -> Any:

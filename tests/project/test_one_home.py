@@ -87,7 +87,7 @@ def test_a_headline_metric_stands_in_the_terminal_the_progress_line_and_show(run
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(console_table(run.path))
     printed = console.export_text()
-    assert "two@t5" in printed and "37.5 −12.5" in printed and "two−t1" in printed
+    assert "two@t5" in printed and "37.5 −12.5" in printed and "turns 1 and 2 − t1" in printed
     assert "two@t5 37.5 [" in stage_line("round-1", run.stage("round-1").read_metrics())
     shown = CliRunner().invoke(app, ["show", str(run.stage("round-1").metrics)], catch_exceptions=False).output
     assert "two@t5" in shown and "paired two@t5-t1" in shown
