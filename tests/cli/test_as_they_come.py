@@ -202,9 +202,10 @@ def test_a_warning_is_one_line_without_source_text(tmp_path):
     assert "1 held-out problems" in done.stdout.decode() and "± 50 points" in done.stdout.decode()
 
 
-def test_a_recipe_named_without_its_folder_is_answered_with_its_path(rise):
-    code, _, err = rise("run", "nano", "--dry-run")
-    assert code == 1 and re.search(r"nano: no such recipe\. Write \S*recipes/nano\.toml", err)
+def test_a_recipe_that_comes_with_the_package_needs_no_folder_and_one_that_does_not_is_said_to_be_none(rise):
+    assert rise("run", "nano", "--dry-run")[0] == 0
+    code, _, err = rise("run", "nanno", "--dry-run")
+    assert code == 1 and "nanno" in err and "nano" in err
 
 
 # ---- N05, B38: narrow terminals --------------------------------------------------------------------------------------------
@@ -216,14 +217,14 @@ def numbers_of(text):
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80])
 def test_no_terminal_is_so_narrow_that_a_number_is_cut(width, tmp_path):
-    from rise.report.compare import paired_table, read_entries, results_table, votes_table
+    from rise.report.compare import paired_table, read_entries, results_table, within_table
     from rise.report.console import console_table, rich_table
     from rise.report.table import estimates_table
 
     runs = [write_run(tmp_path / name).path for name in ("one", "another-with-a-long-name")]
     entries = read_entries(runs, lambda left, right: left == right)
     metrics = json.loads((runs[0] / "round-1/metrics.json").read_text())
-    tables = [results_table(entries), paired_table(entries), votes_table(entries), estimates_table(metrics)]
+    tables = [results_table(entries), paired_table(entries), within_table(entries), estimates_table(metrics)]
     for shown in (*map(rich_table, tables), console_table(runs[0])):
         narrow, wide = Console(width=width), Console(width=500)
         with narrow.capture() as cut:

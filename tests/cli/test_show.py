@@ -112,7 +112,7 @@ def test_an_improved_reply_stands_behind_the_state_it_was_written_at(tmp_path):
 def test_an_example_without_a_tokenizer_marks_text_and_says_so(tmp_path):
     text = printed(lines(tmp_path / "stage" / "examples.jsonl", EXAMPLE))
     assert "reward 1, weight 2.58, 5 tokens trained, 6 only read" in text
-    assert "42\nok" in text and "colours mark text, not tokens" in text
+    assert "42\nok" in text and "colours mark text, not tokens" in " ".join(text.split())
 
 
 def test_an_example_beside_its_checkpoint_is_shown_token_by_token(tmp_path):
@@ -132,7 +132,7 @@ def test_an_example_beside_its_checkpoint_is_shown_token_by_token(tmp_path):
 def test_a_tokenizer_that_was_named_must_load(tmp_path):
     path = lines(tmp_path / "examples.jsonl", EXAMPLE)
     pytest.importorskip("transformers")
-    with pytest.raises(ModelError, match="no tokenizer can be loaded"):
+    with pytest.raises(ModelError, match="no such directory"):
         printed(path, "--tokenizer", tmp_path / "nowhere")
 
 
