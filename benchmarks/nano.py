@@ -24,7 +24,7 @@ def seconds_per_part(run_dir: RunDir) -> dict[str, dict[str, float]]:
     """Stage → part → seconds, from metrics.jsonl."""
     out: dict[str, dict[str, float]] = defaultdict(dict)
     for event in run_dir.read_log():
-        if "part" in event:
+        if "seconds" in event:
             parts = out[event["stage"]]
             parts[event["part"]] = round(parts.get(event["part"], 0.0) + event["seconds"], 1)
     return dict(out)
