@@ -203,7 +203,7 @@ def test_a_setting_that_cannot_be_is_said_once_in_our_words(two_nodes, model, ex
 
 def test_unfinished_training_of_other_data_is_refused(two_nodes, model, examples, tmp_path):
     work = tmp_path / "round-1" / "training"
-    work.mkdir(parents=True)
+    (work / "checkpoint-1").mkdir(parents=True)
     (work / "settings.json").write_text(json.dumps({"examples": "1, hash 000000000000", "processes": 1}))
     with pytest.raises(RiseError, match="begun otherwise"):
         Training(tmp_path, model, examples).run()
