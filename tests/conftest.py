@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 # Before torch is imported anywhere: two workers on two cores, and no network to wait for.
@@ -16,6 +17,10 @@ if (_data := Path(__file__).resolve().parents[2] / "shared" / "data").is_dir():
 
 import pytest
 from toys import ALPHABET, TINY, LastNumber, toy_recipe, write
+
+# Started in the background of a shell, programs under test would inherit that Ctrl-C is ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
