@@ -330,7 +330,7 @@ def test_more_answers_worked_out_by_hand():
 
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "judge-answers.jsonl"
-CASES = [directory / "cases" / "judge.jsonl" for directory in (data_directory().parent, Path("../shared"), Path("/work/shared"))]
+CASES = [directory / "cases" / "judge.jsonl" for directory in (data_directory().parent, Path("../shared"))]
 
 
 def test_every_case_of_the_file_is_judged_rightly():
