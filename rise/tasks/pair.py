@@ -13,11 +13,11 @@ _QUESTION = re.compile(r"(\d{1,3}(?: \d{1,3}){1,8})=(\d{1,4})", re.ASCII)
 
 
 class Pair(SearchTask):
-    """`34 81 27 65=92` asks for two of the numbers that add up to 92. A reply adds two: `34+27=61 no` misses, `27+65=92 yes`
-    hits."""
+    """`34 81 27 65=92` asks for two of the numbers that add up to 92. A reply adds two and checks the sum: `34+27=61 92? no`
+    misses, `27+65=92 92? yes` hits."""
 
     name = "pair"
-    own_alphabet = "+="
+    own_alphabet = "+=?"
     mark = "="
 
     def __init__(self, *, numbers: int = 4, seed: int = 0) -> None:
@@ -44,11 +44,12 @@ class Pair(SearchTask):
         """The sum of the two.
 
         >>> Pair().worked("34 81 27 65=92", "34+27")
-        '34+27=61 no'
+        '34+27=61 92? no'
         """
         if candidate not in self.candidates(question):
             return None
-        return f"{candidate}={_sum(candidate)} {'yes' if self.hits(question, candidate) else 'no'}"
+        target = _read(question)[1]
+        return f"{candidate}={_sum(candidate)} {target}? {'yes' if _sum(candidate) == target else 'no'}"
 
     def hits(self, question: str, candidate: str) -> bool:
         return candidate in self.candidates(question) and _sum(candidate) == _read(question)[1]

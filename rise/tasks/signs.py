@@ -16,11 +16,11 @@ _QUESTION = re.compile(r"(\d{1,4}(?: \d{1,4}){1,6})=(\d{1,5})", re.ASCII)
 class Signs(SearchTask):
     """`47 8 5 9=53` asks for the signs: `+-+` gives 47+8-5+9 = 59 and misses, `-++` gives 53 and hits.
 
-    A reply names the signs, adds up, and says whether that is the sum: `+-+:47+8=55 55-5=50 50+9=59 no`.
+    A reply names the signs, adds up, and checks what comes out against the sum: `+-+:47+8=55 55-5=50 50+9=59 53? no`.
     """
 
     name = "signs"
-    own_alphabet = "+-="
+    own_alphabet = "+-=?"
 
     def __init__(self, *, numbers: int = 4, largest: int = 9, start: Sequence[int] = (30, 89), seed: int = 0) -> None:
         """`numbers` counts the first, which is from `start` and keeps its sign; the others go from 1 to `largest`."""
@@ -50,13 +50,13 @@ class Signs(SearchTask):
         """The running sum, step by step.
 
         >>> Signs().worked("47 8 5 9=53", "+-+")
-        '+-+:47+8=55 55-5=50 50+9=59 no'
+        '+-+:47+8=55 55-5=50 50+9=59 53? no'
         """
         terms, target = _read(question)
         if candidate not in self.candidates(question):
             return None
         steps, result = _steps(terms, candidate)
-        return f"{candidate}:{' '.join(steps)} {'yes' if result == target else 'no'}"
+        return f"{candidate}:{' '.join(steps)} {target}? {'yes' if result == target else 'no'}"
 
     def hits(self, question: str, candidate: str) -> bool:
         terms, target = _read(question)

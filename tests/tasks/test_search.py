@@ -30,11 +30,11 @@ def test_division_says_what_is_left_after_each_digit():
 
 
 def test_signs_show_the_running_sum():
-    assert make_task("signs").worked("47 8 5 9=53", "-++") == "-++:47-8=39 39+5=44 44+9=53 yes"
+    assert make_task("signs").worked("47 8 5 9=53", "-++") == "-++:47-8=39 39+5=44 44+9=53 53? yes"
 
 
 def test_a_pair_shows_its_sum():
-    assert make_task("pair").worked("34 81 27 65=92", "27+65") == "27+65=92 yes"
+    assert make_task("pair").worked("34 81 27 65=92", "27+65") == "27+65=92 92? yes"
     assert make_task("pair").worked("34 81 27 65=92", "65+27") is None  # written in the order of the question, once
 
 
@@ -62,7 +62,7 @@ def test_a_written_lie_is_wrong_whichever_way_it_lies():
     assert verdict(task, "43015?", "11:43r10 100r1 11r0 5r0 yes") is Verdict.WRONG  # says it hits
     assert verdict(task, "43015?", "7:43r1 10r3 31r3 35r0 no") is Verdict.WRONG  # hits, and says it does not
     assert verdict(task, "43015?", "7:43r2 20r6 60r4 35r0 yes") is Verdict.WRONG  # hits, beside false work
-    assert verdict(make_task("pair"), "34 81 27 65=92", "34+81=92 yes") is Verdict.WRONG
+    assert verdict(make_task("pair"), "34 81 27 65=92", "34+81=92 92? yes") is Verdict.WRONG
 
 
 @pytest.mark.parametrize("reply", ["", "7", ":", "yes", "9" * 500 + ":"])
