@@ -66,5 +66,6 @@ def first_picture(data: ReportData) -> Figure | None:
         "oracle. Bands are 95 % intervals. Dashed: fresh samples, with no attempt shown."
     )
     if predicted:
-        caption += " Dotted: what turns 1 and 2 predict of the turns after them."
+        where = ((stage.metrics or {}).get("chain") or {}).get("split")
+        caption += f" Dotted: what turns 1 and 2{f' of {where} problems' if where else ''} predict of the turns after them."
     return make_figure("first", "Right at each turn", caption, draw, height=3.2)
