@@ -3,7 +3,7 @@
 Each run is of another task; its last stage gives the gain, turn K − turn 1, with its interval. The cost of a check is what has to
 be read or written to see that an attempt missed, as a share of what has to be written to find a right one, in characters:
 
-    a search task      the last word of an attempt, of (candidates + 1) / 2 attempts, the mean of a search without repeats
+    a search task      the check at the end of an attempt, of (candidates + 1) / 2 attempts, the mean of a search without repeats
     worked arithmetic  1: nothing in a wrong product shows that it is wrong but working it out again
     recall             none: nothing written tells, however long one looks
 
@@ -37,8 +37,8 @@ def check_cost(task: Task, n: int = 200) -> float | None:
     for problem in task.problems("test", n):
         lines = [task.worked(problem.question, candidate) or "" for candidate in task.candidates(problem.question)]
         attempt = sum(map(len, lines)) / len(lines)
-        verdict = sum(len(line.rpartition(" ")[2]) for line in lines) / len(lines)
-        shares.append(verdict / (attempt * (len(lines) + 1) / 2))
+        check = sum(len(" ".join(line.split(" ")[-task.check_words :])) for line in lines) / len(lines)
+        shares.append(check / (attempt * (len(lines) + 1) / 2))
     return sum(shares) / len(shares)
 
 

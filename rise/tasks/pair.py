@@ -17,6 +17,7 @@ class Pair(SearchTask):
     misses, `27+65=92 92? yes` hits."""
 
     name = "pair"
+    check_words = 2
     own_alphabet = "+=?"
     mark = "="
 

@@ -24,6 +24,8 @@ class SearchTask(GeneratedTask):
     """What stands behind the candidate in an attempt."""
     checked = True
     """Whether an attempt shows that it hit; without that no base learns to say so."""
+    check_words = 1
+    """So many words at the end of an attempt are its check; what stands before them is the work."""
 
     @abstractmethod
     def candidates(self, question: str) -> Sequence[str]:

@@ -20,6 +20,7 @@ class Signs(SearchTask):
     """
 
     name = "signs"
+    check_words = 2
     own_alphabet = "+-=?"
 
     def __init__(self, *, numbers: int = 4, largest: int = 9, start: Sequence[int] = (30, 89), seed: int = 0) -> None:
