@@ -151,12 +151,16 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _opened(path: Path) -> IO[str]:
     try:
         return path.open(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: cannot be read, since it is a directory. Give a file in it.") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{path}: no such file.")
+    if isinstance(error, IsADirectoryError):
+        return DataError(f"{path}: cannot be read, since it is a directory. Give a file in it.")
+    return DataError(f"{path}: cannot be read ({error.strerror}).")
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -181,12 +185,8 @@ def read_text(path: Path) -> str:
     """A whole text file, a byte-order mark left out. Raises `DataError` where it cannot be read as UTF-8."""
     try:
         return decoded(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: cannot be read, since it is a directory. Give a file in it.") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise _unreadable(path, error) from error
     except ValueError as error:
         raise DataError(f"{path}: {error}.") from error
 

@@ -12,27 +12,6 @@ from odd_endpoint import OddEndpoint, Say, chat, refusal
 from rich.console import Console
 from synthetic_run import write_run
 
-from rise.cli.main import main
-
-
-@pytest.fixture
-def rise(monkeypatch, capsys):
-    """`rise ARGUMENTS` in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["rise", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return run
-
 
 @pytest.fixture
 def endpoint():
