@@ -351,7 +351,7 @@ CHANGES = [
         27,
         "digits printed",
         (
-            Place("percent", "rise/report/"),
+            Place("percent", "rise/evaluation/"),
             Pattern(r"1000? \* .*(:[+ ]?\.\d[f%]\}|\.toFixed\()"),  # a share turned into percent by hand
         ),
     ),

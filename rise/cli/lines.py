@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rise.evaluation.headline import HEADLINE, named, sizes
+from rise.evaluation.outcomes import one_line
 from rise.report.collect import estimate_at
 from rise.report.numbers import DASH, count, percent, points, points_interval
-from rise.report.outcomes import one_line
 from rise.runs import stages
 from rise.runs.alarms import FEW_PROBLEMS, Alarm, place, toy_words
 from rise.runs.dry_run import sentences

@@ -93,7 +93,7 @@ def _shown(turn: Turn, k: int) -> Any:
     """A turn: its reply, the answer read in it, and what it is told next."""
     from rich.text import Text
 
-    from rise.report.outcomes import printable
+    from rise.evaluation.outcomes import printable
 
     facts = [f"answer {turn.answer}" if turn.answer is not None else "no answer"]
     if turn.n_reply_tokens is not None:
@@ -112,7 +112,7 @@ def _told(console: Console, outcome: Outcome) -> None:
     """The answer that won the vote and the turns that gave it, beside that of the last reply."""
     from rich.text import Text
 
-    from rise.report.outcomes import printable
+    from rise.evaluation.outcomes import printable
 
     last = outcome.turns[-1].answer
     words = [f"last reply: {'no answer' if last is None else last}"]

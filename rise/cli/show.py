@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from rise.report.outcomes import Outcome
+    from rise.evaluation.outcomes import Outcome
     from rise.trajectory import Turn
     from rise.view.tokens import Tokens
 
@@ -157,7 +157,7 @@ def _kind(path: Path, number: int, data: dict[str, Any]) -> str:
 
 
 def _outcome(data: dict[str, Any]) -> Outcome | None:
-    from rise.report.outcomes import outcome
+    from rise.evaluation.outcomes import outcome
     from rise.trajectory import turn_from_json
 
     return outcome([turn_from_json(turn) for turn in data.get("run", data.get("turns", ()))])
@@ -276,7 +276,7 @@ def _text(text: str, style: str = "") -> Text:
     """Plain text: square brackets are no markup and control characters no commands."""
     from rich.text import Text
 
-    from rise.report.outcomes import printable
+    from rise.evaluation.outcomes import printable
 
     return Text(printable(text), style=style)
 

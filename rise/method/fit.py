@@ -15,12 +15,15 @@ from rise.recipe.config import TrainConfig
 from rise.runs.bench import Bench
 from rise.runs.card import card
 from rise.runs.directory import StageDir
+from rise.runs.model_card import NAME, About, about_stage, write_model_card
 
 
 def train_stage(bench: Bench, stage: StageDir, start: Path, config: TrainConfig) -> None:
     """Fine-tune `start` on the stage's examples; skipped where the checkpoint is there."""
     if stage.checkpoint.exists():
         shutil.rmtree(stage.training, ignore_errors=True)  # left by a kill between the two
+        if not stage.metrics.exists() and not (stage.checkpoint / NAME).exists():  # as this may be
+            write_model_card(stage.checkpoint, about_stage(bench.config, bench.ready.prompt, stage))
         return
     fit(bench, stage.name, list(read_examples(stage.examples)), start, stage.checkpoint, config, work=stage.training)
 
@@ -53,4 +56,13 @@ def fit(
         about = card(bench.config, bench.ready.prompt, stage)
         run = bench.cluster.train if bench.cluster else partial(training.train, model=bench.config.model, seed=bench.config.seed)
         timer.facts = run(examples, start, out, config, card=about, work=work, on_log=tell)
+    write_model_card(out, _about(bench, stage, out, part))
     return timer.facts
+
+
+def _about(bench: Bench, stage: str, checkpoint: Path, part: str) -> About:
+    """What the checkpoint's card is made from: of a stage of a run, also what is on disk of it."""
+    if bench.run_dir is not None and part == "train":
+        return about_stage(bench.config, bench.ready.prompt, StageDir(checkpoint.parent))
+    name = stage if part == "train" else f"{stage}, the control that trained at the first turn"
+    return About(bench.config, bench.ready.prompt, name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rise.evaluation.headline import PAIRED, named
+from rise.evaluation.outcomes import one_line
 from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage
 from rise.report.numbers import DASH, count, percent, points, points_interval, sign
-from rise.report.outcomes import one_line
 from rise.runs.alarms import FEW_PROBLEMS, latest, place, toy_words
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,11 +12,11 @@ from typing import Any
 from rise.errors import DataError
 from rise.evaluation.headline import Name
 from rise.evaluation.held_out import HeldOut, read_held_out
+from rise.evaluation.outcomes import OUTCOMES, Outcome, outcome, rank
 from rise.evaluation.seeds import StageOverSeeds
 from rise.evaluation.uncertainty import NOTHING, Estimate
 from rise.jsonl import read_json
 from rise.recipe.wordings import told
-from rise.report.outcomes import OUTCOMES, Outcome, outcome
 from rise.report.own_files import check_own_files
 from rise.runs import stages
 from rise.runs.alarms import Alarm, read_alarms
@@ -232,25 +231,9 @@ def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int],
             continue
         counts[found] += 1
         if found in best:
-            best[found] = sorted([*best[found], (_rank(record), record)], key=lambda item: item[0])[:n_each]
+            best[found] = sorted([*best[found], (rank(record), record)], key=lambda item: item[0])[:n_each]
     chosen = tuple(Chosen(name, record) for name in SHOWN for _, record in best[name])
     return {name: counts[name] for name in OUTCOMES} if counts else {}, chosen
-
-
-def wrong_to_right(records: Iterable[HeldOut]) -> tuple[int, int, HeldOut | None]:
-    """(how many wrong at turn 1 were right at the end, how many were wrong at turn 1, the first of the former by hash).
-
-    One that stayed right once it was goes before one that wavered.
-    """
-    wrong = [record for record in records if record.run and not record.run[0].right]
-    fixed = [record for record in wrong if record.run[-1].right]
-    ranked = sorted(fixed, key=lambda record: (outcome(record.run) != "fixed", _rank(record)))
-    return len(fixed), len(wrong), ranked[0] if ranked else None
-
-
-def _rank(record: HeldOut) -> str:
-    """Where a record stands among others: the same at every call, and not picked by hand."""
-    return hashlib.sha256(record.problem_id.encode()).hexdigest()
 
 
 def estimate_at(data: Any, *path: str | int) -> Estimate:

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from rise.evaluation.headline import HEADLINE, named
 from rise.evaluation.held_out import read_held_out
+from rise.evaluation.outcomes import one_line, wrong_to_right
 from rise.report.claims import headline
-from rise.report.collect import ReportData, collect, wrong_to_right
+from rise.report.collect import ReportData, collect
 from rise.report.collect_seeds import read
 from rise.report.numbers import count
-from rise.report.outcomes import one_line
 from rise.report.result_tables import main_table, paired_table
 from rise.report.seed_tables import compact, runs_table, seed_differences_table, seeds_table
 from rise.report.table import Cell, Table, Tone

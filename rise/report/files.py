@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from rise.evaluation.outcomes import printable
 from rise.jsonl import write_whole
 from rise.report.layout import Page
-from rise.report.outcomes import printable
 from rise.report.table import Cell, Table
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
+from rise.evaluation.markdown import fenced, inline
+from rise.evaluation.outcomes import OUTCOMES
 from rise.report.claims import Caution
 from rise.report.collect import Chosen
 from rise.report.drawing import Figure
 from rise.report.layout import Page
 from rise.report.numbers import DASH, count
-from rise.report.outcomes import OUTCOMES, printable
 from rise.report.table import Cell, Table
 
 
@@ -64,29 +64,6 @@ def _figure(figure: Figure) -> str:
 
 def _list(items: Mapping[str, str], mark: str = "") -> str:
     return "\n".join(f"- {mark}{inline(name)}{mark}: {inline(text)}" for name, text in items.items())
-
-
-def inline(text: str) -> str:
-    """Text that no Markdown reader takes for markup or a table's edge.
-
-    >>> print(inline("a|b <script> *x*"))
-    a\\|b &lt;script&gt; \\*x\\*
-    """
-    text = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", text)
-
-
-def fenced(text: str, language: str = "text") -> str:
-    """A code block whose fence is longer than any run of backticks inside.
-
-    >>> print(fenced("a ``` b"))
-    ````text
-    a ``` b
-    ````
-    """
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{printable(text)}\n{fence}"
 
 
 def _cell(cell: Cell) -> str:

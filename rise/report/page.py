@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from rise.evaluation.outcomes import OUTCOMES, printable
 from rise.jsonl import write_whole
 from rise.report import colours
 from rise.report.changes import blocks
@@ -18,7 +19,6 @@ from rise.report.files import write_figures, write_tables
 from rise.report.layout import Page, lay_out
 from rise.report.markdown import markdown
 from rise.report.numbers import DASH, count, percent
-from rise.report.outcomes import OUTCOMES, printable
 from rise.report.result_figures import main_picture
 from rise.report.seed_figures import seeds_figure
 from rise.runs.directory import RunDir

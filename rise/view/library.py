@@ -10,11 +10,11 @@ from typing import Any
 
 from rise.errors import DataError, did_you_mean
 from rise.evaluation.headline import Name, brief, named
+from rise.evaluation.outcomes import OUTCOMES
 from rise.evaluation.vote import Same
 from rise.report.claims import claims, headline
 from rise.report.collect import ReportData, Stage, collect
 from rise.report.colours import stage_role
-from rise.report.outcomes import OUTCOMES
 from rise.report.recipe import same_answers
 from rise.runs import stages
 from rise.runs.directory import RunDir

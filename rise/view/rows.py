@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from rise.evaluation.held_out import REPLIES
 from rise.evaluation.metrics import FIELDS
+from rise.evaluation.outcomes import outcome
 from rise.judges.answers import extract
-from rise.report.outcomes import outcome
 from rise.trajectory import Turn, Verdict
 
 Kind = Literal["held-out", "trajectories", "relabelled", "examples"]
@@ -147,7 +147,7 @@ _outcomes: dict[str, str | None] = {}
 
 
 def _outcome(letters: str) -> str | None:
-    """`rise.report.outcomes.outcome` of a pattern, worked out once a pattern: few differ among many runs."""
+    """`rise.evaluation.outcomes.outcome` of a pattern, worked out once a pattern: few differ among many runs."""
     if letters not in _outcomes:
         _outcomes[letters] = outcome([Turn("", _VERDICTS[letter]) for letter in letters])
     return _outcomes[letters]

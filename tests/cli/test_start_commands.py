@@ -173,6 +173,11 @@ def test_view_takes_a_folder_of_runs(toy_run, elsewhere):
 # --- version, help, completion ----------------------------------------------------------------------------------------
 
 
+def test_python_m_rise_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "rise", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"rise {rise.__version__}\n")
+
+
 def test_version_and_help_are_called_as_elsewhere():
     assert said("--version") == f"rise {rise.__version__}\n"
     for command in ((), ("run",), ("recipes", "copy"), ("cluster", "check")):

@@ -31,6 +31,7 @@ LADDER = [
     {"report", "serve"},
     {"view"},
     {"api", "cli"},
+    {"__main__"},
 ]
 """Each rung may import the rungs above it in this list; within a rung, only itself."""
 

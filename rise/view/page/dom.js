@@ -29,7 +29,7 @@ rise.fill = function (element, classes, props, children) {
   return element;
 };
 
-/* Control characters and marks that reorder text as visible signs, as rise.report.outcomes.printable has them. */
+/* Control characters and marks that reorder text as visible signs, as rise.evaluation.outcomes.printable has them. */
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 rise.printable = function (text) {
   return String(text).replace(HIDDEN, (c) => {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from rise.evaluation.held_out import HeldOut
 from rise.trajectory import Turn
 
 Outcome = Literal["kept", "fixed", "wavered", "broken", "never"]
@@ -37,6 +39,22 @@ def outcome(turns: Sequence[Turn]) -> Outcome | None:
     if not all(right[first:]):
         return "wavered"
     return "kept" if first == 0 else "fixed"
+
+
+def wrong_to_right(records: Iterable[HeldOut]) -> tuple[int, int, HeldOut | None]:
+    """(how many wrong at turn 1 were right at the end, how many were wrong at turn 1, the first of the former by hash).
+
+    One that stayed right once it was goes before one that wavered.
+    """
+    wrong = [record for record in records if record.run and not record.run[0].right]
+    fixed = [record for record in wrong if record.run[-1].right]
+    ranked = sorted(fixed, key=lambda record: (outcome(record.run) != "fixed", rank(record)))
+    return len(fixed), len(wrong), ranked[0] if ranked else None
+
+
+def rank(record: HeldOut) -> str:
+    """Where a record stands among others: the same at every call, and not picked by hand."""
+    return hashlib.sha256(record.problem_id.encode()).hexdigest()
 
 
 def printable(text: str) -> str:
