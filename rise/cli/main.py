@@ -17,6 +17,7 @@ from rise.cli.export import export
 from rise.cli.init import init
 from rise.cli.judge import judge
 from rise.cli.play import play
+from rise.cli.push import push
 from rise.cli.recipes import app as recipes
 from rise.cli.report import report
 from rise.cli.run import run
@@ -46,6 +47,7 @@ COMMANDS: list[Callable[..., Any]] = [
     show,
     view,
     export,
+    push,
     judge,
     serve,
     play,
@@ -87,6 +89,7 @@ _OPTIONAL = {
     "train": ("torch", "transformers", "tokenizers", "accelerate", "peft", "gguf", "safetensors"),
     "serve": ("fastapi", "starlette", "uvicorn", "prometheus_client"),
     "ray": ("ray",),
+    "share": ("huggingface_hub", "pyarrow"),
 }
 """Extra → packages that a command may find missing after checks that name the extra have let it through."""
 

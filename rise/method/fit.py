@@ -23,7 +23,7 @@ def train_stage(bench: Bench, stage: StageDir, start: Path, config: TrainConfig)
     if stage.checkpoint.exists():
         shutil.rmtree(stage.training, ignore_errors=True)  # left by a kill between the two
         if not stage.metrics.exists() and not (stage.checkpoint / NAME).exists():  # as this may be
-            write_model_card(stage.checkpoint, about_stage(bench.config, bench.ready.prompt, stage))
+            write_model_card(stage.checkpoint, about_stage(bench.config, bench.ready.prompt.instructions, stage))
         return
     fit(bench, stage.name, list(read_examples(stage.examples)), start, stage.checkpoint, config, work=stage.training)
 
@@ -63,6 +63,6 @@ def fit(
 def _about(bench: Bench, stage: str, checkpoint: Path, part: str) -> About:
     """What the checkpoint's card is made from: of a stage of a run, also what is on disk of it."""
     if bench.run_dir is not None and part == "train":
-        return about_stage(bench.config, bench.ready.prompt, StageDir(checkpoint.parent))
+        return about_stage(bench.config, bench.ready.prompt.instructions, StageDir(checkpoint.parent))
     name = stage if part == "train" else f"{stage}, the control that trained at the first turn"
-    return About(bench.config, bench.ready.prompt, name)
+    return About(bench.config, bench.ready.prompt.instructions, name)

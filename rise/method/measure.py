@@ -47,7 +47,7 @@ def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None, *,
     _compare(bench, stage, records, metrics)
     if metrics["chain"]:
         note_turns(stage.checkpoint, metrics["chain"]["turns_to_serve"])  # before the file that proves the stage done
-    write_model_card(stage.checkpoint, about_stage(bench.config, bench.ready.prompt, stage, metrics))
+    write_model_card(stage.checkpoint, about_stage(bench.config, bench.ready.prompt.instructions, stage, metrics))
     write_whole(stage.metrics, json.dumps(metrics, indent=1) + "\n")
     bench.progress.stage_done(stage)
 

@@ -119,6 +119,16 @@ def looks_like_a_key(text: str) -> bool:
     return re.match(r"(sk|gsk|hf|xai|nvapi)_", text) is not None or (len(text) > 20 and _LONG.fullmatch(text) is not None)
 
 
+def key_in(text: str) -> str | None:
+    """The first few characters of what has the form of a key in a text of any length; None where nothing has.
+
+    >>> key_in("Set it: sk-live-0123456789"), key_in("A task-and-risk-averse model, hf_hub, eyJ")
+    ('sk-…', None)
+    """
+    found = next((match for pattern in _LOOKS_LIKE_A_KEY[:2] if (match := pattern.search(text))), None)
+    return f"{found[0][:3]}…" if found else None
+
+
 def _has_user(spec: str) -> bool:
     for authority in re.findall(r"://([^/?]*)", spec):
         before, hash_, behind = authority.partition("#")

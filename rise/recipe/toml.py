@@ -88,8 +88,13 @@ def validated(model: type[Record], data: Mapping[str, Any], source: str) -> Reco
 
 def to_toml(config: RunConfig) -> str:
     """The resolved recipe; `rise run` on the text repeats the run."""
+    return plain_toml(config.model_dump(mode="json", exclude_none=True))
+
+
+def plain_toml(data: Mapping[str, Any]) -> str:
+    """Plain data without None as TOML."""
     lines: list[str] = []
-    _write_table(config.model_dump(mode="json", exclude_none=True), (), lines)
+    _write_table(data, (), lines)
     return "\n".join(lines).strip() + "\n"
 
 

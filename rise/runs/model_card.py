@@ -19,7 +19,6 @@ from rise.evaluation.outcomes import wrong_to_right
 from rise.evaluation.printed import DASH, count, percent, percent_interval, points, points_interval
 from rise.evaluation.uncertainty import NOTHING, Estimate
 from rise.jsonl import write_whole
-from rise.play.prompt import Prompt
 from rise.recipe.bases import PREFIX
 from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS
@@ -41,7 +40,8 @@ class About:
     """What a card is made from."""
 
     config: RunConfig
-    prompt: Prompt
+    instructions: str | None
+    """The system text that it was trained with; None: none."""
     stage: str
     """A stage of a run, or the name of a checkpoint that was trained by itself."""
     measured: Sequence[tuple[str, Mapping[str, Any]]] = ()
@@ -61,7 +61,7 @@ class About:
         return self.measured[-1][1] if self.measured and self.measured[-1][0] == self.stage else None
 
 
-def about_stage(config: RunConfig, prompt: Prompt, stage: StageDir, metrics: Mapping[str, Any] | None = None) -> About:
+def about_stage(config: RunConfig, instructions: str | None, stage: StageDir, metrics: Mapping[str, Any] | None = None) -> About:
     """What is on disk of a stage and of those before it. `metrics` are its own, where they are not on disk yet."""
     run = RunDir(stage.path.parent)
     before = [other for other in run.stages() if stages.order(other.name) < stages.order(stage.name)]
@@ -69,7 +69,7 @@ def about_stage(config: RunConfig, prompt: Prompt, stage: StageDir, metrics: Map
     measured = [(other.name, other.read_metrics()) for other in before] + ([(stage.name, own)] if own else [])
     records = list(read_held_out(stage.held_out)) if own and stage.held_out.exists() else []
     dataset = stage.read_dataset() if stage.dataset.exists() else None
-    return About(config, prompt, stage.name, measured, records, dataset)
+    return About(config, instructions, stage.name, measured, records, dataset)
 
 
 def write_model_card(checkpoint: Path, about: About) -> None:
@@ -233,7 +233,7 @@ def _limits(about: About) -> list[tuple[str, str]]:
 
 
 def _use(about: About) -> list[str]:
-    system = about.prompt.instructions
+    system = about.instructions
     first = [f'{{"role": "system", "content": {system!r}}}'] if system else []
     messages = ", ".join([*first, '{"role": "user", "content": "…"}'])
     tokens = about.config.sampling.max_new_tokens

@@ -12,24 +12,19 @@ from synthetic_run import BOOST, HOSTILE, ROUND_1, write_run
 from toys import small
 
 from rise.method.fit import train_stage
-from rise.play.prompt import make_prompt
+from rise.play.prompt import Prompt
 from rise.recipe.machines import ModelConfig
 from rise.recipe.public import public_recipe
 from rise.recipe.toml import load_recipe
 from rise.runs.base_licence import base_licence
 from rise.runs.card import checkpoint_of
 from rise.runs.model_card import About, about_stage, model_card
-from rise.tasks import make_task
 from rise.training.weights import weights_hash
-
-
-def prompt_of(config):
-    return make_prompt(config, make_task(config.task.name, **config.task.settings))
 
 
 def card_of(run, stage="round-1", **changes):
     config = load_recipe(run.config)
-    return model_card(about_stage(config, prompt_of(config), run.stage(stage)), **changes)
+    return model_card(about_stage(config, None, run.stage(stage)), **changes)
 
 
 def test_every_checkpoint_of_a_run_carries_its_card(toy_run):
@@ -54,7 +49,7 @@ def test_the_table_says_what_can_be_counted_on_paper(tmp_path):
 
 def test_before_it_is_measured_a_card_says_so(tmp_path):
     config = small()
-    text = model_card(About(config, prompt_of(config), "round-1"))
+    text = model_card(About(config, None, "round-1"))
     assert "Not measured yet." in text and "**Not measured**" in text and "## Controls" not in text
 
 
@@ -73,7 +68,7 @@ def test_a_checkpoint_whose_card_a_kill_lost_gets_it_again(toy_run, tmp_path):
     for path in (stage.checkpoint / "README.md", stage.metrics):
         path.unlink()
     config = load_recipe(run.config)
-    bench = type("Bench", (), {"config": config, "ready": type("Ready", (), {"prompt": prompt_of(config)})})
+    bench = type("Bench", (), {"config": config, "ready": type("Ready", (), {"prompt": Prompt()})})
     train_stage(bench, stage, stage.checkpoint, config.train)
     assert "## Results" in (stage.checkpoint / "README.md").read_text() != before
 
@@ -95,7 +90,7 @@ def test_no_path_address_or_machine_of_the_recipe_is_in_it(tmp_path):
         http={"key": "CORP_KEY"},
         boost={"reuse": str(tmp_path / "secret-home/runs/other")},
     )
-    text = model_card(About(config, prompt_of(config), "round-1")) + json.dumps(public_recipe(config))
+    text = model_card(About(config, None, "round-1")) + json.dumps(public_recipe(config))
     assert "my-base" in text and "an endpoint#org/teacher" in text
     for hidden in (str(tmp_path), "secret-home", "corp.example", "CORP_KEY", "8000"):
         assert hidden not in text, hidden
@@ -131,4 +126,4 @@ def test_the_licence_of_a_base_that_comes_with_rise_and_of_none():
 def test_a_hub_base_is_named_where_hubs_look_for_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = small(model={"nano": None, "path": "Qwen/Qwen2.5-0.5B-Instruct"})
-    assert 'base_model: "Qwen/Qwen2.5-0.5B-Instruct"' in model_card(About(config, prompt_of(config), "round-1"))
+    assert 'base_model: "Qwen/Qwen2.5-0.5B-Instruct"' in model_card(About(config, None, "round-1"))
