@@ -1,4 +1,4 @@
-"""A run's trajectories as a data set of a hub: parquet files with a turn by turn record, and a card that says where they are from."""
+"""A run's trajectories as a data set of a hub: parquet files, a record a problem, and a card that says where they are from."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _stages(path: Path) -> tuple[RunDir, list[StageDir]]:
 def _trajectories(stage: StageDir) -> Iterator[dict[str, Any]]:
     if not stage.trajectories.exists():
         return
-    improved = {}
+    improved: dict[tuple[str, int], list[dict[str, Any]]] = {}
     if stage.relabelled.exists():
         for item in read_relabelled(stage.relabelled):
             better = {"turn": item.turn, **{name: getattr(item.reply, name) for name in ("reply", "verdict", "reward", "source")}}
@@ -145,17 +145,18 @@ Made by rise {rise.__version__} from a run of Recursive Introspection ([RISE, ar
 
 {listed}
 
-A row is a problem: `stage`, `problem_id`, `question`, `gold`, `fields` (JSON), and `turns` in order, each with what was replied, the
-verdict of the task's judge, the answer it read, and the feedback that followed.
+A row is a problem: `stage`, `problem_id`, `question`, `gold`, `fields` (JSON), and `turns` in order, each with what was replied,
+the verdict of the task's judge, the answer it read, and the feedback that followed.
 
 ## Limits
 
-Replies are a model's, and mostly wrong: that is what they are for. Verdicts are a program's. Held-out problems are here with their
-answers: whoever trains on them measures nothing on them any more.
+Replies are a model's, and mostly wrong: that is what they are for. Verdicts are a program's. Held-out problems are here with
+their answers: whoever trains on them measures nothing on them any more.
 
 ## Licence
 
-{f"{licence}. " if licence else ""}Questions and answers stand under the terms of the task's source; replies under those of the model that wrote them.
+{f"{licence}. " if licence else ""}Questions and answers stand under the terms of the task's source; replies under those of the
+model that wrote them.
 
 ## How to use it
 
