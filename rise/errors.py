@@ -3,6 +3,7 @@
 RiseError
 ├── ConfigError        a recipe, a setting or a command-line value
 ├── DataError          a file of problems, records or replies
+│   └── EmptySplitError  a split in which there is no problem
 ├── ModelError         a model directory, its tokenizer or its chat template
 ├── PolicyError        a policy that cannot reply: wrong spec, dead server, full context
 │   └── Busy           an engine that asks to be spared for long
@@ -36,6 +37,10 @@ class ConfigError(RiseError):
 
 class DataError(RiseError):
     """A file of problems, records or replies cannot be read as what it should be."""
+
+
+class EmptySplitError(DataError):
+    """A split that a task has holds no problem."""
 
 
 class ModelError(RiseError):

@@ -14,6 +14,8 @@ from rise.jsonl import whole_text
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+ANY = "(whatever the scorer accepts)"
+"""Gold of a problem that has many right answers, or none that is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,17 @@ class Task(ABC):
     def skills(self, problems: Sequence[Problem], rng: random.Random) -> Iterator[Any] | None:
         """Lessons (`rise.tasks.skills.Lesson`) for a nano base of this task; None where it has none to teach."""
         return None
+
+    def key(self, question: str) -> str:
+        """What two questions share that are one problem: by default the words, whatever their capitals and spaces.
+
+        A task that can tell more says more: the same numbers in another order, say.
+        """
+        return " ".join(question.casefold().split())
+
+    def skeleton(self, question: str) -> str:
+        """What no two splits may share: by default the key; a task whose questions differ in names and things alone says less."""
+        return self.key(question)
 
     @abstractmethod
     def problems(self, split: Split, n: int | None = None, *, start: int = 0) -> Sequence[Problem]:

@@ -26,6 +26,7 @@ from rise.cli.show import show
 from rise.cli.stages import relabel, rollout, train
 from rise.cli.tasks import tasks
 from rise.cli.temperature import temperature
+from rise.cli.validate import validate
 from rise.cli.view import view
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ COMMANDS: list[Callable[..., Any]] = [
     demo,
     init,
     tasks,
+    validate,
 ]
 for command in COMMANDS:
     app.command()(command)

@@ -53,6 +53,9 @@ class FunctionJudge(Judge):
         self.time_limit_s = time_limit_s
         self.allow_unsandboxed = allow_unsandboxed
 
+    def check(self, problem: Problem) -> None:
+        read_tests(problem.gold)
+
     def judge(self, problem: Problem, reply: str) -> Judgement:
         code = self.answer(reply)
         if code is None:

@@ -227,10 +227,10 @@ def check_golds(judge: Judge, problems: Sequence[Problem]) -> None:
             raise DataError(f"problem {problem.id} ({problem.question[:60]!r}): {error}") from error
 
 
-def say_shared(training: Sequence[Sequence[Problem]], measured: Sequence[Problem]) -> None:
+def say_shared(task: Task, training: Sequence[Sequence[Problem]], measured: Sequence[Problem]) -> None:
     """Say how many problems that are measured on are trained on too."""
-    known = {_bare(problem.question) for part in {id(part): part for part in training}.values() for problem in part}
-    shared = [problem for problem in measured if _bare(problem.question) in known]
+    known = {task.key(problem.question) for part in {id(part): part for part in training}.values() for problem in part}
+    shared = [problem for problem in measured if task.key(problem.question) in known]
     if shared:
         warnings.warn(
             f"{len(shared)} of {len(measured)} problems to measure on are also trained on, the first: "
@@ -238,10 +238,6 @@ def say_shared(training: Sequence[Sequence[Problem]], measured: Sequence[Problem
             "files, or give one file, which is split by question (task.settings.path).",
             stacklevel=4,
         )
-
-
-def _bare(question: str) -> str:
-    return " ".join(question.casefold().split())
 
 
 # ---- who generates and who improves --------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def preflight(
         if work == "run":
             rates = rate_problems(config, task)
         checks.check_golds(task.judge(), [*(rounds[:1] or ([],))[0], *measured])
-        checks.say_shared([*(rounds if config.iterate.rounds else ()), boost], measured)
+        checks.say_shared(task, [*(rounds if config.iterate.rounds else ()), boost], measured)
     renderer = None
     if work in ("run", "collect"):
         renderer = look.at(lambda: checks.student_renderer(config, task, prompt, fetch=not list_missing))

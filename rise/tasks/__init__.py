@@ -29,6 +29,11 @@ FAMILIES = {"reasoning-gym": "rise.tasks.reasoning_gym:ReasoningGym"}
 """The same for `family:member`; the member is the first argument."""
 
 
+def is_task(name: str) -> bool:
+    """Whether `make_task` knows the name; of a family's member only the family is looked at."""
+    return name in KINDS or (":" in name and name.partition(":")[0] in FAMILIES)
+
+
 def class_of(name: str) -> type[Task] | None:
     """The class of a task that is no family's member, looked at and not made; None for an unknown name."""
     if name not in KINDS:

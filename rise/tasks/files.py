@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rise.errors import ConfigError, DataError, did_you_mean
+from rise.errors import ConfigError, DataError, EmptySplitError, did_you_mean
 from rise.jsonl import plain
 from rise.judge import Judge
 from rise.judges import make_judge
@@ -117,7 +117,7 @@ class FileTask(Task):
         if len(kept) < len(every):
             warnings.warn(f"task {self.name}, {split}: {len(every) - len(kept)} exact duplicates dropped.", stacklevel=3)
         if not kept:
-            raise DataError(f"task {self.name}: no {split} problems were found. {self._empty_hint(split)}")
+            raise EmptySplitError(f"task {self.name}: no {split} problems were found. {self._empty_hint(split)}")
         return kept
 
     def _empty_hint(self, split: Split) -> str:

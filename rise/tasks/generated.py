@@ -65,10 +65,6 @@ class GeneratedTask(Task):
         """What two questions share that are one problem in another order or with other names: only one of them is taken."""
         return question
 
-    def skeleton(self, question: str) -> str:
-        """What decides the split of a question: two that differ in names and things alone are on one side."""
-        return self.key(question)
-
     def judge(self) -> Judge:
         return make_judge("math", symbolic=False)
 

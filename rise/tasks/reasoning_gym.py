@@ -11,7 +11,7 @@ from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judge import Judge
 from rise.judges import make_judge
 from rise.judges.reasoning_gym import AnswerIn, Gym
-from rise.task import SPLITS, Problem, Split, Task, check_asked, fewer
+from rise.task import ANY, SPLITS, Problem, Split, Task, check_asked, fewer
 from rise.tasks.generated import split_of, whole
 
 INSTRUCTIONS = {
@@ -19,8 +19,6 @@ INSTRUCTIONS = {
     "box": "Think step by step. Then give the final answer alone, inside \\boxed{}.",
 }
 _CHUNK = 64
-ANY = "(whatever the scorer accepts)"
-"""Gold of a problem that has many right answers."""
 
 
 class ReasoningGym(Task):

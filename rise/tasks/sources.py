@@ -136,6 +136,11 @@ def _find(root: Path, task: str, file: str, *, here: bool) -> list[Path]:
     return []
 
 
+def is_file_of_problems(path: Path) -> bool:
+    """Whether its suffix is one that `read_rows` reads."""
+    return path.suffix in (*_SUFFIXES, *TABLES)
+
+
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a .jsonl file, of a .json file that holds one list, a .csv or .tsv file with a head, or a .parquet file."""
     if path.suffix in TABLES:
