@@ -143,8 +143,8 @@ def test_a_recipe_is_looked_at_as_it_would_run(tmp_path):
     assert {split: len(some) for split, some in problems.items()} == {"train": 2 * 16, "validation": 8, "test": 16}  # 2 rounds
     done = said("nano", "--scale", "toy", "--json")
     told = json.loads(done.stdout)
-    assert done.exit_code == 0 and told["length"]["context"] == config.model.nano.max_length
-    done = said("nano", "--scale", "toy", "--set", "model.nano.max_length=32", "--json")
+    assert done.exit_code == 0 and told["length"]["context"] == 256
+    done = said("nano", "--scale", "toy", "--set", "sampling.max_new_tokens=250", "--json")
     assert done.exit_code == 1 and json.loads(done.stdout)["checks"]["long"]["counts"]
 
 
