@@ -280,19 +280,7 @@ CHANGES = [
     Change(
         6, "reward with partial credit", (New("rise/judges/NAME.py"), Table("KINDS", "rise/judges/"), Given("Judgement.score"))
     ),
-    Change(
-        7,
-        "loss of reinforcement learning (SCoRe)",
-        (
-            Place("weighted_nll"),
-            Place("TrainConfig"),
-            # What takes a weight of 0 or below for a reply that does not train.
-            Pattern(
-                r"weights?\w*(\[[^\]]*\])?(\[[^\]]*\])? *(>=?|==|<) *0\b",
-                ("rise/training/", "rise/dataset/"),
-            ),
-        ),
-    ),
+    Change(7, "loss of reinforcement learning", (Table("LOSSES", least=2),)),
     Change(8, "headline metric", (Table("HEADLINE"),)),
     Change(
         9,

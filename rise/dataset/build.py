@@ -66,7 +66,7 @@ def build_examples(
             found = without_repeats(found, dropped)
         examples += _heaviest(found, per_problem, dropped)
     dropped["weight 0"] += sum(example.weight == 0 for example in examples)
-    return [example for example in examples if example.weight > 0], dropped, counts
+    return [example for example in examples if example.weight != 0], dropped, counts
 
 
 def _example(trajectory: Trajectory, k: int, turn: Turn, state: State, weight: float) -> Example:
@@ -87,11 +87,11 @@ def _example(trajectory: Trajectory, k: int, turn: Turn, state: State, weight: f
 
 
 def _heaviest(examples: list[Example], n: int | None, dropped: Counter[str]) -> list[Example]:
-    """At most `n` examples of one problem, those with the highest weights, in order of turns; the rest is counted."""
+    """At most `n` examples of one problem, those with the largest weights, in order of turns; others are counted."""
     if n is None or len(examples) <= n:
         return examples
     dropped["more than per_problem"] += len(examples) - n
-    return sorted(sorted(examples, key=lambda e: -e.weight)[:n], key=lambda e: e.turn)
+    return sorted(sorted(examples, key=lambda e: -abs(e.weight))[:n], key=lambda e: e.turn)
 
 
 def _baseline(branches: Sequence[tuple[Trajectory, Sequence[Relabelled]]], counts: Counter[str]) -> float:

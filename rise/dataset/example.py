@@ -25,7 +25,7 @@ class Example:
     """Who wrote the reply: student, self, teacher, gold, pair, restate, solution."""
     reward: float
     weight: float
-    """Raw, or scaled over the data set (`rise.dataset.build.scaled`); 0 or more."""
+    """Raw, or scaled over the data set (`rise.dataset.build.scaled`). Below 0 it pushes the reply down."""
     prompt_ids: tuple[int, ...]
     """Token ids of the prompt as sampled or rendered; empty until `rise.dataset.build.with_ids`."""
     reply_ids: tuple[int, ...]
@@ -34,11 +34,28 @@ class Example:
     """`length`: cut at the token limit, so no end is trained."""
     verdict: Verdict | None = None
     """What the judge said of the reply; None in files written before this was recorded."""
+    token_weights: tuple[float, ...] = ()
+    """Factor of the weight for each token of the reply; empty where all are 1."""
+    sampled_logps: tuple[float, ...] = ()
+    """Natural log-probability of each token of the reply under the model that drew it; empty where it was not recorded."""
+    reference_logps: tuple[float, ...] = ()
+    """The same under the model that the new one is held to."""
+    kl: float = 0.0
+    """How strongly each token of the reply is held to that model; 0 for not at all."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has any pull on the model."""
+        return self.weight != 0 or self.kl != 0
 
     @property
     def right(self) -> bool:
         """Whether the judge found the reply right; by its reward where the verdict was not recorded."""
         return self.verdict is Verdict.RIGHT if self.verdict is not None else self.reward >= 1
+
+
+TOKEN_COLUMNS = ("token_weights", "sampled_logps", "reference_logps")
+"""Fields that are empty, or hold one value for each token of the reply."""
 
 
 def example_from_json(data: dict[str, Any]) -> Example:
@@ -49,6 +66,7 @@ def example_from_json(data: dict[str, Any]) -> Example:
             "prompt": tuple(Message(**m) for m in data["prompt"]),
             "prompt_ids": tuple(data["prompt_ids"]),
             "reply_ids": tuple(data["reply_ids"]),
+            **{name: tuple(data[name]) for name in TOKEN_COLUMNS if name in data},
             "verdict": Verdict(data["verdict"]) if data.get("verdict") else None,
         }
     )

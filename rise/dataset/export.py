@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rise.dataset.example import Example
-from rise.errors import ConfigError, EmptyStageError, installing
+from rise.errors import ConfigError, DataError, EmptyStageError, installing
 from rise.jsonl import write_jsonl, write_whole
 
 Format = Literal["trl", "llama-factory", "verl"]
@@ -77,7 +77,13 @@ def export(examples: Sequence[Example], format: Format, out: Path, *, name: str 
 
 
 def resampled(examples: Sequence[Example], seed: int) -> list[Example]:
-    """As many examples, drawn in proportion to their weights, each then of weight 1."""
+    """As many examples, drawn in proportion to their weights, each then of weight 1. Raises `DataError` for a negative one."""
+    pushed = next((example for example in examples if example.weight < 0), None)
+    if pushed is not None:
+        raise DataError(
+            f"the example of problem {pushed.problem_id}, turn {pushed.turn} has weight {pushed.weight:g}: what is pushed down "
+            "cannot be drawn in proportion to its weight. Export without --resample, and use the column `weight`."
+        )
     drawn = random.Random(f"export-{seed}").choices(examples, [example.weight for example in examples], k=len(examples))
     return [replace(example, weight=1.0) for example in drawn]
 

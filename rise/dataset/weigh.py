@@ -30,6 +30,16 @@ def equal_weight(reward: float, temperature: float, *, baseline: float = 0.0, cl
     return 1.0
 
 
+def signed_weight(reward: float, temperature: float, *, baseline: float = 0.0, clip: float | None = None) -> float:
+    """reward − baseline, between −`clip` and `clip`: with the baseline of `weigh.centre`, a reply below the mean is pushed down.
+
+    >>> [signed_weight(r, 0.4, baseline=0.25) for r in (0.0, 1.0)], signed_weight(1.0, 0.4, baseline=0.25, clip=0.5)
+    ([-0.25, 0.75], 0.5)
+    """
+    weight = reward - baseline
+    return weight if clip is None else max(-clip, min(clip, weight))
+
+
 @dataclass(frozen=True, slots=True)
 class WeighRule:
     """One way from a reward to a training weight."""
@@ -37,12 +47,13 @@ class WeighRule:
     about: str
     """What it does, in one sentence."""
     weight: Callable[..., float]
-    """Called like `reward_weight`: (reward, temperature, baseline=, clip=) → the raw weight, 0 or more."""
+    """Called like `reward_weight`: (reward, temperature, baseline=, clip=) → the raw weight; below 0 the reply is pushed down."""
 
 
 WEIGH_RULES: dict[str, WeighRule] = {
     "exp": WeighRule("exp(reward / temperature), the paper's eq. 4.6.", reward_weight),
     "equal": WeighRule("The same weight for every example: plain supervised fine-tuning.", equal_weight),
+    "reward": WeighRule("The reward itself, centred or not: below 0 a reply is pushed down.", signed_weight),
 }
 """The values of `weigh.rule`. A rule added here is accepted by every recipe."""
 
@@ -73,22 +84,23 @@ def raw_weight(
 
 
 def mean_one(weights: Sequence[float]) -> list[float]:
-    """Weights scaled to mean 1, so that learning rate and clipping mean the same at every temperature.
+    """Weights scaled so that they are 1 on average, whatever their sign: learning rate and clipping then mean the same at
+    every temperature.
 
-    >>> mean_one([1.0, 3.0])
-    [0.5, 1.5]
+    >>> mean_one([1.0, 3.0]), mean_one([1.0, -3.0])
+    ([0.5, 1.5], [0.5, -1.5])
     """
-    total = sum(weights)
+    total = sum(map(abs, weights))
     return [weight * len(weights) / total for weight in weights] if total > 0 else list(weights)
 
 
 def effective_sample_size(weights: Sequence[float]) -> float:
-    """(Σw)² ÷ Σw²: how many equally weighted examples carry as much (Kish 1965).
+    """(Σ|w|)² ÷ Σw²: how many equally weighted examples carry as much (Kish 1965, of the sizes of weights).
 
-    >>> effective_sample_size([1.0, 1.0, 1.0])
+    >>> effective_sample_size([1.0, 1.0, -1.0])
     3.0
     >>> effective_sample_size([3.0, 0.0])
     1.0
     """
     squares = sum(weight * weight for weight in weights)
-    return sum(weights) ** 2 / squares if squares > 0 else 0.0
+    return sum(map(abs, weights)) ** 2 / squares if squares > 0 else 0.0

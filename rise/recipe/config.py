@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from rise.dataset.keep import KEEP_RULES
 from rise.dataset.weigh import WEIGH_RULES
 from rise.recipe.improvers import IMPROVERS
+from rise.recipe.learning import LossConfig
 from rise.recipe.machines import ClusterConfig, EngineConfig, HttpConfig, ModelConfig
 from rise.recipe.rules import RELABEL, RUN, check
 from rise.recipe.settings import Settings, one_of
@@ -153,6 +154,8 @@ class TrainConfig(Settings):
     """Train bfloat16 weights with float32 master copies in the optimiser."""
     save_steps: int = Field(0, ge=0)
     """Write a checkpoint to resume from every so many steps; 0 restarts an interrupted training. Unit: optimiser steps."""
+    loss: LossConfig = LossConfig()
+    """Section [train.loss]."""
     arguments: dict[str, Any] = Field({})
     """Any other field of `transformers.TrainingArguments`, such as { report_to = "wandb" }."""
 
@@ -264,15 +267,16 @@ class WeighConfig(Settings):
     """exp(reward / temperature), paper eq. 4.6."""
 
     rule: Annotated[str, one_of(WEIGH_RULES)] = "exp"
-    """`equal`: every example has the same weight, for any reward: plain supervised fine-tuning. `exp`: exp(reward / τ)."""
+    """`exp`: exp(reward / τ). `equal`: every example has the same weight: plain supervised fine-tuning. `reward`: the reward;
+    where it is below 0, as `centre` makes it, the reply is pushed down."""
     temperature: float = Field(0.4, gt=0)
     """τ in exp(reward / τ); smaller values favour right replies more."""
     centre: bool = False
     """Subtract the mean reward of all judged replies to the same problem in the round."""
     clip: float | None = Field(None, gt=0)
-    """Largest weight before scaling; None for no limit."""
+    """Largest weight of either sign before scaling; None for no limit."""
     scale: Literal["mean-one", "raw"] = "mean-one"
-    """`mean-one`: weights of a round are divided by their mean; `raw`: they stay as they are."""
+    """`mean-one`: weights of a round are divided by the mean of their sizes; `raw`: they stay as they are."""
 
 
 class DatasetConfig(Settings):

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rise.dataset.example import Example
+from rise.dataset.example import TOKEN_COLUMNS, Example
 from rise.errors import ResumeError
 from rise.jsonl import dumps, write_whole
 from rise.recipe.config import TrainConfig
+from rise.recipe.learning import LossConfig
 from rise.recipe.machines import ModelConfig
 from rise.recipe.toml import differences
 from rise.training.weights import weights_hash
@@ -87,8 +88,12 @@ def settings_of(
     """Everything that has an effect on the trained weights, as plain JSON."""
     digest = hashlib.sha256()
     for e in examples:
-        digest.update(dumps([e.problem_id, list(e.prompt_ids), list(e.reply_ids), e.weight]).encode())
-    settings = config.model_dump(mode="json", exclude={"save_steps", "launcher", *SPEED})
+        known: list[Any] = [e.problem_id, list(e.prompt_ids), list(e.reply_ids), e.weight]
+        if e.kl or any(getattr(e, name) for name in TOKEN_COLUMNS):
+            known += [e.kl, *(list(getattr(e, name)) for name in TOKEN_COLUMNS)]
+        digest.update(dumps(known).encode())
+    plain = {"loss"} if config.loss == LossConfig() else set()  # as versions before [train.loss] wrote it
+    settings = config.model_dump(mode="json", exclude={"save_steps", "launcher", *SPEED, *plain})
     settings["arguments"] = {name: value for name, value in settings["arguments"].items() if name not in HARMLESS}
     return {
         "examples": f"{len(examples)}, hash {digest.hexdigest()[:12]}",

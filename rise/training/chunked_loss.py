@@ -2,18 +2,22 @@
 
 For a vocabulary of 49,152 the logits of 1,000 tokens are 190 MiB in float32, and plain cross-entropy holds them, their
 softmax and its gradient. Here they exist for one chunk of tokens at a time: the gradient of a chunk follows at once from
-its softmax (∂nll/∂logits = softmax − one-hot), so nothing of it is kept. Exact up to the order of sums.
+its softmax (∂log p/∂logits = one-hot − softmax, times ∂cost/∂log p), so nothing of it is kept. Exact up to the order of sums.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from rise.dataset.losses import Tokens
+
+TokenCost = Callable[[Any, Tokens], Any]
+"""(log-probabilities (M,), what else is known of the tokens) → cost of each, (M,): see `rise.dataset.losses`."""
 CHUNK = {"cpu": 1 << 24, "other": 1 << 26}
 """Logits of one chunk: 64 MiB of float32 on a CPU, 256 MiB on a GPU, where small products are slow."""
 
@@ -32,14 +36,14 @@ class Head:
         self.fused = type(self.layer) is torch.nn.Linear and self.layer.weight.is_floating_point()
         self.chunk: int | None = None
         """Tokens in a chunk; None follows from `CHUNK`."""
-        self._job: tuple[Any, Any, Any] | None = None
+        self._job: tuple[Any, Any, Tokens, TokenCost] | None = None
         self._own: Any = None
         self._stand_in = torch.compiler.disable(self._forward)  # torch.compile gains nothing from a loop over chunks
 
     @contextmanager
-    def scoring(self, wanted_BT: Any, targets_M: Any, weights_M: Any) -> Iterator[None]:
+    def scoring(self, wanted_BT: Any, targets_M: Any, tokens: Tokens, cost: TokenCost) -> Iterator[None]:
         """While it lasts the layer scores `targets_M` at the positions before them: `wanted_BT`, one shorter than lines."""
-        self._job, self._own = (wanted_BT, targets_M, weights_M), self.layer.forward
+        self._job, self._own = (wanted_BT, targets_M, tokens, cost), self.layer.forward
         self.layer.forward = self._stand_in
         try:
             yield
@@ -49,27 +53,49 @@ class Head:
 
     def _forward(self, hidden_BTH: Any) -> Any:
         assert self._job is not None
-        wanted, targets, weights = self._job
+        wanted, targets, tokens, cost = self._job
         hidden_MH = hidden_BTH[:, :-1][wanted]
         if not self.fused:
             return self._own(hidden_MH[None])
         size = self.chunk or max(16, CHUNK["cpu" if hidden_MH.device.type == "cpu" else "other"] // self.layer.weight.shape[0])
-        return LinearNll.apply(hidden_MH, self.layer.weight, self.layer.bias, targets, weights, size, torch.is_grad_enabled())
+        with_gradient = torch.is_grad_enabled()
+        return LinearCost.apply(hidden_MH, self.layer.weight, self.layer.bias, targets, tokens, cost, size, with_gradient)
 
-    def sums(self, scored: Any, targets_M: Any, weights_M: Any) -> tuple[Any, Any]:
-        """(Σ weight·nll, Σ nll where the weight is above 0) from what the model returned."""
+    def sums(self, scored: Any, targets_M: Any, tokens: Tokens, cost: TokenCost) -> tuple[Any, Any]:
+        """(Σ cost, Σ nll of the tokens that have a pull) from what the model returned."""
         if self.fused:
             return scored[0], scored[1].detach()
         nll_M = functional.cross_entropy(scored[0].float(), targets_M, reduction="none")
-        return (nll_M * weights_M).sum(), (nll_M.detach() * (weights_M > 0)).sum()
+        return cost(-nll_M, tokens).sum(), (nll_M.detach() * _pulls(tokens)).sum()
 
 
-class LinearNll(torch.autograd.Function):
-    """(Σ w·nll, Σ nll) of a linear layer's logits, the gradient of the first computed along the way."""
+def _pulls(tokens: Tokens) -> Any:
+    return (tokens.weights_M != 0) | (tokens.kl_M != 0)
+
+
+def _with_slope(cost: TokenCost, logp_M: Any, tokens: Tokens) -> tuple[Any, Any]:
+    """(Σ cost, ∂cost/∂log p of each token)."""
+    with torch.enable_grad():
+        logp_M = logp_M.detach().requires_grad_()
+        total = cost(logp_M, tokens).sum()
+        (slope_M,) = torch.autograd.grad(total, [logp_M])
+    return total.detach(), slope_M
+
+
+class LinearCost(torch.autograd.Function):
+    """(Σ cost, Σ nll) of a linear layer's logits, the gradient of the first computed along the way."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_MH: Any, weight_VH: Any, bias_V: Any, targets_M: Any, weights_M: Any, size: int, with_gradient: bool
+        ctx: Any,
+        hidden_MH: Any,
+        weight_VH: Any,
+        bias_V: Any,
+        targets_M: Any,
+        tokens: Tokens,
+        cost: TokenCost,
+        size: int,
+        with_gradient: bool,
     ) -> Any:
         device = hidden_MH.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_MH.dtype
@@ -83,17 +109,18 @@ class LinearNll(torch.autograd.Function):
             bias = None if bias_V is None else bias_V.to(dtype)
             for rows in torch.arange(len(targets_M), device="cpu").split(size):
                 part = slice(int(rows[0]), int(rows[-1]) + 1)
-                hidden, targets, weights = hidden_MH[part].to(dtype), targets_M[part, None], weights_M[part]
+                hidden, targets, known = hidden_MH[part].to(dtype), targets_M[part, None], tokens.part(part)
                 logits = functional.linear(hidden, weight, bias).float()
                 total = torch.logsumexp(logits, dim=-1)
                 nll = total - logits.gather(1, targets).squeeze(1)
-                sums[0] += (nll * weights).sum()
-                sums[1] += (nll * (weights > 0)).sum()
+                total_cost, pull = _with_slope(cost, -nll, known)
+                sums[0] += total_cost
+                sums[1] += (nll * _pulls(known)).sum()
                 if not (need_hidden or need_weight or need_bias):
                     continue
                 slope = logits.sub_(total[:, None]).exp_()  # softmax, in the memory of the logits
                 slope.scatter_add_(1, targets, torch.full_like(targets, -1, dtype=slope.dtype))
-                slope.mul_(weights[:, None])
+                slope.mul_(-pull[:, None])
                 if grad_bias is not None:
                     grad_bias += slope.sum(dim=0)
                 slope = slope.to(dtype)
@@ -110,4 +137,4 @@ class LinearNll(torch.autograd.Function):
     def backward(ctx: Any, *grad: Any) -> Any:
         # In place: a copy of the weight's gradient would be as large as the layer. Backward runs once.
         gradients, ctx.gradients = ctx.gradients, None
-        return *(None if g is None else g.mul_(grad[0][0]).to(dtype) for g, dtype in gradients), None, None, None, None
+        return *(None if g is None else g.mul_(grad[0][0]).to(dtype) for g, dtype in gradients), None, None, None, None, None

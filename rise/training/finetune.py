@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,8 @@ import torch
 from transformers import PrinterCallback
 
 from rise.dataset.example import Example
-from rise.errors import DataError, EmptyStageError, RiseError
+from rise.dataset.losses import cost_of
+from rise.errors import DataError, RiseError
 from rise.play.render import Renderer
 from rise.recipe.config import TrainConfig
 from rise.recipe.machines import ModelConfig
@@ -27,6 +27,7 @@ from rise.training.model import check_free, load_model, n_embeddings, save_check
 from rise.training.optimizers import check_optimizer, make_optimizer
 from rise.training.packing_check import check_exact
 from rise.training.rows import Plan, Row, make_rows, plan_batches
+from rise.training.trainable import trainable
 from rise.training.trainer import WAY_OUT, Batches, LogLines, WeightedTrainer
 
 
@@ -69,7 +70,7 @@ def finetune(
     """`rise.training.train` in this process: the parameters, the result and the errors are explained there."""
     check_free(out)
     dropped: Counter[str] = Counter()
-    weighted = _trainable(examples, config, dropped)
+    weighted = trainable(examples, config, dropped)
     torch.manual_seed(seed)
     arguments = training_arguments(config, work, seed, 1, logs=out)
     sharded = is_sharded(arguments)
@@ -173,6 +174,7 @@ def _trainer(
         callbacks=[LogLines(on_log)],
         optimizers=(make_optimizer(loaded.net, config, arguments), None),
         head=head,
+        cost=cost_of(config.loss.name, config.loss.bounds),
         on_save=on_save,
         check=lambda wrapped: check_exact(wrapped, head, rows, plan, loaded.pad_id, flat=flat, half=half),
     )
@@ -225,25 +227,6 @@ def _memory(config: TrainConfig) -> Iterator[None]:
             "the optimiser stays what train.batch_size says. If it is small already, set [model.lora], or "
             "train.arguments.gradient_checkpointing = true."
         ) from error
-
-
-def _trainable(examples: Sequence[Example], config: TrainConfig, dropped: Counter[str]) -> list[Example]:
-    """The examples that train; the others are counted. Raises for an impossible weight, and where nothing is left."""
-    bad = next((e for e in examples if not (math.isfinite(e.weight) and e.weight >= 0)), None)
-    if bad is not None:
-        raise DataError(f"the example of problem {bad.problem_id}, turn {bad.turn} has weight {bad.weight}; expected 0 or more.")
-    kept = []
-    for example in examples:
-        if example.weight == 0:
-            dropped["weight 0"] += 1
-        elif len(example.prompt_ids) + len(example.reply_ids) > config.max_length:
-            dropped["too long"] += 1
-        else:
-            kept.append(example)
-    if not kept:
-        counts = ", ".join(f"{n} of {name}" if name == "weight 0" else f"{n} {name}" for name, n in dropped.items())
-        raise EmptyStageError(f"no example to train on ({counts or 'none was given'}; train.max_length = {config.max_length}).")
-    return kept
 
 
 def _counts(trained: Sequence[Example], dropped: Counter[str], rows: Sequence[Row], plan: Plan) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
+from rise.dataset.losses import WEIGHTED_NLL, Tokens
 from rise.errors import RiseError
 from rise.training.chunked_loss import Head
-from rise.training.loss import tensors, weighted_nll
+from rise.training.loss import COLUMNS, batch_loss, tensors, trained
 from rise.training.rows import Plan, Row
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def check_exact(model: Any, head: Head, rows: Sequence[Row], plan: Plan, pad_id:
         return {name: t.to(device) for name, t in tensors([members], pad_id, flat=flat).items()}
 
     *others, last = members
-    unweighted = [replace(row, weights=[0.0] * len(row.ids)) for row in others]
+    unweighted = [replace(row, weights=[0.0] * len(row.ids), kl=[]) for row in others]
     with torch.no_grad():
         packed = token_scores(model, head, inputs(members))
         if head.fused:
@@ -75,11 +76,12 @@ def check_exact(model: Any, head: Head, rows: Sequence[Row], plan: Plan, pad_id:
 
 def token_scores(model: Any, head: Head, inputs: dict[str, Any]) -> Any:
     """nll of each trained token, by the whole output layer."""
-    wanted = inputs["weights"][:, 1:] > 0
-    targets, weights = inputs["input_ids"][:, 1:][wanted], inputs["weights"][:, 1:][wanted]
+    wanted = trained(inputs)[:, 1:]
+    targets = inputs["input_ids"][:, 1:][wanted]
+    tokens = Tokens(*(inputs[name][:, 1:][wanted] for name in COLUMNS))
     fused, head.fused = head.fused, False
     try:
-        with head.scoring(wanted, targets, weights):
+        with head.scoring(wanted, targets, tokens, WEIGHTED_NLL):
             logits = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False).logits
     finally:
         head.fused = fused
@@ -120,10 +122,10 @@ def reach(model: Any, head: Head, before: Row, row: Row, inputs: Callable[[list[
 
 def _check_chunks(model: Any, head: Head, inputs: dict[str, Any], scores: Any, *, half: bool) -> None:
     """Turn chunks off where they do not give the loss of the whole output layer."""
-    weights = inputs["weights"][:, 1:]
-    weights = weights[weights > 0]
-    whole = float((scores * weights).sum())
-    tolerance = 1e-4 * max(1.0, abs(whole)) + (ROUNDING * float(weights.square().sum().sqrt()) if half else 0.0)
-    head.fused = abs(float(weighted_nll(model, inputs, head)[0]) - whole) <= tolerance
+    # Every trained token at weight 1, whatever the loss is: weights of both signs could hide what differs.
+    plain = {**inputs, "weights": trained(inputs).float(), "kl": torch.zeros_like(inputs["kl"])}
+    whole = float(scores.sum())
+    tolerance = 1e-4 * max(1.0, abs(whole)) + (ROUNDING * len(scores) ** 0.5 if half else 0.0)
+    head.fused = abs(float(batch_loss(model, plain, head)[0]) - whole) <= tolerance
     if not head.fused:
         log.info("this model changes its logits behind the output layer, so they are not computed in chunks")

@@ -1,7 +1,7 @@
 """Examples → rows → lines → batches, all decided before training starts.
 
-A *row* is token ids with one float weight per token. A *line* is several rows laid end to end, told apart by position
-ids alone. A *batch* is the lines of one forward pass on one device.
+A *row* is token ids with one float weight per token, and what else a loss has to know of each. A *line* is several rows laid
+end to end, told apart by position ids alone. A *batch* is the lines of one forward pass on one device.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rise.dataset.example import Example
 from rise.errors import DataError
@@ -25,6 +25,31 @@ class Row:
     n_examples: int = 1
     n_trained: int = 0
     """Tokens that are targets, whatever their weight."""
+    sampled: list[float] = field(default_factory=list)
+    """Log-probability of each token when it was drawn, 0 for prompt tokens; shorter than the row where the rest is 0."""
+    reference: list[float] = field(default_factory=list)
+    """The same under the model that the new one is held to."""
+    kl: list[float] = field(default_factory=list)
+    """How strongly each token is held to it."""
+
+    def extend(self, prompt: Sequence[int], example: Example, *, per: str) -> None:
+        """Continue with the rest of `prompt`, which begins as this row does, and the example's reply."""
+        n = len(example.reply_ids)
+        over = n if per == "sequence" else 1
+        self.ids += prompt[len(self.ids) :]
+        columns = (
+            (self.weights, [example.weight * w / over for w in example.token_weights] or [example.weight / over] * n),
+            (self.sampled, example.sampled_logps),
+            (self.reference, example.reference_logps),
+            (self.kl, [example.kl / over] * n if example.kl else ()),
+        )
+        for column, values in columns:
+            if values:
+                column += [0.0] * (len(self.ids) - len(column))
+                column += values
+        self.ids += example.reply_ids
+        self.n_examples += 1
+        self.n_trained += n
 
 
 def make_rows(examples: Sequence[Example], *, per: str, merge: bool) -> list[Row]:
@@ -57,13 +82,7 @@ def make_rows(examples: Sequence[Example], *, per: str, merge: bool) -> list[Row
             if row is None:
                 row = Row(ids=[], weights=[], n_examples=0)
                 rows.append(row)
-            row.weights += [0.0] * (len(prompt) - len(row.ids))
-            row.ids += prompt[len(row.ids) :]
-            weight = example.weight / len(example.reply_ids) if per == "sequence" else example.weight
-            row.ids += example.reply_ids
-            row.weights += [weight] * len(example.reply_ids)
-            row.n_examples += 1
-            row.n_trained += len(example.reply_ids)
+            row.extend(prompt, example, per=per)
             open_rows[tuple(row.ids)] = row
     return rows
 

@@ -13,8 +13,8 @@ from transformers import Trainer, TrainerCallback
 
 from rise.errors import RiseError
 from rise.training import checkpoints
-from rise.training.chunked_loss import Head
-from rise.training.loss import tensors, weighted_nll
+from rise.training.chunked_loss import Head, TokenCost
+from rise.training.loss import batch_loss, tensors
 from rise.training.rows import Plan, Row
 from rise.training.throughput import Meter
 from rise.training.warmup import without_zero
@@ -44,16 +44,22 @@ class Batches(Dataset):
 
 
 class WeightedTrainer(Trainer):
-    """Σ wᵢ·nllᵢ ÷ N, N counted over the whole accumulation window and all ranks, whatever the weights."""
+    """Σ cost ÷ N, N counted over the whole accumulation window and all ranks, whatever the weights."""
 
     def __init__(
-        self, *args: Any, head: Head, check: Callable[[Any], None], on_save: Callable[[Path], None] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        head: Head,
+        cost: TokenCost,
+        check: Callable[[Any], None],
+        on_save: Callable[[Path], None] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         # Two names for one thing across transformers 5.17 to 5.23: the loss already covers the accumulation window.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
-        self.head = head
+        self.head, self.cost = head, cost
         self.on_save = on_save
         self.check: Callable[[Any], None] | None = check
         """Called with the wrapped model before the first step."""
@@ -92,10 +98,10 @@ class WeightedTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        weighted, plain = weighted_nll(model, inputs, self.head)
-        weighted_sum, plain_sum = torch.stack([weighted.detach(), plain]).tolist()
-        if not math.isfinite(weighted_sum):
-            raise RiseError(f"the training loss became {weighted_sum} at step {self.state.global_step + 1}. {WAY_OUT}")
+        total, plain = batch_loss(model, inputs, self.head, self.cost)
+        loss_sum, plain_sum = torch.stack([total.detach(), plain]).tolist()
+        if not math.isfinite(loss_sum):
+            raise RiseError(f"the training loss became {loss_sum} at step {self.state.global_step + 1}. {WAY_OUT}")
         rows, cost = self.train_dataset.members(int(inputs["index"])), self.meter.cost
         self.meter.add(
             plain_sum,
@@ -105,7 +111,7 @@ class WeightedTrainer(Trainer):
             cost.of(rows) if cost else 0.0,
         )
         # DDP averages gradients over ranks, our sum wants them added.
-        return weighted * self.accelerator.num_processes / num_items_in_batch
+        return total * self.accelerator.num_processes / num_items_in_batch
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         work = Path(str(self.args.output_dir))

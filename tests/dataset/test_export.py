@@ -1,6 +1,7 @@
 """A training set as TRL, LLaMA-Factory and verl read it, loaded again by `datasets`."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 from rise.cli.main import app
 from rise.dataset.example import Example
 from rise.dataset.export import export, resampled
-from rise.errors import ConfigError, EmptyStageError
+from rise.errors import ConfigError, DataError, EmptyStageError
 from rise.jsonl import write_jsonl
 from rise.trajectory import Message, to_json
 
@@ -82,3 +83,8 @@ def test_the_command_writes_beside_the_examples_and_speaks_of_weights(tmp_path):
         CliRunner().invoke(app, ["export", str(stage), "--format", "tlr"], catch_exceptions=False)
     with pytest.raises(ConfigError, match="RUN/round-1"):
         CliRunner().invoke(app, ["export", str(tmp_path), "--format", "trl"], catch_exceptions=False)
+
+
+def test_what_is_pushed_down_cannot_be_drawn_in_proportion():
+    with pytest.raises(DataError, match=r"weight -1: .*without --resample"):
+        resampled([FIRST, replace(SECOND, weight=-1.0)], seed=0)

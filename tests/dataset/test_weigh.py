@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rise.dataset.weigh import effective_sample_size, mean_one, reward_weight
+from rise.dataset.weigh import effective_sample_size, mean_one, raw_weight, reward_weight
 
 
 def test_a_right_reply_weighs_twelve_times_a_wrong_one_at_the_papers_temperature():
@@ -42,3 +42,12 @@ def test_mean_one_keeps_ratios_and_the_effective_sample_size(weights):
     assert scaled[0] / scaled[-1] == pytest.approx(weights[0] / weights[-1])
     assert effective_sample_size(scaled) == pytest.approx(effective_sample_size(weights))
     assert 1 - 1e-9 <= effective_sample_size(weights) <= len(weights) + 1e-9
+
+
+def test_rewards_as_weights_push_what_is_below_the_mean_down():
+    """Right, wrong, wrong, wrong: the mean is 1/4. Sizes ¾ and ¼, their mean 3/8: scaled 2 and −2/3."""
+    weights = [raw_weight(r, "reward", baseline=0.25) for r in (1.0, 0.0, 0.0, 0.0)]
+    assert weights == [0.75, -0.25, -0.25, -0.25] and sum(weights) == 0
+    assert mean_one(weights) == pytest.approx([2.0, -2 / 3, -2 / 3, -2 / 3])
+    assert effective_sample_size(weights) == pytest.approx(1.5**2 / 0.75)
+    assert raw_weight(-3.0, "reward", clip=2.0) == -2.0

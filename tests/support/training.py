@@ -6,6 +6,7 @@ import json
 import os
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rise.dataset.example import Example
@@ -30,6 +31,23 @@ def examples(renderer, n_problems=7, n_turns=2, seed=0):
                 messages += [Message("assistant", reply), Message("user", "?")]
             else:
                 messages += [Message("assistant", "1"), Message("user", "?")]
+    return out
+
+
+def known(examples, seed=0):
+    """The same with all that any loss may ask for: weights of both signs, also token by token, and three columns of numbers."""
+    rng = random.Random(seed)
+
+    def column(n, low, high):
+        return tuple(rng.uniform(low, high) for _ in range(n))
+
+    out = []
+    for i, e in enumerate(examples):
+        n = len(e.reply_ids)
+        columns = {"sampled_logps": column(n, -5, -2), "reference_logps": column(n, -5, -2)}
+        if i % 2:
+            columns["token_weights"] = column(n, -1, 1)
+        out.append(replace(e, weight=e.weight - 6.0, kl=0.3 * (i % 3), **columns))
     return out
 
 
@@ -75,9 +93,10 @@ def _one_rank(start: str, out: Path, runs: list[dict]) -> None:
     from rise.play.render import Renderer
     from rise.training import train
 
-    data = examples(Renderer.load(start))
+    plain = examples(Renderer.load(start))
     for number, settings in enumerate(runs):
         logs: list[dict] = []
+        data = known(plain) if settings.pop("known", False) else plain
         facts = train(data, start, out / str(number), one_step(**settings), on_log=logs.append)
         if os.environ["RANK"] == "0":
             (out / str(number) / "facts.json").write_text(json.dumps({**facts, **logs[0]}))

@@ -10,7 +10,7 @@ from rise.errors import ConfigError
 from rise.recipe.config import TrainConfig
 from rise.training import train
 from rise.training.arguments import REFUSED, attention_of, check_arguments, check_devices, training_arguments
-from rise.training.loss import tensors, weighted_nll
+from rise.training.loss import batch_loss, tensors
 from rise.training.rows import Row
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,11 +84,11 @@ def test_no_attention_lets_rows_of_a_line_see_each_other(attention, nano_dir):
     found = []
     for before in ([3, 10, 4, 7, 2], [5] * 5, [7, 7, 2, 2, 9]):
         net.zero_grad()
-        weighted_nll(net, tensors([[Row(before, [0.0] * 5, 1, 0), last]], 0))[0].backward()
+        batch_loss(net, tensors([[Row(before, [0.0] * 5, 1, 0), last]], 0))[0].backward()
         found.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
     alone = torch.zeros_like(found[0])
     net.zero_grad()
-    weighted_nll(net, tensors([[last]], 0))[0].backward()
+    batch_loss(net, tensors([[last]], 0))[0].backward()
     alone = torch.cat([p.grad.flatten() for p in net.parameters()])
     assert all(torch.allclose(gradient, alone, atol=1e-6) for gradient in found)
 
@@ -106,7 +106,7 @@ def test_all_lines_as_one_give_the_same_loss_and_need_no_filling(nano_dir):
     flat = tensors(lines, 0, flat=True)
     assert flat["input_ids"].shape == (1, 13)
     assert flat["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 0, 1, 2]]
-    assert weighted_nll(net, flat)[0].item() == pytest.approx(weighted_nll(net, tensors(lines, 0))[0].item(), abs=1e-5)
+    assert batch_loss(net, flat)[0].item() == pytest.approx(batch_loss(net, tensors(lines, 0))[0].item(), abs=1e-5)
 
 
 def test_auto_takes_flash_where_it_can_be_had_and_nothing_else_is_taken_in_silence(monkeypatch):

@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional
 from training import close, examples, loss_and_gradient, one_step
 
+from rise.dataset.losses import WEIGHTED_NLL, Tokens
 from rise.training import train
-from rise.training.chunked_loss import Head, LinearNll
-from rise.training.loss import tensors, weighted_nll
+from rise.training.chunked_loss import Head, LinearCost
+from rise.training.loss import batch_loss, tensors
 from rise.training.rows import Row
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,6 +30,13 @@ def layer(bias=True, dtype=torch.float32, hidden=5, vocabulary=11, tokens=7):
     return hidden_MH, weight_VH, bias_V, torch.randint(vocabulary, (tokens,)), torch.rand(tokens) * 3
 
 
+def chunked(hidden, weight, bias, targets, weights, size):
+    """(Σ w·nll, Σ nll), chunk by chunk."""
+    nothing = torch.zeros_like(weights)
+    tokens = Tokens(weights, nothing, nothing, nothing)
+    return LinearCost.apply(hidden, weight, bias, targets, tokens, WEIGHTED_NLL, size, True)
+
+
 def whole(hidden, weight, bias, targets, weights):
     nll = functional.cross_entropy(functional.linear(hidden, weight, bias).float(), targets, reduction="none")
     return (nll * weights).sum(), nll.sum()
@@ -41,7 +49,7 @@ def test_chunks_give_the_sums_and_gradients_of_the_whole(chunk, bias):
     parameters = [p for p in inputs[:3] if p is not None]
     expected = whole(*inputs)
     gradients = torch.autograd.grad(expected[0] / 4, parameters)
-    sums = LinearNll.apply(*inputs, chunk, True)
+    sums = chunked(*inputs, chunk)
     assert sums.tolist() == pytest.approx([e.item() for e in expected], rel=1e-6)
     for own, theirs in zip(torch.autograd.grad(sums[0] / 4, parameters), gradients, strict=True):
         assert torch.allclose(own, theirs, atol=1e-6)
@@ -51,7 +59,7 @@ def test_one_token_on_paper():
     """Two tokens to choose from, logits 0 and ln 3: p = 1/4 and 3/4. The first is the target, at weight 2."""
     hidden = torch.tensor([[1.0]], requires_grad=True)
     weight = torch.tensor([[0.0], [3.0]]).log().nan_to_num(neginf=0.0).requires_grad_()
-    sums = LinearNll.apply(hidden, weight, None, torch.tensor([0]), torch.tensor([2.0]), 8, True)
+    sums = chunked(hidden, weight, None, torch.tensor([0]), torch.tensor([2.0]), 8)
     sums[0].backward()
     assert sums.tolist() == pytest.approx([2 * 1.386294, 1.386294])  # −ln(1/4)
     assert weight.grad.flatten().tolist() == pytest.approx([2 * (0.25 - 1), 2 * 0.75])
@@ -61,7 +69,7 @@ def test_one_token_on_paper():
 def test_a_layer_that_stands_still_costs_no_gradient():
     hidden, weight, _, targets, weights = layer(bias=False)
     expected = torch.autograd.grad(whole(hidden, weight, None, targets, weights)[0], [hidden])[0]
-    own = LinearNll.apply(hidden, weight.detach(), None, targets, weights, 3, True)
+    own = chunked(hidden, weight.detach(), None, targets, weights, 3)
     assert torch.allclose(torch.autograd.grad(own[0], [hidden])[0], expected, atol=1e-6)
 
 
@@ -78,7 +86,7 @@ def test_bfloat16_is_as_near_to_float32_as_plain_bfloat16_is(how):
             loss = function(*made)[0]
         return [(own.float() - e).norm() / e.norm() for own, e in zip(torch.autograd.grad(loss, made[:2]), exact, strict=True)]
 
-    ours, theirs = errors(lambda *made: LinearNll.apply(*made, 7, True)), errors(whole)
+    ours, theirs = errors(lambda *made: chunked(*made, 7)), errors(whole)
     assert all(own < 1.2 * other + 1e-4 for own, other in zip(ours, theirs, strict=True)), (ours, theirs)
     assert 0 < ours[0] < 0.02
 
@@ -98,7 +106,7 @@ def test_logits_exist_only_where_a_token_is_trained_and_one_chunk_at_a_time(nano
         return linear(x, weight, *args)
 
     monkeypatch.setattr(functional, "linear", watched)
-    weighted_nll(net, tensors(LINES, 0), head)[0].backward()
+    batch_loss(net, tensors(LINES, 0), head)[0].backward()
     assert n_rows == [3, 3, 1]  # of 20 places in two lines of 10
     assert net.lm_head(torch.zeros(1, 32)).shape == (1, net.config.vocab_size)  # the layer is itself again
 
@@ -111,7 +119,7 @@ def test_the_whole_model_in_chunks_as_without(nano_dir):
         net = load_model(nano_dir)[0]
         head = Head(net)
         head.fused, head.chunk = fused, 2
-        total, plain = weighted_nll(net, tensors(LINES, 0), head)
+        total, plain = batch_loss(net, tensors(LINES, 0), head)
         total.backward()
         found[fused] = (total.item(), plain.item(), {name: p.grad for name, p in net.named_parameters()})
     assert found[True][:2] == pytest.approx(found[False][:2], rel=1e-6)
@@ -152,7 +160,7 @@ def test_a_model_that_bends_its_logits_is_noticed_and_trains_as_it_says(renderer
     assert loss == pytest.approx(total / n, abs=1e-5)
     straight = Head(net)
     rows = [Row([*e.prompt_ids, *e.reply_ids], [0.0] * len(e.prompt_ids) + [1.0] * len(e.reply_ids)) for e in data]
-    wrong = sum(weighted_nll(net, tensors([[row]], 0), straight)[1] for row in rows)
+    wrong = sum(batch_loss(net, tensors([[row]], 0), straight)[1] for row in rows)
     assert abs(float(wrong) / n - loss) > 1e-2  # the fast way alone would have been wrong
 
 

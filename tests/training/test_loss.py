@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from training import close, examples, loss_and_gradient, weights_of
 
-from rise.training.loss import tensors, weighted_nll
+from rise.training.loss import batch_loss, tensors
 from rise.training.rows import Row
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -46,7 +46,7 @@ def test_an_untrained_model_pays_about_the_logarithm_of_the_vocabulary(model):
     import torch
 
     with torch.no_grad():
-        total, plain = weighted_nll(model, tensors([[Row([3, 9, 4, 8, 2], [0, 0, 0, 2.0, 2.0])]], 0))
+        total, plain = batch_loss(model, tensors([[Row([3, 9, 4, 8, 2], [0, 0, 0, 2.0, 2.0])]], 0))
     assert total.item() == pytest.approx(2 * plain.item())
     assert plain.item() / 2 == pytest.approx(math.log(model.config.vocab_size), rel=0.05)
 
@@ -56,9 +56,9 @@ def test_rows_on_one_line_do_not_see_each_other(model):
 
     rows = [Row([3, 9, 4, 8, 2], [0, 0, 0, 1.0, 1.0]), Row([3, 10, 4, 7, 2], [0, 0, 0, 3.0, 3.0]), Row([3, 4, 2], [0, 0, 1.0])]
     with torch.no_grad():
-        together = weighted_nll(model, tensors([rows], 0))[0].item()
-        apart = sum(weighted_nll(model, tensors([[row]], 0))[0].item() for row in rows)
-        padded = weighted_nll(model, tensors([[row] for row in rows], 0))[0].item()
+        together = batch_loss(model, tensors([rows], 0))[0].item()
+        apart = sum(batch_loss(model, tensors([[row]], 0))[0].item() for row in rows)
+        padded = batch_loss(model, tensors([[row] for row in rows], 0))[0].item()
     assert together == pytest.approx(apart, abs=1e-5) == padded
 
 
@@ -66,7 +66,7 @@ def test_an_empty_batch_costs_nothing_and_still_reaches_every_weight(nano_dir):
     from rise.training.model import load_model
 
     net = load_model(nano_dir)[0]
-    total, plain = weighted_nll(net, tensors([], 0))
+    total, plain = batch_loss(net, tensors([], 0))
     total.backward()
     assert total.item() == plain.item() == 0.0
     assert all(p.grad is not None and p.grad.abs().max() == 0 for p in net.parameters())  # DDP waits for each of them
@@ -99,7 +99,7 @@ def test_the_worked_example_of_the_method_page():
     data = [Example(name, 0, (), "", "student", 0.0, weight, (1, 1), (0,) * n) for name, (weight, n) in weights.items()]
     for per, n, expected in (("token", 4, 0.625), ("sequence", 2, 0.75)):
         rows = make_rows(data, per=per, merge=True)
-        assert weighted_nll(HalfNat(), tensors([rows], 1))[0].item() / n == pytest.approx(expected)
+        assert batch_loss(HalfNat(), tensors([rows], 1))[0].item() / n == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("per", ["token", "sequence"])
@@ -166,7 +166,7 @@ def test_weight_0_kept_in_adds_nothing_but_to_the_count(nano_dir, data, tmp_path
     from rise.training import finetune
 
     _, without = loss_and_gradient(data, nano_dir, tmp_path / "a")
-    monkeypatch.setattr(finetune, "_trainable", lambda examples, config, dropped: list(examples))
+    monkeypatch.setattr(finetune, "trainable", lambda examples, config, dropped: list(examples))
     _, kept = loss_and_gradient([*data, replace(data[0], weight=0.0, problem_id="other")], nano_dir, tmp_path / "b")
     n = sum(len(e.reply_ids) for e in data)
     scale = (n + len(data[0].reply_ids)) / n

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from toys import toy_recipe
-from training import close, examples, loss_and_gradient, one_step, weights_of
+from training import close, examples, known, loss_and_gradient, one_step, weights_of
 
+from rise.dataset.losses import LOSSES
 from rise.errors import ConfigError, RiseError
 from rise.jsonl import write_jsonl
 from rise.recipe.config import TrainConfig
@@ -38,6 +39,10 @@ def test_two_ranks_make_the_step_of_one(data, nano_dir, tmp_path):
     cut = {"micro_batch_tokens": 64, "line_length": 32}
     runs = [{"per": "token", **cut}, {"per": "sequence", **cut}, {"per": "token", "batch_size": 1, **cut}]
     alone = [loss_and_gradient(data, nano_dir, tmp_path / str(i), **run) for i, run in enumerate(runs)]
+    for name in LOSSES:
+        run = {"per": "sequence", "loss": {"name": name}, **cut}
+        alone.append(loss_and_gradient(known(data), nano_dir, tmp_path / name, **run))
+        runs.append({**run, "known": True})
     done = torchrun(Path(__file__).parents[1] / "support" / "training.py", nano_dir, tmp_path / "both", json.dumps(runs))
     assert done.returncode == 0, done.stderr[-3000:]
     before = weights_of(nano_dir)

@@ -71,7 +71,7 @@ def test_weight_decay_pulls_at_every_weight_with_every_optimiser(how, nano_dir, 
     """With a gradient of nothing a step is the decay alone: each weight becomes (1 - rate × decay) of itself."""
     from rise.training import trainer
 
-    monkeypatch.setattr(trainer, "weighted_nll", lambda model, inputs, head: nothing(model))
+    monkeypatch.setattr(trainer, "batch_loss", lambda model, inputs, head, cost: nothing(model))
     monkeypatch.setattr("rise.training.finetune.check_exact", lambda *args, **kwargs: None)
     settings = TrainConfig(
         max_steps=1, batch_size=1000, learning_rate=0.1, schedule="constant", warmup_ratio=0, weight_decay=0.5, **DECAYING[how]

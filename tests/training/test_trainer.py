@@ -139,9 +139,9 @@ def test_nothing_to_train_on_and_weights_that_are_none(data, nano_dir, tmp_path)
         train([], nano_dir, tmp_path / "out", TrainConfig())
     with pytest.raises(EmptyStageError, match="14 of weight 0"):
         train([replace(e, weight=0.0) for e in data], nano_dir, tmp_path / "out", TrainConfig())
-    for weight in (-1.0, float("nan")):
+    for weight, floor in ((-1.0, 0.0), (float("nan"), 0.01), (float("inf"), 0.01)):
         with pytest.raises(DataError, match="has weight"):
-            train([replace(data[0], weight=weight)], nano_dir, tmp_path / "out", TrainConfig())
+            train([replace(data[0], weight=weight)], nano_dir, tmp_path / "out", TrainConfig(loss={"floor": floor}))
 
 
 def test_examples_of_weight_0_are_counted(data, nano_dir, tmp_path):
@@ -186,7 +186,7 @@ def test_out_of_memory_names_the_setting_to_lower(nano_dir, data, tmp_path, monk
     def full(*args):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("rise.training.trainer.weighted_nll", full)
+    monkeypatch.setattr("rise.training.trainer.batch_loss", full)
     with pytest.raises(RiseError, match=r"train\.micro_batch_tokens = 8192"):
         train(data, nano_dir, tmp_path / "out", one_step())
 
