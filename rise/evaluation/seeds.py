@@ -43,6 +43,16 @@ def _inside(theta: float, df: int) -> float:
     return 2 / math.pi * (theta + total) if odd else total
 
 
+def t_tail(t: float, df: int) -> float:
+    """P(T > t) of Student's t: the one-sided p-value of a mean that lies t standard errors above the null.
+
+    >>> [round(t_tail(t, df), 4) for t, df in ((2.920, 2), (4.303, 2), (0.0, 4), (-2.920, 2))]
+    [0.05, 0.025, 0.5, 0.95]
+    """
+    outside = (1 - _inside(math.atan(abs(t) / math.sqrt(df)), df)) / 2
+    return outside if t >= 0 else 1 - outside
+
+
 def over_seeds(values: Sequence[float], *, least: float = 0.0, most: float = 1.0) -> Estimate:
     """Mean ± t · s/√k of one value a training, cut at what is possible; n is k. One training has no spread, so no interval.
 

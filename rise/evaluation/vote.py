@@ -95,6 +95,23 @@ def vote(turns: Sequence[Turn], same: Same) -> list[float]:
     return scores
 
 
+def weighted_vote(turns: Sequence[Turn], weights: Sequence[float], same: Same) -> float:
+    """Score of the vote over all `turns` where each counts with its weight; a tie scores the fraction of tied groups that are right.
+
+    Two votes of 1 for a wrong answer lose to one of 3 for the right one:
+
+    >>> from rise.trajectory import Verdict
+    >>> right, wrong = Turn("", Verdict.RIGHT, answer="4"), Turn("", Verdict.WRONG, answer="5")
+    >>> weighted_vote([wrong, right, wrong], [1.0, 3.0, 1.0], same=lambda a, b: a == b)
+    1.0
+    """
+    groups = group((turn.voted for turn in turns), same).groups
+    sums = [sum(weights[number - 1] for number in found.turns) for found in groups]
+    most = max(sums, default=0.0)
+    tied = [turns[found.turns[0] - 1].right for found, weight in zip(groups, sums, strict=True) if weight == most]
+    return sum(tied) / len(tied) if tied else 0.0
+
+
 def remember(same: Same) -> Same:
     """`same`, asked once per pair and never about equal text: a symbolic comparison takes milliseconds."""
     known: dict[tuple[str, str], bool] = {}

@@ -215,6 +215,9 @@ class RolloutConfig(Settings):
     """Training problems of one round; None uses all of task.n_train. Unit: problems."""
     n_trajectories: int = Field(1, ge=1)
     """Independent trajectories per problem; the paper has one. Unit: trajectories."""
+    policy: str | None = None
+    """Who takes the turns in place of the student, which makes the data off-policy: a policy spec, or `injected` for worked
+    solutions with one digit changed (errors that nobody made; arXiv 2512.02389). None: the student."""
     reuse: bool = False
     """Take each round's trajectories and improved replies from the run that `boost.reuse` names, instead of collecting."""
 

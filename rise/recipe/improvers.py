@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 
+INJECTED = "injected"
+"""The name under `rollout.policy` of attempts that nobody made: worked solutions with one digit changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Improver:
     """What is known of an improver before any work. What it does is a function in `rise.method.relabel.IMPROVE`."""

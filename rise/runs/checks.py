@@ -19,7 +19,7 @@ from rise.play.prompt import Prompt
 from rise.play.render import Renderer
 from rise.policies import check_place, check_spec, is_bare, parse_spec
 from rise.recipe.config import RunConfig, TrainConfig
-from rise.recipe.improvers import IMPROVERS
+from rise.recipe.improvers import IMPROVERS, INJECTED
 from rise.recipe.machines import ModelConfig
 from rise.recipe.shipped import vllm_environment
 from rise.task import Problem, Task
@@ -254,7 +254,9 @@ def check_engine(config: RunConfig) -> None:
 
 def check_improver(config: RunConfig) -> None:
     """The models that improve or choose can be asked."""
-    relabel = config.relabel
+    relabel, turns = config.relabel, config.rollout.policy
+    if turns not in (None, INJECTED):
+        check_other_model(turns or "", "rollout.policy")
     if IMPROVERS[relabel.improver].asks == "teacher" and relabel.teacher:
         check_other_model(relabel.teacher, "relabel.teacher")
     if relabel.select == "judge" and relabel.judge not in (None, "self"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from rise.jsonl import dumps
 from rise.policies import directory_of
 from rise.recipe.config import RunConfig
-from rise.recipe.improvers import IMPROVERS
+from rise.recipe.improvers import IMPROVERS, INJECTED
 from rise.task import Problem
 from rise.training.weights import weights_hash
 
@@ -45,6 +45,7 @@ def _models(config: RunConfig) -> dict[str, str | None]:
     asked = IMPROVERS[relabel.improver].asks
     return {
         "model.path": config.model.place or None,
+        "rollout.policy": config.rollout.policy if config.rollout.policy != INJECTED else None,
         "relabel.teacher": relabel.teacher if asked == "teacher" else None,
         "relabel.judge": relabel.judge if relabel.select == "judge" and relabel.judge != "self" else None,
     }

@@ -64,13 +64,14 @@ def _sentences(
         out += [f"cluster    {config.cluster.address}; {line}" for line in _cluster(config.cluster)]
     relabel = config.relabel
     improver = IMPROVERS[relabel.improver].words.format(replies=_replies(relabel.n_samples), teacher=relabel.teacher)
+    taken = f" of {config.rollout.policy}" if config.rollout.policy else ""
     for k in range(1, config.iterate.rounds + 1):
         n = student_turns(config, k)
         where = "behind the last attempt" if relabel.states == "last" else "behind every attempt"
         wrong = " if it was wrong" if relabel.relabel_right == "skip" else ""
         start = {"previous": "what it has become", "base": "the base", "boost": "the boost"}[config.iterate.start]
         out.append(
-            f"round {k}    {n} turn{'s' if n > 1 else ''} on each training problem; {improver} {where}{wrong}; "
+            f"round {k}    {n} turn{'s' if n > 1 else ''}{taken} on each training problem; {improver} {where}{wrong}; "
             f"{config.train.epochs:g} epochs of at most {_times(train, n + 1)} examples, {config.train.batch_size} a step, "
             f"from {start}"
         )

@@ -18,7 +18,7 @@ from rise.play.prompt import Prompt, load_function, make_prompt
 from rise.play.render import Renderer
 from rise.policies import check_spec
 from rise.recipe.config import RunConfig
-from rise.recipe.improvers import IMPROVERS
+from rise.recipe.improvers import IMPROVERS, INJECTED
 from rise.recipe.problems import boost_problems, held_out_problems, rate_problems, student_turns, training_problems
 from rise.recipe.wordings import is_own_feedback
 from rise.runs import checks
@@ -186,6 +186,8 @@ def _training_problems(config: RunConfig, task: Task) -> tuple[Sequence[Problem]
                 f'round {k} of {n_rounds}: rollout.problems = "fresh", but {error} '
                 'Fewer rounds, a smaller rollout.n_problems or rollout.problems = "same" need fewer.'
             ) from error
+        if config.rollout.policy == INJECTED:
+            checks.need_solutions(found[-1], f'rollout.policy = "{INJECTED}" changes a digit of', "Leave it out")
         if config.relabel.improver == "gold":
             checks.need_solutions(found[-1], 'relabel.improver = "gold" gives', 'Use "self" or "teacher"')
     if not found[0]:

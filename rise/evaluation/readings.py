@@ -1,0 +1,180 @@
+"""What can be read off held-out records by a short name, problem by problem: `t5`, `m1@t3`, `hard5`, `gold2`.
+
+Names follow the paper's, with the numbers of turns and samples filled in; any turn up to the last may be asked for, so that one
+evaluation of ten turns and ten samples gives the whole curve. An experiment (`rise.method.claims`) compares sums of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rise.errors import ConfigError, DataError, did_you_mean
+from rise.evaluation.headline import REPLIES, Played, played
+from rise.evaluation.held_out import HeldOut
+from rise.evaluation.verdict import Share
+from rise.evaluation.vote import Same, remember
+from rise.trajectory import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """One policy's held-out records, as readings see them."""
+
+    played: Mapping[str, Played]
+    """Problem → what was done on it."""
+    gold: Mapping[str, tuple[float, ...]]
+    """Problem → log-probability per token of the worked solution at the state before each turn; empty where none was asked for."""
+
+    @classmethod
+    def of(cls, records: Sequence[HeldOut], same: Same, *, turns: int, truthful: bool = False) -> Records:
+        agree = remember(same)
+        known = {record.problem_id: played(record, agree, turns=turns, truthful=truthful) for record in records}
+        return cls(known, {record.problem_id: record.gold_score for record in records})
+
+
+Pair = tuple[float, float]
+"""What one problem counts, and out of how much."""
+
+
+def _turn(of: Played, k: int) -> Turn:
+    return of.run[min(k, len(of.run)) - 1]
+
+
+def _mean_of(score: Callable[[Played, int], float]) -> Callable[[Records, int], dict[str, Pair]]:
+    return lambda records, k: {name: (score(p, k), 1.0) for name, p in records.played.items()}
+
+
+def _hard(records: Records, b: int, *, fresh: bool) -> dict[str, Pair]:
+    """Among problems that the first b samples miss: whether a turn of the run solves it, or one of as many further samples."""
+    out = {}
+    for name, p in records.played.items():
+        missed = float(not any(turn.right for turn in p.parallel[:b]))
+        again = p.parallel[b : b + p.n_turns - 1] if fresh else p.run
+        out[name] = (missed * any(turn.right for turn in again), missed)
+    return out
+
+
+def _gold(records: Records, k: int) -> dict[str, Pair]:
+    """Geometric mean over its tokens of the probability of the worked solution before turn k."""
+    return {name: (math.exp(scores[k - 1]), 1.0) for name, scores in records.gold.items() if len(scores) >= k}
+
+
+def _gold_gain(records: Records, k: int) -> dict[str, Pair]:
+    """The same at turn k minus at turn 1, where the replies before turn k were all wrong, so that no right one can be copied."""
+    out = {}
+    for name, scores in records.gold.items():
+        if len(scores) >= k:
+            wrong = float(not any(turn.right for turn in records.played[name].run[: k - 1]))
+            out[name] = (wrong * (math.exp(scores[k - 1]) - math.exp(scores[0])), wrong)
+    return out
+
+
+def _other(records: Records, k: int) -> dict[str, Pair]:
+    asked = {name: p for name, p in records.played.items() if p.other}
+    return {name: (float((p.run[0] if k == 1 else p.other[k - 2]).right), 1.0) for name, p in asked.items()}
+
+
+def tokens_of(turns: Sequence[Turn], *, read: bool) -> float:
+    """Tokens written for these replies, and those read too where `read` says so (without a prefix cache)."""
+    return float(sum((turn.n_reply_tokens or 0) + (turn.n_prompt_tokens or 0) * read for turn in turns))
+
+
+def equal_samples(records: Records, k: int, *, read: bool) -> int:
+    """As many parallel samples as cost at least the tokens of k turns, on average over the problems. Raises `DataError` where fewer
+    were drawn: in favour of the samples, the last is bought whole."""
+    every = list(records.played.values())
+    turns = sum(tokens_of(p.run[:k], read=read) for p in every)
+    one = sum(tokens_of(p.parallel, read=read) / len(p.parallel) for p in every)
+    n = max(1, math.ceil(turns / one)) if one else 1
+    if n > len(every[0].parallel):
+        raise DataError(
+            f"{k} turns cost as many tokens as {n} samples, and {len(every[0].parallel)} were drawn. Evaluate with samples = {n}."
+        )
+    return n
+
+
+def _vote_at_cost(records: Records, k: int, *, read: bool) -> dict[str, Pair]:
+    n = equal_samples(records, k, read=read)
+    return {name: (p.vote_S[n - 1], 1.0) for name, p in records.played.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A family of numbers, one for each whole number in its name."""
+
+    form: str
+    """Its name; `#` stands for the number."""
+    words: str
+    read: Callable[[Records, int], dict[str, Pair]]
+    most: Callable[[Played], int] = lambda p: p.n_turns
+    """The largest number it may be asked for."""
+
+
+def _samples(p: Played) -> int:
+    return len(p.parallel)
+
+
+READINGS: tuple[Reading, ...] = (
+    Reading("t#", "reply at turn # right", _mean_of(lambda p, k: float(_turn(p, k).right))),
+    Reading("m1@t#", "vote over # turns", _mean_of(lambda p, k: p.vote_K[min(k, len(p.run)) - 1])),
+    Reading("m#@t1", "vote over # samples", _mean_of(lambda p, s: p.vote_S[s - 1]), _samples),
+    Reading("p1@t#", "any of # turns right", _mean_of(lambda p, k: float(any(t.right for t in p.run[:k])))),
+    Reading("p#@t1", "any of # samples right", _mean_of(lambda p, s: float(any(t.right for t in p.parallel[:s]))), _samples),
+    Reading("other#", "turn #, another problem's attempt shown", _other),
+    Reading("hard#", "missed by # samples, solved over turns", lambda r, b: _hard(r, b, fresh=False), _samples),
+    Reading("fresh#", "missed by # samples, solved by further samples", lambda r, b: _hard(r, b, fresh=True), _samples),
+    Reading("gold#", "probability of the solution before turn #", _gold),
+    Reading("gold-gain#", "the same minus turn 1's, no right attempt shown", _gold_gain),
+    Reading("m-all#", "vote of samples, all tokens of # turns", lambda r, k: _vote_at_cost(r, k, read=True)),
+    Reading("m-new#", "vote of samples, written tokens of # turns", lambda r, k: _vote_at_cost(r, k, read=False)),
+)
+"""Everything that carries a number; shares of replies (wrong_to_right, …) go by the names of metrics.json."""
+
+_FORMS = [(reading, re.compile(re.escape(reading.form).replace(r"\#", r"([1-9]\d*)"))) for reading in READINGS]
+
+
+def find(name: str) -> tuple[Reading, int] | None:
+    """The reading of that name and its number; None where it is none.
+
+    >>> [(found[0].form, found[1]) for found in map(find, ("t5", "m1@t3", "m25@t1")) if found]
+    [('t#', 5), ('m1@t#', 3), ('m#@t1', 25)]
+    """
+    matches = ((reading, form.fullmatch(name)) for reading, form in _FORMS)
+    return next(((reading, int(match[1])) for reading, match in matches if match), None)
+
+
+def is_reading(name: str) -> bool:
+    return find(name) is not None or any(metric.key == name for metric in REPLIES)
+
+
+def words(name: str) -> str:
+    """What a reading is, in words.
+
+    >>> words("m1@t5"), words("wrong_to_right")
+    ('vote over 5 turns', 'of wrong replies, the share whose next is right')
+    """
+    found = find(name)
+    if found:
+        return found[0].words.replace("#", str(found[1]))
+    return next((metric.words for metric in REPLIES if metric.key == name), name)
+
+
+def read(records: Records, name: str) -> Share:
+    """One reading of these records. Raises `ConfigError` for an unknown name, `DataError` for more turns or samples than there are."""
+    found = find(name)
+    if found is None:
+        metric = next((metric for metric in REPLIES if metric.key == name), None)
+        if metric is None or metric.among is None:
+            known = [*(reading.form for reading in READINGS), *(m.key for m in REPLIES)]
+            raise ConfigError(f"no reading is called {name!r}. {did_you_mean(name, known)}")
+        count = {problem: metric.score(p) for problem, p in records.played.items()}
+        return Share(count, {problem: metric.among(p) for problem, p in records.played.items()})
+    reading, number = found
+    most = min((reading.most(p) for p in records.played.values()), default=0)
+    if number > most:
+        raise DataError(f"{name} asks for {number}, and the records hold {most}. Evaluate with more turns or samples.")
+    pairs = reading.read(records, number)
+    return Share({n: x for n, (x, _) in pairs.items()}, {n: d for n, (_, d) in pairs.items()})

@@ -1,0 +1,205 @@
+"""Experiments as files: `experiments/*.toml`, a page each, fixed before they are run; and the laboratory they are run in."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from rise.errors import ConfigError, DataError, clone_of, did_you_mean
+from rise.evaluation.verdict import Expects
+from rise.jsonl import read_text
+from rise.method.claims.expression import Expression, parse
+from rise.recipe.settings import Settings
+from rise.recipe.toml import merged, validated
+
+LABORATORY = "laboratory.toml"
+"""The file beside the experiments that says on which recipe, tasks and sizes they are run."""
+
+Quick = bool | dict[str, Any]
+Tasks = Literal["first", "gap", "no gap", "every"]
+
+
+class Arm(Settings):
+    """One way to train, as changes to the laboratory's recipe."""
+
+    says: str = ""
+    """What is different about it, in a few words."""
+    set: dict[str, Any] = Field({})
+    """Settings over the recipe's. `{checkpoint:ARM}`, `{checkpoint:ARM+1}` and `{checkpoint:ARM@STAGE}` in a text stand for the
+    checkpoint of that arm with the same seed, with the next one, of a stage before its last."""
+    without: list[str] = Field([])
+    """Dotted names of settings of the recipe that are taken out."""
+    start: str | None = Field(None, alias="from")
+    """The arm whose base, boost and amount of training this one takes over (`boost.reuse`)."""
+    equal_tokens: str | None = None
+    """The setting that is given as many trained tokens as the rounds of the arm in `from` had."""
+    quick: Quick = True
+    """False: not in the quick run. A table: settings over these there."""
+
+
+class Probe(Settings):
+    """A further measurement of a stage's checkpoint."""
+
+    kind: Literal["evaluate", "detector", "confidence", "temperature"] = "evaluate"
+    """`evaluate`: turns and samples, as `rise evaluate`. `detector`: a right attempt shown, and one with a digit changed.
+    `confidence`: a vote weighted by the model's own log-probability. `temperature`: a vote at its own best temperature."""
+    set: dict[str, Any] = Field({})
+    """Settings over the arm's: evaluate.turns, evaluate.state, sampling, task.settings, …"""
+    quick: Quick = True
+
+
+class Comparison(Settings):
+    """A number, what is expected of it, and from where on it matters."""
+
+    of: str
+    """What is compared (`rise.method.claims.expression`)."""
+    says: str
+    """In a few words, for the table."""
+    expects: Expects = "more"
+    matters: float = Field(gt=0, lt=1)
+    """The smallest difference that matters, fixed beforehand. Unit: share."""
+    primary: bool = False
+    """Whether the verdict rests on it; the others are shown beside it."""
+    tasks: Tasks = "first"
+    """On which of the laboratory's tasks it is asked; on each of them it must hold."""
+
+    @property
+    def expression(self) -> Expression:
+        return parse(self.of)
+
+
+class Experiment(Settings):
+    """One claim, and how it is tried."""
+
+    claim: int = Field(ge=1)
+    """Its number."""
+    title: str
+    says: str
+    """The claim in a sentence."""
+    source: str
+    """Where the paper makes it, or who doubts it."""
+    seeds: int = Field(3, ge=1)
+    """Trainings: seeds 0, 1, …"""
+    arms: dict[str, Arm] = Field({"rise": Arm()})
+    probes: dict[str, Probe] = Field({})
+    compare: list[Comparison]
+    curves: list[str] = Field(["rise", "rise@base"])
+    """Places whose accuracy by turn the figure shows."""
+    remarks: str = ""
+    """What a reader of the verdict must know."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if not any(comparison.primary for comparison in self.compare):
+            raise ValueError("no comparison is primary = true, so nothing would decide")
+        for text in [*(comparison.of for comparison in self.compare), *(f"{place}:t1" for place in self.curves)]:
+            try:
+                places = parse(text).places
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+            for place in places:
+                if place.arm not in self.arms:
+                    raise ValueError(f'"{text}": there is no arm "{place.arm}". {did_you_mean(place.arm, self.arms)}')
+                if place.probe and place.probe not in self.probes:
+                    raise ValueError(f'"{text}": there is no probe "{place.probe}". {did_you_mean(place.probe, self.probes)}')
+        for name, arm in self.arms.items():
+            if arm.start is not None and arm.start not in self.arms:
+                raise ValueError(f'arm "{name}" is from "{arm.start}", which is none. {did_you_mean(arm.start, self.arms)}')
+            if arm.equal_tokens and not arm.start:
+                raise ValueError(f'arm "{name}" has equal_tokens, but no `from`: as many as whose rounds?')
+        return self
+
+
+class LabTask(Settings):
+    """A task that claims are tried on."""
+
+    gap: bool
+    """Whether an attempt is easier to check than to find: where it is not, more turns should be worth nothing."""
+    says: str
+    set: dict[str, Any] = Field({})
+    """Settings over the recipe's."""
+
+
+class Scale(Settings):
+    """Sizes, or another model altogether."""
+
+    recipe: str | None = None
+    seeds: int | None = Field(None, ge=1)
+    """At most so many trainings."""
+    set: dict[str, Any] = Field({})
+    tasks: dict[str, LabTask] | None = None
+    """In place of the laboratory's."""
+
+
+class Laboratory(Settings):
+    """What all experiments share."""
+
+    recipe: str
+    """A recipe by name."""
+    set: dict[str, Any] = Field({})
+    """Settings over it, in every arm."""
+    tasks: dict[str, LabTask]
+    """By name; the first is the one that most claims are tried on. One more task is one more line."""
+    scale: dict[str, Scale] = Field({})
+
+    def at(self, scale: str | None) -> Laboratory:
+        """The laboratory at a scale. Raises `ConfigError` for an unknown one."""
+        if scale is None:
+            return self
+        if scale not in self.scale:
+            raise ConfigError(f"--scale {scale}: the laboratory has no such scale. {did_you_mean(scale, self.scale)}")
+        own = self.scale[scale]
+        settings = merged(self.set, own.set)
+        return self.model_copy(update={"recipe": own.recipe or self.recipe, "set": settings, "tasks": own.tasks or self.tasks})
+
+    def chosen(self, tasks: Tasks) -> list[str]:
+        """Names of the tasks that a comparison is asked on."""
+        first = next(iter(self.tasks))
+        wanted = {"first": [first], "every": list(self.tasks)}
+        gap = {"gap": True, "no gap": False}.get(tasks)
+        return wanted.get(tasks) or [name for name, task in self.tasks.items() if task.gap is gap]
+
+
+def home() -> Path:
+    """The folder of experiments: of the clone, or of the installed wheel, into which setup.py puts them."""
+    clone = clone_of(Path(__file__).parents[1])
+    return clone / "experiments" if clone else Path(__file__).parent / "experiments"
+
+
+def load_laboratory(folder: Path | None = None) -> Laboratory:
+    path = (folder or home()) / LABORATORY
+    return validated(Laboratory, _toml(path), str(path))
+
+
+def load_experiment(path: Path) -> Experiment:
+    """One experiment. Raises `ConfigError` with the file, the field and the way out."""
+    return validated(Experiment, _toml(path), str(path))
+
+
+def load_experiments(folder: Path | None = None, only: Iterable[int] | None = None) -> list[Experiment]:
+    """Those of a folder, by the number of their claim; `only` takes some. Raises `ConfigError` for a number that none has."""
+    folder = folder or home()
+    paths = sorted(path for path in folder.glob("*.toml") if path.name != LABORATORY)
+    found = sorted((load_experiment(path) for path in paths), key=lambda experiment: experiment.claim)
+    numbers = [experiment.claim for experiment in found]
+    if twice := {n for n in numbers if numbers.count(n) > 1}:
+        raise ConfigError(f"{folder}: two experiments are of claim {min(twice)}.")
+    if only is None:
+        return found
+    wanted = list(only)
+    if missing := [n for n in wanted if n not in numbers]:
+        raise ConfigError(f"--only {missing[0]}: there is no such claim. There are {', '.join(map(str, numbers))}.")
+    return [experiment for experiment in found if experiment.claim in wanted]
+
+
+def _toml(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(read_text(path))
+    except DataError as error:
+        raise ConfigError(f"{path}: no such experiment. {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}.") from error
