@@ -91,7 +91,9 @@ def tree_lines() -> str:
     """Packages in order of flow, with their modules; then the modules at the root."""
     lines = ["| | | modules |", "| --- | --- | --- |"]
     for name, about in PACKAGES.items():
-        modules = sorted(p.stem for p in (ROOT / "rise" / name).glob("*.py") if p.stem != "__init__")
+        folder = ROOT / "rise" / name
+        found = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py") if path.stem != "__init__"]
+        modules = sorted((path.as_posix() for path in found), key=lambda path: ("/" in path, path))
         lines.append(f"| `rise/{name}/` | {about} | {', '.join(modules)} |")
     lines += [f"| `rise/{name}.py` | {about} | |" for name, about in NOUNS.items()]
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rise.cli.claims import claims
 from rise.cli.cluster import app as cluster
 from rise.cli.compare import compare
 from rise.cli.demo import demo
@@ -44,6 +45,7 @@ COMMANDS: list[Callable[..., Any]] = [
     evaluate,
     temperature,
     compare,
+    claims,
     report,
     show,
     view,

@@ -1,8 +1,8 @@
 """The model as a detector of its own errors: a right attempt shown, and the same with one digit changed.
 
-A model that reads its attempt keeps the first and does not repeat the second. *kept* is the share of right attempts after which the
-reply is right; *seen* the share of changed attempts whose next reply is not the same text again. 1 − kept is the false-alarm rate
-and seen the hit rate of a point in the ROC plane; kept + seen − 1 (Youden's J) is 0 for a model that does not look.
+A model that reads its attempt keeps the first and does not repeat the second. *kept* is the share of right attempts after which
+the reply is right; *seen* the share of changed attempts whose next reply is not the same text again. 1 − kept is the false-alarm
+rate and seen the hit rate of a point in the ROC plane; kept + seen − 1 (Youden's J) is 0 for a model that does not look.
 """
 
 from __future__ import annotations

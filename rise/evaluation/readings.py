@@ -26,7 +26,7 @@ class Records:
     played: Mapping[str, Played]
     """Problem → what was done on it."""
     gold: Mapping[str, tuple[float, ...]]
-    """Problem → log-probability per token of the worked solution at the state before each turn; empty where none was asked for."""
+    """Problem → log-probability per token of the worked solution before each turn; empty where none was asked for."""
 
     @classmethod
     def of(cls, records: Sequence[HeldOut], same: Same, *, turns: int, truthful: bool = False) -> Records:
@@ -83,8 +83,10 @@ def tokens_of(turns: Sequence[Turn], *, read: bool) -> float:
 
 
 def equal_samples(records: Records, k: int, *, read: bool) -> int:
-    """As many parallel samples as cost at least the tokens of k turns, on average over the problems. Raises `DataError` where fewer
-    were drawn: in favour of the samples, the last is bought whole."""
+    """As many parallel samples as cost at least the tokens of k turns, on average over the problems: the last is bought whole.
+
+    Raises `DataError` where fewer were drawn.
+    """
     every = list(records.played.values())
     turns = sum(tokens_of(p.run[:k], read=read) for p in every)
     one = sum(tokens_of(p.parallel, read=read) / len(p.parallel) for p in every)
@@ -163,7 +165,7 @@ def words(name: str) -> str:
 
 
 def read(records: Records, name: str) -> Share:
-    """One reading of these records. Raises `ConfigError` for an unknown name, `DataError` for more turns or samples than there are."""
+    """One reading of these records. Raises `ConfigError` for an unknown name, `DataError` for more turns than there are."""
     found = find(name)
     if found is None:
         metric = next((metric for metric in REPLIES if metric.key == name), None)

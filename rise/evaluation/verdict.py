@@ -125,7 +125,7 @@ class Found:
         return Estimate(self.seeds.value, low, high, self.problems.n)
 
     def p_above(self, null: float) -> float | None:
-        """One-sided p-value of "not above `null`": the larger of the trainings' and the problems'. None where neither is known."""
+        """One-sided p-value of "not above `null`": the larger of the trainings' and the problems'; None if neither is known."""
         if self.seeds.value is None:
             return None
         found = []

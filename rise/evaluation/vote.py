@@ -96,7 +96,7 @@ def vote(turns: Sequence[Turn], same: Same) -> list[float]:
 
 
 def weighted_vote(turns: Sequence[Turn], weights: Sequence[float], same: Same) -> float:
-    """Score of the vote over all `turns` where each counts with its weight; a tie scores the fraction of tied groups that are right.
+    """Score of the vote over all `turns` where each counts with its weight; a tie scores the share of tied groups that are right.
 
     Two votes of 1 for a wrong answer lose to one of 3 for the right one:
 

@@ -74,5 +74,5 @@ def inject(bench: Bench, problems: Sequence[Problem], *, n_turns: int, purpose: 
 
     found = play_out(player, work())
     if not found:
-        raise DataError(f'rollout.policy = "{INJECTED}" changes a digit of worked solutions, and no training problem has one to change.')
+        raise DataError(f'rollout.policy = "{INJECTED}" changes a digit of worked solutions, and no problem has one to change.')
     return sorted(found, key=lambda t: t.problem_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-
 INJECTED = "injected"
 """The name under `rollout.policy` of attempts that nobody made: worked solutions with one digit changed."""
 

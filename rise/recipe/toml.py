@@ -183,16 +183,24 @@ def _sentence(text: str) -> str:
 
 
 def _place(loc: Iterable[Any], root: type[BaseModel]) -> tuple[list[str], Any]:
-    """Field names of an error's place, and the record they lead into; pydantic's names for alternatives left out."""
+    """Field names of an error's place, and the record they lead into; pydantic's names for alternatives left out.
+
+    Of a record in a list or a table, its number or name is part of the place: `compare.2.matters`.
+    """
     where: list[str] = []
     model: Any = root
+    inside = False
     for part in map(str, loc):
+        if inside:
+            where, inside = [*where, part], False
+            continue
         if model is None or part not in model.model_fields:
             break
         where.append(part)
         annotation = model.model_fields[part].annotation
         options = [annotation, *getattr(annotation, "__args__", ())]
         model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+        inside = model is not None and getattr(annotation, "__origin__", None) in (list, dict)
     return where, model
 
 

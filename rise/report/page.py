@@ -69,14 +69,8 @@ def write_main_picture(run_path: Path, target: Path) -> Path | None:
 
 def render_html(page: Page) -> str:
     """The page as text. Everything a model or a recipe wrote is escaped by the template engine."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"printable": printable, "count": count, "percent": percent, "anchor": _anchor, "blocks": blocks}
+    environment = page_environment()
+    environment.filters |= {"count": count, "percent": percent, "anchor": _anchor, "blocks": blocks}
     return environment.get_template("page.html").render(
         data=page.data,
         page=page,
@@ -87,6 +81,19 @@ def render_html(page: Page) -> str:
         light=Markup(colours.declarations(dark=False)),  # nosec B704 # constants of ours
         dark=Markup(colours.declarations(dark=True)),  # nosec B704 # constants of ours
     )
+
+
+def page_environment() -> jinja2.Environment:
+    """The template engine of pages: everything printed is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["printable"] = printable
+    return environment
 
 
 def _anchor(text: str) -> str:

@@ -22,13 +22,15 @@ def files(folder):
 def test_it_holds_every_recipe_the_bases_and_the_demonstration(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
     assert {f"rise/recipe/recipes/{name}" for name in files(ROOT / "recipes")} <= held
+    assert {f"rise/method/claims/experiments/{name}" for name in files(ROOT / "experiments")} <= held
     assert {f"rise/recipe/bases/{name}" for name in files(bases.HOME)} <= held
     assert "rise/demo/nano.zip" in held
 
 
 def test_it_holds_every_file_of_the_package_as_it_is_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        own = {name for name in archive.namelist() if not name.startswith(("rise/recipe/recipes/", "rise_lm-"))}
+        beside = ("rise/recipe/recipes/", "rise/method/claims/experiments/", "rise_lm-")
+        own = {name for name in archive.namelist() if not name.startswith(beside)}
         assert own == {f"rise/{name}" for name in files(ROOT / "rise")}
         assert archive.read("rise/recipe/recipes/nano.toml") == (ROOT / "recipes/nano.toml").read_bytes()
         [entry] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]

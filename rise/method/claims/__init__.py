@@ -1,1 +1,1 @@
-"""The executable paper: every claim of RISE as an experiment fixed beforehand, run by the functions of `rise run`, with a verdict."""
+"""The executable paper: every claim of RISE as an experiment fixed beforehand and run by the functions of `rise run`."""

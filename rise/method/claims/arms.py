@@ -125,8 +125,8 @@ class Arms:
     def wanted(self, place: Place) -> bool:
         """Whether what stands there is measured at this scale."""
         arm, probe = self.experiment.arms[place.arm], self.experiment.probes.get(place.probe)
-        needed = [arm, *([self.experiment.arms[arm.start]] if arm.start else []), *([probe] if probe else [])]
-        return not self.quick or all(item.quick is not False for item in needed)
+        quick = [arm.quick, *([self.experiment.arms[arm.start].quick] if arm.start else []), *([probe.quick] if probe else [])]
+        return not self.quick or False not in quick
 
     def bound(self, name: str, task: str) -> Bound:
         """One arm on one task."""

@@ -91,6 +91,8 @@ class Experiment(Settings):
     """Places whose accuracy by turn the figure shows."""
     remarks: str = ""
     """What a reader of the verdict must know."""
+    file: str = ""
+    """Its own name, filled in when it is read."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
@@ -177,7 +179,7 @@ def load_laboratory(folder: Path | None = None) -> Laboratory:
 
 def load_experiment(path: Path) -> Experiment:
     """One experiment. Raises `ConfigError` with the file, the field and the way out."""
-    return validated(Experiment, _toml(path), str(path))
+    return validated(Experiment, _toml(path), str(path)).model_copy(update={"file": path.name})
 
 
 def load_experiments(folder: Path | None = None, only: Iterable[int] | None = None) -> list[Experiment]:

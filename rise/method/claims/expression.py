@@ -14,8 +14,8 @@ from rise.evaluation.readings import is_reading
 from rise.runs.stages import is_stage
 
 OWN = ("kept", "seen", "loss", "confident", "best-vote")
-"""Readings that are no read-out of held-out replies: of a detector, of a training's log, of votes by log-probability or at another
-temperature (`rise.method.claims.probes`)."""
+"""Readings that are no read-out of held-out replies: of a detector, of a training's log, of votes by log-probability or at
+another temperature (`rise.method.claims.probes`)."""
 
 _PLACE = re.compile(r"(?P<arm>[a-z][\w-]*)(?:@(?P<stage>[\w-]+))?(?:/(?P<probe>[\w-]+))?:(?P<reading>\S+)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")

@@ -29,6 +29,9 @@ class Measuring:
         return (self.training.arm.name, self.training.seed, probe_name(self.stage, self.probe))
 
 
+Job = Training | Measuring
+
+
 @dataclass
 class Plan:
     """The work, and who asked for what."""
@@ -41,6 +44,11 @@ class Plan:
     """Claim → its arms."""
     circle: tuple[int, ...] = ()
     """The seeds among which "the next seed" is taken."""
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Trainings, then probes."""
+        return [*self.trainings.values(), *self.probes.values()]
 
     def add(self, training: Training) -> None:
         """The run, and before it what it needs."""

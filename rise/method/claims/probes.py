@@ -111,9 +111,7 @@ def _confidence(bench: Bench, problems: Sequence[Problem], model: Path, out: Pro
     _write_scores(out, {"confident": confident})
 
 
-async def first_reply_weights(
-    player: Player, problems: Sequence[Problem], records: Sequence[HeldOut]
-) -> dict[str, list[float]]:
+async def first_reply_weights(player: Player, problems: Sequence[Problem], records: Sequence[HeldOut]) -> dict[str, list[float]]:
     """Problem → geometric mean of the tokens' probabilities of each parallel reply, by the policy that wrote them."""
     renderer, by_id = player.renderer, {problem.id: problem for problem in problems}
     prompts, replies = [], []

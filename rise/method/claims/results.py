@@ -128,7 +128,7 @@ class Reader:
 
 
 def last_loss(run: RunDir, stage: str) -> float:
-    """Mean loss, in nats a token, of the last quarter of a stage's logged training steps. Raises `DataError` where none was logged."""
+    """Mean loss, in nats a token, of the last quarter of a stage's logged steps. Raises `DataError` where none was logged."""
     losses = [
         float(event["loss"])
         for event in run.read_log()
@@ -184,7 +184,9 @@ def _draft(reader: Reader, experiment: Experiment, laboratory: Laboratory) -> Re
     compared = []
     for comparison, task in wanted:
         number, trouble = number_of(reader, comparison, claim, task, seeds)
-        compared.append(Compared(comparison, task, number, p_value(number, comparison.expects, comparison.matters), trouble=trouble))
+        compared.append(
+            Compared(comparison, task, number, p_value(number, comparison.expects, comparison.matters), trouble=trouble)
+        )
     primary = [item for item in compared if item.comparison.primary]
     n_asked = sum(c.primary for c in experiment.compare)
     why_not = ""
@@ -211,9 +213,7 @@ def _judged(result: Result, adjusted: float | None) -> Result:
 
     compared = tuple(map(of, result.compared))
     verdict = None if result.why_not else together([item.verdict for item in compared if item.comparison.primary])
-    return Result(
-        result.experiment, result.seeds, compared, result.curves, verdict, result.why_not, result.seconds, result.arms
-    )
+    return Result(result.experiment, result.seeds, compared, result.curves, verdict, result.why_not, result.seconds, result.arms)
 
 
 def _curve(reader: Reader, label: str, place: Place, claim: int, task: str, seeds: Sequence[int]) -> Curve:
@@ -266,7 +266,9 @@ def to_json(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "arms": dict(result.arms),
         "compared": [_compared_json(item) for item in result.compared],
-        "curves": [{"place": curve.label, "by_seed": {str(s): list(v) for s, v in curve.by_seed.items()}} for curve in result.curves],
+        "curves": [
+            {"place": curve.label, "by_seed": {str(s): list(v) for s, v in curve.by_seed.items()}} for curve in result.curves
+        ],
     }
 
 

@@ -1,7 +1,7 @@
-"""The runner: trainings and probes side by side in processes of their own, each by the functions of `rise run` and `rise evaluate`.
+"""The runner: trainings and probes side by side in processes of their own, by the functions of `rise run` and `rise evaluate`.
 
-Everything lies in ordinary run directories that continue where a kill left them, so that the same command goes on. What fails stops
-nothing but what needs it.
+Everything lies in ordinary run directories that continue where a kill left them, so that the same command goes on. What fails
+stops nothing but what needs it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from pathlib import Path
 from rise.errors import RiseError
 from rise.jsonl import read_json, write_whole
 from rise.method.claims.arms import Training
-from rise.method.claims.plan import Measuring, Plan
+from rise.method.claims.plan import Job, Plan
 from rise.method.claims.probes import ProbeDir, probe_config, run_probe
 from rise.method.iterate import run
 from rise.policies.reaper import dies_with_parent
 from rise.recipe.toml import load_recipe, to_toml
 from rise.runs.directory import RunDir
-
-Job = Training | Measuring
 
 RECIPES = "recipes"
 """The folder of resolved recipes: what each process is started with."""
@@ -61,9 +59,10 @@ def is_done(job: Job, out: Path) -> bool:
 def run_plan(plan: Plan, out: Path, *, jobs: int, tell: Tell) -> Outcome:
     """All that is not done yet, at most `jobs` at a time. What needs something that failed is left out, and said."""
     began = time.monotonic()
-    every: list[Job] = [*plan.trainings.values(), *plan.probes.values()]
-    waiting = [job for job in every if not is_done(job, out)]
-    outcome, n_all, spent = Outcome(), len(waiting), {True: [], False: []}  # type: ignore[var-annotated]
+    waiting = [job for job in plan.jobs if not is_done(job, out)]
+    outcome, n_all = Outcome(), len(waiting)
+    spent: dict[bool, list[float]] = {True: [], False: []}
+    """Seconds of what has ended, by whether it was a training."""
     if not waiting:
         return outcome
     running: dict[Future[str | None], tuple[Job, float]] = {}

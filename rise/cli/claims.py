@@ -1,0 +1,98 @@
+"""`rise claims`: every claim of RISE as an experiment with a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def claims(
+    only: Annotated[str | None, typer.Option(help="Numbers of claims: 1,5. By default all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One seed, small sizes: minutes. As --scale quick.")] = False,
+    scale: Annotated[str | None, typer.Option(help="A [scale.NAME] of experiments/laboratory.toml: quick, toy, smol.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds of every claim: 0,1,2. By default each experiment's own.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side; by default as many as the cores allow.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of runs and pages; by default runs/claims, runs/claims-SCALE.")
+    ] = None,
+    experiments: Annotated[Path | None, typer.Option(help="A folder of experiments of your own.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Also write claims.md to this file, docs/claims.md say.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and run nothing.")] = False,
+) -> None:
+    """Try the claims of RISE: run their experiments, print a verdict for each, write claims.html.
+
+    Arms that several experiments share are run once. The same command continues what was stopped.
+    """
+    from rich.console import Console
+
+    from rise.errors import ConfigError
+    from rise.method.claims.experiment import load_experiments, load_laboratory
+    from rise.method.claims.plan import make_plan
+    from rise.method.claims.results import tried
+    from rise.method.claims.run import is_done, run_plan
+    from rise.report.claims_page import Ran, headline, main_table, write_claims
+    from rise.report.console import rich_table
+    from rise.runs.directory import cpu_count
+    from rise.runs.group import parse_seeds
+    from rise.training.threads import has_accelerator
+
+    if quick and scale not in (None, "quick"):
+        raise ConfigError(f"--quick is --scale quick, and --scale {scale} was asked for too. Leave one out.")
+    scale = "quick" if quick else scale
+    lab = load_laboratory(experiments).at(scale)
+    chosen = load_experiments(experiments, _numbers(only))
+    own = parse_seeds(seeds) if seeds else None
+    most = lab.scale[scale].seeds if scale else None
+    wanted = {e.claim: own or list(range(min(e.seeds, most or e.seeds))) for e in chosen}
+    out = out or Path("runs") / (f"claims-{scale}" if scale else "claims")
+    plan = make_plan(chosen, lab, scale=scale, seeds=wanted)
+    n_left = sum(not is_done(job, out) for job in plan.jobs)
+    threads = max((t.arm.settings.get("threads") or 1 for t in plan.trainings.values()), default=1)
+    n_jobs = jobs or (1 if has_accelerator() else max(1, cpu_count() // threads))
+    print(f"{out}: {len(plan.trainings)} runs and {len(plan.probes)} probes, {n_left} to do, {n_jobs} at a time", flush=True)
+    if dry_run:
+        return
+    began_fresh = n_left == len(plan.jobs)
+    outcome = run_plan(plan, out, jobs=n_jobs, tell=_tell)
+    results = tried(plan, chosen, lab, out)
+    words = ["rise", "claims", *(["--quick"] if scale == "quick" else ["--scale", scale] if scale else [])]
+    words += ["--seeds", seeds] if seeds else []
+    failed = [f"{name} failed: {trouble}" for name, trouble in outcome.failed.items()]
+    ran = Ran(words, _machine(), outcome.seconds if began_fresh else None, scale, failed)
+    html = write_claims(results, ran, out, page)
+    console = Console()
+    console.print(rich_table(main_table(results, ran)))
+    print(headline(results))
+    for line in failed:
+        print(f"rise: {line}")
+    print(f"Page: {html}")
+
+
+def _numbers(only: str | None) -> list[int] | None:
+    from rise.errors import ConfigError
+
+    if only is None:
+        return None
+    parts = [part.strip() for part in only.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"--only {only}: write numbers of claims, 1,5 for example.")
+    return [int(part) for part in parts]
+
+
+def _tell(name: str, done: int, of: int, took: float, left: float | None, trouble: str | None) -> None:
+    from rise.report.numbers import duration
+
+    rest = "" if left is None or done == of else f"; about {duration(left)} left"
+    print(f"[{done}/{of}] {name}: {f'failed: {trouble}' if trouble else duration(took)}{rest}", flush=True)
+
+
+def _machine() -> str:
+    """Cores and kind of the machine."""
+    import platform
+
+    from rise.runs.directory import cpu_count
+
+    n = cpu_count()
+    return f"{n} core{'' if n == 1 else 's'}, {platform.system()} {platform.machine()}"

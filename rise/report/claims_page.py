@@ -1,0 +1,246 @@
+"""The executable paper as pages: claims.html with a figure a claim, and claims.md for the documentation."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from rise.jsonl import write_whole
+from rise.method.claims.results import Compared, Result, to_json
+from rise.report import colours
+from rise.report.claims_figure import claim_figure
+from rise.report.drawing import Figure
+from rise.report.markdown import inline, table_markdown
+from rise.report.numbers import DASH, count, duration, number, points, points_interval
+from rise.report.page import page_environment
+from rise.report.table import Cell, Table, Tone
+
+TONES: dict[str | None, Tone] = {"holds": "above", "does not hold": "below", "undecided": "unsure", None: ""}
+
+SCALES = {
+    "quick": "The quick run, one seed and small sizes: that everything runs, and which way the numbers lean.",
+    "toy": "A toy: it says that everything runs. Its numbers mean nothing.",
+}
+"""Scale → what a reader must know before any number."""
+
+RULES = (
+    "Each experiment, what it compares, the smallest difference that matters (m) and the rule stand in a file of experiments/ "
+    "that was written before it was run. More: surely above 0, and at least m; it does not hold where the whole interval is "
+    "below m. Not less: surely above −m. Same: surely between −m and m.",
+    "Surely: the p-value over trainings (Student's t) and the one over problems are both below .05 after Holm's correction over "
+    "the claims of the table. A claim with several deciding comparisons holds where all of them do. Anything else is undecided.",
+    "Intervals are 95 %: first over seeds (trainings), then over problems. One seed has no interval over seeds: its verdict "
+    "stands on problems alone and says nothing of the next training.",
+)
+
+
+@dataclass(frozen=True)
+class ClaimSection:
+    """One claim on the page."""
+
+    number: int
+    title: str
+    says: str
+    source: str
+    verdict: str
+    lines: tuple[str, ...]
+    figure: Figure | None
+    table: Table
+    command: str
+
+
+@dataclass(frozen=True)
+class ClaimsPage:
+    """All that both files show."""
+
+    what: str
+    headline: str
+    cautions: tuple[str, ...]
+    table: Table
+    claims: tuple[ClaimSection, ...]
+    rules: tuple[str, ...] = RULES
+
+    @property
+    def figures(self) -> list[Figure]:
+        return [claim.figure for claim in self.claims if claim.figure]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Where and how the table was made."""
+
+    command: Sequence[str]
+    machine: str
+    seconds: float | None
+    """Of the whole run on a clock; None where it was made in several sittings."""
+    scale: str | None = None
+    failed: Sequence[str] = ()
+
+
+def write_claims(results: Sequence[Result], ran: Ran, out: Path, page: Path | None = None) -> Path:
+    """claims.json, claims.html and claims.md of `out`; the last also as `page`. Returns the first page."""
+    laid = lay_out(results, ran)
+    write_whole(out / "claims.json", json.dumps([to_json(result) for result in results], indent=1) + "\n")
+    write_whole(out / "claims.html", render(laid))
+    for target in (out / "claims.md", *([page] if page else [])):
+        write_whole(target, markdown(laid, ran))
+    return out / "claims.html"
+
+
+def lay_out(results: Sequence[Result], ran: Ran) -> ClaimsPage:
+    sections = tuple(_section(result, ran) for result in results)
+    cautions = (*([SCALES[ran.scale]] if ran.scale in SCALES else []), *ran.failed)
+    return ClaimsPage(_what(results, ran), headline(results), cautions, main_table(results, ran), sections)
+
+
+def headline(results: Sequence[Result]) -> str:
+    """How many claims hold, in a sentence.
+
+    >>> headline([])
+    'No claim has been tried.'
+    """
+    if not results:
+        return "No claim has been tried."
+    n = {verdict: sum(r.verdict == verdict for r in results) for verdict in ("holds", "does not hold", "undecided", None)}
+    parts = [f"{n['holds']} hold", f"{n['does not hold']} do not", f"{n['undecided']} are undecided"]
+    if n[None]:
+        parts.append(f"{n[None]} were not run")
+    only = all(r.one_seed for r in results if r.verdict is not None)
+    return f"Of {len(results)} claims {', '.join(parts)}." + (" One seed: verdicts rest on problems alone." if only else "")
+
+
+def _what(results: Sequence[Result], ran: Ran) -> str:
+    seeds = max((len(result.seeds) for result in results), default=0)
+    size = f"scale {ran.scale}" if ran.scale else "full size"
+    clock = "" if ran.seconds is None else f", {duration(ran.seconds)}"
+    return f"{size}, {seeds} seed{'' if seeds == 1 else 's'}, {ran.machine}{clock}"
+
+
+def command_of(result: Result, ran: Ran) -> str:
+    """What makes a claim's numbers again: the whole command's own options, with this claim alone."""
+    return shlex.join([*ran.command, "--only", str(result.experiment.claim)])
+
+
+def _verdict(result: Result) -> str:
+    if result.verdict is None:
+        return "not run"
+    return f"{result.verdict} (one seed)" if result.one_seed else result.verdict
+
+
+def main_table(results: Sequence[Result], ran: Ran) -> Table:
+    """A line a claim: its deciding number, both intervals, the verdict, how long, how to make it again."""
+    rows = []
+    for result in results:
+        deciding = result.primary[0] if result.primary else None
+        more = len(result.primary) - 1
+        name = f"{result.experiment.claim}. {result.experiment.title}"
+        what = Cell(deciding.comparison.says if deciding else DASH, small=f"and {more} more" if more > 0 else "")
+        found = Cell(DASH) if deciding is None else _number_cell(deciding)
+        p = Cell(number(deciding.adjusted) if deciding and deciding.adjusted is not None else DASH)
+        verdict = Cell(_verdict(result), small=result.why_not, tone=TONES[result.verdict])
+        seeds = Cell(count(len(result.seeds)) if result.seeds else DASH)
+        rows.append(
+            (Cell(name, link=f"#claim-{result.experiment.claim}"), what, found, p, verdict, seeds, Cell(duration(result.seconds)))
+        )
+    columns = ("claim", "decided by", "points", "p (Holm)", "verdict", "seeds", "machine time")
+    return Table("claims", "Verdicts", columns, tuple(rows))
+
+
+def _number_cell(item: Compared) -> Cell:
+    found = item.found
+    if found.seeds.value is None:
+        return Cell(DASH, small=item.trouble)
+    seeds = f"seeds {points_interval(found.seeds)}" if found.seeds.low is not None else ""
+    problems = f"problems {points_interval(found.problems)}" if found.problems.low is not None else ""
+    return Cell(points(found.seeds.value), small="\n".join(filter(None, (seeds, problems))))
+
+
+def _section(result: Result, ran: Ran) -> ClaimSection:
+    experiment = result.experiment
+    rows = []
+    for item in result.compared:
+        mark = "decides" if item.comparison.primary else ""
+        says = item.comparison.says + (f", {item.task}" if len({i.task for i in result.compared}) > 1 else "")
+        each = ", ".join(points(value) for value in item.found.by_seed.values())
+        expects = f"{item.comparison.expects}, m = {points(item.comparison.matters).lstrip('+')}"
+        rows.append(
+            (
+                Cell(says, small=item.comparison.of),
+                _number_cell(item),
+                Cell(each or DASH),
+                Cell(expects),
+                Cell(number(item.adjusted)),
+                Cell(item.verdict if item.found.by_seed else DASH, small=mark, tone=TONES[item.verdict]),
+            )
+        )
+    columns = ("compared", "points", "by seed", "expected", "p", "verdict")
+    table = Table(f"claim-{experiment.claim}-numbers", f"Claim {experiment.claim}", columns, tuple(rows))
+    arms = [f"Arm {name}: {arm.says}." for name, arm in experiment.arms.items() if arm.says]
+    lines = [line for line in (result.why_not and f"Not run: {result.why_not}.", experiment.remarks, " ".join(arms)) if line]
+    return ClaimSection(
+        experiment.claim,
+        experiment.title,
+        experiment.says,
+        experiment.source,
+        _verdict(result),
+        tuple(" ".join(line.split()) for line in lines),
+        claim_figure(result),
+        table,
+        command_of(result, ran),
+    )
+
+
+def render(page: ClaimsPage) -> str:
+    """The page as text."""
+    return (
+        page_environment()
+        .get_template("claims.html")
+        .render(
+            page=page,
+            svg={figure.key: Markup(figure.inline) for figure in page.figures},  # nosec B704 # drawn by us, its texts escaped
+            light=Markup(colours.declarations(dark=False)),  # nosec B704 # constants of ours
+            dark=Markup(colours.declarations(dark=True)),  # nosec B704 # constants of ours
+        )
+    )
+
+
+def markdown(page: ClaimsPage, ran: Ran) -> str:
+    """docs/claims.md as last run."""
+    parts = [
+        "# The claims",
+        f"Written by `{shlex.join(ran.command)}`; edit `experiments/`, not this page.",
+        f"{inline(page.what)}. **{inline(page.headline)}**",
+        *(f"> {inline(caution)}" for caution in page.cautions),
+        _wrapped(page.rules),
+        _main_markdown(page),
+    ]
+    for claim in page.claims:
+        parts += [
+            f"## {claim.number}. {inline(claim.title)}: {claim.verdict}",
+            _wrapped((f"{claim.says} Source: {claim.source}.", *claim.lines)),
+            "\n\n".join(table_markdown(claim.table).split("\n\n")[1:]),
+            f"Again: `{claim.command}`",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _main_markdown(page: ClaimsPage) -> str:
+    table = Table(
+        page.table.key,
+        page.table.title,
+        (*page.table.columns, "command"),
+        tuple((*row, Cell(claim.command)) for row, claim in zip(page.table.rows, page.claims, strict=True)),
+    )
+    plain = tuple((Cell(row[0].text), *row[1:]) for row in table.rows)
+    return "\n\n".join(table_markdown(Table(table.key, table.title, table.columns, plain)).split("\n\n")[1:])
+
+
+def _wrapped(lines: Sequence[str], width: int = 140) -> str:
+    """Paragraphs whose lines can be read in a diff."""
+    return "\n\n".join("\n".join(textwrap.wrap(inline(line), width, break_long_words=False)) for line in lines)
