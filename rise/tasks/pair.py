@@ -7,7 +7,7 @@ import re
 from itertools import combinations
 
 from rise.tasks.generated import whole
-from rise.tasks.search import SearchTask
+from rise.tasks.search import SearchTask, compared
 
 _QUESTION = re.compile(r"(\d{1,3}(?: \d{1,3}){1,8})=(\d{1,4})", re.ASCII)
 
@@ -51,6 +51,15 @@ class Pair(SearchTask):
             return None
         target = _read(question)[1]
         return f"{candidate}={_sum(candidate)} {target}? {'yes' if _sum(candidate) == target else 'no'}"
+
+    def small_steps(self, question: str, rng: random.Random, n: int) -> list[tuple[str, str]]:
+        """One sum, or the comparison of a sum with another of the question's, the same half of the time."""
+        every, found = self.candidates(question), []
+        for _ in range(n):
+            candidate, other = rng.choice(every), rng.choice(every)
+            result = _sum(candidate)
+            found.append((f"{candidate}=", str(result)) if rng.random() < 0.5 else compared(result, _sum(other), rng))
+        return found
 
     def hits(self, question: str, candidate: str) -> bool:
         return candidate in self.candidates(question) and _sum(candidate) == _read(question)[1]

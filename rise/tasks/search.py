@@ -63,13 +63,16 @@ class SearchTask(GeneratedTask):
         say 2      the second line again
         hit 2      whether the second line hits: y or n
         left       the candidates that no line has tried
+        step       one small step of the work by itself, where the task has such (`small_steps`)
 
         As nothing in the attempts depends on what hits, each turn is right as often as the first.
         """
         for problem in problems:
             asked = problem.question
             every = self.candidates(asked)
-            kind = rng.choices(["attempts", "say", "hit", "left"], [0.6, 0.1, 0.15 * self.checked, 0.15])[0]
+            steps = self.small_steps(asked, rng, n_turns)
+            weights = [0.6, 0.1, 0.15 * self.checked, 0.15, 0.3 * bool(steps)]
+            kind = rng.choices(["attempts", "say", "hit", "left", "step"], weights)[0]
             right, wrong = [c for c in every if self.hits(asked, c)], [c for c in every if not self.hits(asked, c)]
             if kind == "attempts":
                 tried: list[str] = []
@@ -80,6 +83,9 @@ class SearchTask(GeneratedTask):
                 lines = [self._line(asked, candidate) for candidate in tried]
                 for k in range(n_turns):
                     yield Lesson(problem, tuple(lines[:k]), lines[k])
+                continue
+            if kind == "step":
+                yield from (Lesson(problem, (), reply, ask) for ask, reply in steps)
                 continue
             if kind == "left":
                 tried = rng.sample(every, rng.randint(1, min(n_turns, len(every)) - 1))
@@ -96,6 +102,10 @@ class SearchTask(GeneratedTask):
             else:
                 yield Lesson(problem, tuple(lines), "y" if tried[which - 1] in right else "n", f"hit {which}")
 
+    def small_steps(self, question: str, rng: random.Random, n: int) -> list[tuple[str, str]]:
+        """`n` single steps of the work on a question, each (what is asked, what comes out)."""
+        return []
+
     def _line(self, question: str, candidate: str) -> str:
         line = self.worked(question, candidate)
         assert line is not None, (question, candidate)
@@ -108,3 +118,9 @@ class SearchTask(GeneratedTask):
 
     own_alphabet: str = ""
     """Characters that only this task writes."""
+
+
+def compared(left: int, right: int, rng: random.Random) -> tuple[str, str]:
+    """The check of an attempt by itself: `59 53?` is answered `no`, `59 59?`, which is asked half of the time, `yes`."""
+    right = left if rng.random() < 0.5 else right
+    return f"{left} {right}?", "yes" if left == right else "no"

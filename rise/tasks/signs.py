@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from rise.tasks.generated import whole
-from rise.tasks.search import SearchTask
+from rise.tasks.search import SearchTask, compared
 
 _QUESTION = re.compile(r"(\d{1,4}(?: \d{1,4}){1,6})=(\d{1,5})", re.ASCII)
 
@@ -58,6 +58,17 @@ class Signs(SearchTask):
             return None
         steps, result = _steps(terms, candidate)
         return f"{candidate}:{' '.join(steps)} {target}? {'yes' if result == target else 'no'}"
+
+    def small_steps(self, question: str, rng: random.Random, n: int) -> list[tuple[str, str]]:
+        """One plus or minus, or the comparison of a sum with another of the question's, the same half of the time."""
+        terms, _ = _read(question)
+        every = [_steps(terms, signs) for signs in self._patterns(len(terms))]
+        found = []
+        for _ in range(n):
+            steps, result = rng.choice(every)
+            step, _, out = rng.choice(steps).partition("=")
+            found.append((f"{step}=", out) if rng.random() < 0.5 else compared(result, rng.choice(every)[1], rng))
+        return found
 
     def hits(self, question: str, candidate: str) -> bool:
         terms, target = _read(question)
