@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rise.evaluation.overlap import overlap
 from rise.method.base import base_model
 from rise.method.boost import boost
 from rise.method.collect import rollout_stage
@@ -34,6 +35,7 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
     ready = preflight(config, out=directory)
     with _opened(ready, directory, progress, command) as bench:
         bench.progress.start(ready)
+        _note_overlap(bench)
         base = base_model(bench)
         measure_stage(bench, "base", base, n=config.evaluate.n_base)
         boosted = boost(bench, base) if config.boost.enabled else base
@@ -42,6 +44,14 @@ def run(config: RunConfig, directory: Path, *, progress: Progress | None = None,
             start = {"base": base, "boost": boosted, "previous": student}[config.iterate.start]
             student = one_round(bench, k, student, start, began=base if config.iterate.start == "base" else boosted)
     return bench.dir
+
+
+def _note_overlap(bench: Bench) -> None:
+    """Into the run's log, once: how many measured problems are trained on too, for the report."""
+    if not any("overlap" in event for event in bench.dir.read_log()):
+        ready = bench.ready
+        training = [*(ready.rounds if bench.config.iterate.rounds else ()), ready.boost]
+        bench.dir.write_log(overlap=overlap(ready.task, training, ready.held_out))
 
 
 def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) -> Path:

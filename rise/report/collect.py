@@ -110,6 +110,8 @@ class ReportData:
     chosen: tuple[Chosen, ...]
     alarms: tuple[Alarm, ...] = ()
     """What was wrong with replies, in the order in which it was found."""
+    overlap: Mapping[str, Any] | None = None
+    """Measured problems that are trained on too (`rise.evaluation.overlap`); None in runs of before this was looked for."""
     beside: tuple[tuple[str, Stage, Stage], ...] = ()
     """This run and others given with it: name, the stage the rounds began from, the last round."""
     runs: Mapping[int, ReportData] = field(default_factory=dict)
@@ -192,6 +194,7 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
         outcomes=outcomes,
         chosen=chosen,
         alarms=tuple(read_alarms(log)),
+        overlap=next((found for event in log if isinstance(found := event.get("overlap"), Mapping)), None),
     )
     return replace(own, beside=tuple(ends for run in (own, *others) if (ends := _ends(run)))) if others else own
 

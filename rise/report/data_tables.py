@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rise.evaluation.outcomes import one_line
 from rise.report.collect import PartCost, ReportData
-from rise.report.numbers import DASH, amount, count, duration, number
+from rise.report.numbers import DASH, amount, count, duration, number, percent
 from rise.report.table import Cell, Table
 from rise.runs import stages
 
@@ -36,6 +37,24 @@ def data_table(data: ReportData) -> Table:
     return Table(
         "data", "What was trained on, and what was dropped", ("", *(stage.title for stage in trained)), tuple(rows), caption
     )
+
+
+def overlap_table(data: ReportData) -> Table:
+    """Measured problems that the run trained on too: exactly, and up to what may have been changed."""
+    found = data.overlap or {}
+    n, levels = found.get("n") or 0, found.get("levels") or {}
+    rows = []
+    for name, level in levels.items():
+        alike = level.get("n") or 0
+        first = "" if level.get("first") is None else one_line(str(level["first"]), most=60)
+        rows.append((Cell(name), Cell(count(alike)), Cell(percent(alike / n) if n else DASH), Cell(first or DASH)))
+    caption = (
+        f"Of {count(n)} problems that are measured, those with a like among {count(found.get('n_training'))} that are trained "
+        "on. Exact ones measure memory. Up to names or numbers is a suspicion: questions that a task makes of one form are all "
+        "alike up to numbers."
+    )
+    columns = ("alike", "problems", "%", "the first")
+    return Table("overlap", "Measured problems that are trained on too", columns, tuple(rows), caption)
 
 
 def training_table(data: ReportData) -> Table:

@@ -107,7 +107,12 @@ SECTIONS: list[Section] = [
         "Data and training",
         "Data and training",
         figures=(data_figures.data_figures, data_figures.training_figure, data_figures.time_figure),
-        tables=((data_tables.data_table, "titled"), (data_tables.training_table, "folded"), (data_tables.cost_table, "folded")),
+        tables=(
+            (data_tables.overlap_table, "titled"),
+            (data_tables.data_table, "titled"),
+            (data_tables.training_table, "folded"),
+            (data_tables.cost_table, "folded"),
+        ),
         empty="No data set has been made yet.",
     ),
     Section(

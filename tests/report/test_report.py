@@ -326,3 +326,12 @@ def test_whether_an_oracle_stopped_the_runs_is_in_the_metrics():
     stopped = [held_out(i, p) for i, p in enumerate([("wr", "wwww", ""), ("wwwww", "wwww", "")])]
     assert measure(stopped, same, truthful=True, turns=5)["truthful"] is True
     assert measure([held_out(0, ("wwwww", "wwww", ""))], same)["truthful"] is False
+
+
+def test_what_is_measured_and_trained_on_too_stands_in_both_pages(tmp_path):
+    run = write_run(tmp_path / "run")
+    levels = {"exact": {"n": 2, "first": "6*7=?"}, "up to numbers": {"n": 8, "first": None}}
+    run.write_log(overlap={"n": 8, "n_training": 30, "levels": levels})
+    for page in (path.read_text() for path in write_report(run.path)):
+        assert "Measured problems that are trained on too" in page and ("6*7=?" in page or r"6\*7=?" in page)
+        assert "among 30 that are trained on" in page and "25.0" in page and "100.0" in page

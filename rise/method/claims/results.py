@@ -128,9 +128,9 @@ class Reader:
 
 
 def last_loss(run: RunDir, stage: str) -> float:
-    """Mean loss, in nats a token, of the last quarter of a stage's logged steps. Raises `DataError` where none was logged."""
+    """Mean unweighted loss, in nats a token, of the last quarter of a stage's logged steps. Raises `DataError` where none was logged."""
     losses = [
-        float(event["loss"])
+        float(event.get("loss_plain", event["loss"]))
         for event in run.read_log()
         if event.get("stage") == stage and "loss" in event and event.get("part", "train") == "train"
     ]
