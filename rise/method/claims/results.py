@@ -128,7 +128,7 @@ class Reader:
 
 
 def last_loss(run: RunDir, stage: str) -> float:
-    """Mean unweighted loss, nats a token, of the last quarter of a stage's logged steps. Raises `DataError` where there is none."""
+    """Mean unweighted loss, nats a token, of the last quarter of a stage's steps. Raises `DataError` where there is none."""
     losses = [
         float(event.get("loss_plain", event["loss"]))
         for event in run.read_log()
