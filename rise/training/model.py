@@ -129,7 +129,9 @@ def save_checkpoint(
     if card is not None:
         card = {**card, "weights": weights_hash(partial)}
         (partial / "rise.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    mode = (partial / "config.json").stat().st_mode & 0o777
     for file in (p for p in partial.rglob("*") if p.is_file()):
+        file.chmod(mode)  # safetensors keeps weights from all others, who may have to serve them
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
     if path.exists():

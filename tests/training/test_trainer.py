@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -200,6 +201,18 @@ def test_a_tokenizer_with_several_chat_templates_is_saved(nano_dir, tmp_path):
     tokenizer.chat_template = {"default": tokenizer.chat_template, "tool_use": tokenizer.chat_template}
     save_checkpoint(model, tokenizer, tmp_path / "out")
     assert any(p.is_dir() for p in (tmp_path / "out").iterdir())
+
+
+def test_weights_may_be_read_by_whoever_may_read_the_rest(nano_dir, tmp_path):
+    from rise.training.model import load_model, save_checkpoint
+
+    before = os.umask(0o022)
+    try:
+        model, renderer = load_model(nano_dir)
+        save_checkpoint(model, renderer.tokenizer, tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "out").iterdir()} == {0o644}
 
 
 def test_what_is_too_long_is_dropped_and_what_was_cut_is_counted(nano_dir, data, tmp_path):
