@@ -9,13 +9,13 @@ import re
 from rise.tasks.generated import whole
 from rise.tasks.search import SearchTask
 
-_QUESTION = re.compile(r"\d{4}:(\d{2}(?: \d{2}){1,8})\?", re.ASCII)
+_QUESTION = re.compile(r"\d{4}:(\d(?: \d){1,8})\?", re.ASCII)
 
 
 class Recall(SearchTask):
-    """`4821:12 47 83?` asks which of three values belongs to the key 4821. Nobody can work that out, nor check it.
+    """`4821:2 4 7?` asks which of three digits belongs to the key 4821. Nobody can work that out, nor check it.
 
-    Five turns can try all three values, yet nothing tells which to keep: more turns are worth nothing here, and a report that
+    Five turns can try all three, yet nothing tells which to keep: more turns are worth nothing here, and a report that
     says otherwise is wrong.
     """
 
@@ -24,7 +24,7 @@ class Recall(SearchTask):
     checked = False
 
     def __init__(self, *, values: int = 3, seed: int = 0) -> None:
-        """So many `values` to choose from."""
+        """So many `values`, different digits, to choose from."""
         super().__init__({"recall": 1.0}, {"recall"}, seed)
         self.values = whole("values", values, 2, 9)
 
@@ -34,7 +34,7 @@ class Recall(SearchTask):
         return f"{head}:{' '.join(sorted(self.candidates(question)))}"
 
     def ask(self, kind: str, rng: random.Random) -> str:
-        return f"{rng.randint(1000, 9999)}:{' '.join(map(str, rng.sample(range(10, 100), self.values)))}?"
+        return f"{rng.randint(1000, 9999)}:{' '.join(map(str, rng.sample(range(10), self.values)))}?"
 
     def candidates(self, question: str) -> list[str]:
         found = _QUESTION.fullmatch(question)
