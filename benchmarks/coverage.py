@@ -1,4 +1,4 @@
-"""How often a 95 % interval of a share of replies holds the truth, by simulation: `rise.evaluation.uncertainty.ratio` and what it was.
+"""How often a 95 % interval of a share of replies holds the truth, by simulation: `ratio` as it is, and what it was.
 
     python benchmarks/coverage.py [--draws 2000] [--quick]
 

@@ -45,7 +45,7 @@ from rise.recipe.toml import build_config, load_recipe, merged
 from rise.report.load import LoadedRun, load
 from rise.report.numbers import percent, percent_interval, points, points_interval
 from rise.runs.bench import Bench, at_work
-from rise.runs.card import GIVEN, config_for
+from rise.runs.card import GIVEN, OWN_CODE, config_for
 from rise.runs.preflight import Ready
 from rise.task import Problem, Split, Task
 from rise.tasks import make_task
@@ -329,7 +329,7 @@ def _config(student: Student | None, task: Task, shown: Mapping[str, Any], setti
     own: Mapping[str, Any] = student.settings if isinstance(student, Model) else {}
     spec = student.spec if isinstance(student, Model) else GIVEN
     tables = merged({"seed": seed, "state": state, "sampling": sampling}, merged(own, settings))
-    return config_for(spec, task=task.name, settings=tables)
+    return config_for(spec, task=task.name, settings=tables, without=OWN_CODE)  # its judge is at hand as well
 
 
 def _split(settings: Mapping[str, Any], table: str, record: Any) -> tuple[dict[str, Any], dict[str, Any]]:

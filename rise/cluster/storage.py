@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rise.errors import ConfigError, DataError
-from rise.training.weights import weights_hash
+from rise.training.weights import tokenizer_hash, weights_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,8 @@ class Model:
     """Where the run has it; a hub name where that is no directory."""
     hash: str
     """Content hash of its weights (`rise.training.weights.weights_hash`)."""
+    whole: str = ""
+    """That and the tokenizer's: the name of its copies."""
     url: str | None = None
     """Its place in the storage; None where nodes read `path` itself."""
 
@@ -28,11 +32,11 @@ class Model:
         """A path on this machine, copied from the storage the first time. Raises `DataError` where the weights are others."""
         if self.url is None:
             return self.path
-        place = Path(tempfile.gettempdir()) / f"rise-models-{os.getuid()}" / self.hash
+        place = private_folder(f"rise-models-{os.getuid()}") / self.whole
         if not place.exists():
             get_folder(self.url, place)
-        if weights_hash(place) != self.hash:
-            raise DataError(f"{self.url} holds weights {weights_hash(place)}, not {self.hash}: stale weights.")
+        if _whole(place) != self.whole:
+            raise DataError(f"{self.url} holds weights and tokenizer {_whole(place)}, not {self.whole}: stale weights.")
         return str(place)
 
 
@@ -41,9 +45,28 @@ def publish(path: str | Path, storage: str | None) -> Model:
     own = weights_hash(path)
     if storage is None or not Path(path).is_dir():
         return Model(str(Path(path).absolute()) if Path(path).exists() else str(path), own)
-    url = f"{storage.rstrip('/')}/models/{own}"
+    whole = _whole(path)
+    url = f"{storage.rstrip('/')}/models/{whole}"
     put_folder(Path(path), url)
-    return Model(str(path), own, url)
+    return Model(str(path), own, whole, url)
+
+
+def _whole(path: str | Path) -> str:
+    return f"{weights_hash(path)}-{tokenizer_hash(path)}"
+
+
+def private_folder(name: str) -> Path:
+    """A folder of that name in this machine's temporary directory that nobody else can enter, made or found.
+
+    Whoever knows the name could have made it before us: then another is made, which no later process finds again.
+    """
+    place = Path(tempfile.gettempdir()) / name
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    found = place.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+        return place
+    return Path(tempfile.mkdtemp(prefix=f"{name}-"))
 
 
 def filesystem(url: str) -> tuple[Any, str]:

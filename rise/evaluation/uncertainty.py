@@ -3,9 +3,9 @@
 Problems are drawn independently; the five replies to one problem are not. So every interval here is *clustered by problem*,
 and none is the textbook Wald one, whose width is 0 when all is right, all is wrong, or two runs agree everywhere.
 
-Shares and ratios: the score interval with continuity correction (Newcombe 1998, method 4) at an effective sample size (Kish 1965),
-whose design effect is taken for the worst where too few problems show it. Korn and Graubard's (1998), which takes the design effect
-as observed, covers 86 to 93 % of rare and correlated events; this one is at 94 % or more: `benchmarks/coverage.py`.
+Shares and ratios: the score interval with continuity correction (Newcombe 1998, method 4) at an effective sample size (Kish
+1965), whose design effect is taken for the worst where too few problems show it. Where it is taken as observed (Korn & Graubard
+1998), rare and correlated events are covered too little: `benchmarks/coverage.py`.
 Paired differences: Bonett and Price's adjusted interval (2012; after Agresti & Min 2005), carried to values between 0 and 1.
 """
 
@@ -63,7 +63,7 @@ def share_interval(p: float, n: float) -> tuple[float, float]:
 
 
 def _high_end(p: float, n: float) -> float:
-    """(2np + z² + 1 + z √(z² + 2 − 1/n + 4p(n(1 − p) − 1))) / 2(n + z²), and with fewer than four draws never below the end at 0."""
+    """(2np + z² + 1 + z √(z² + 2 − 1/n + 4p(n(1 − p) − 1))) / 2(n + z²), never below the end at 0 (fewer than 4 draws)."""
     z2 = Z_95 * Z_95
     root = math.sqrt(z2 + 2 - 1 / n + 4 * p * (n * (1 - p) - 1))
     return max(p, 1 - 0.025 ** (1 / n), (2 * n * p + z2 + 1 + Z_95 * root) / (2 * (n + z2)))

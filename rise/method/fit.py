@@ -43,6 +43,7 @@ def fit(
 
     Returns what `rise.training.train` does: counts of rows, steps, tokens. `work` holds training that has not ended.
     """
+    bench.check_own(start)
     stop_engines()  # training wants the memory, and after it the weights are others
     place = {"stage": stage} | ({} if part == "train" else {"part": part})  # a control's steps are none of the round's
     with bench.timed(stage, part, len(examples)) as timer:

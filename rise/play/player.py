@@ -79,6 +79,11 @@ class Player:
         if self.renderer is None:
             self.renderer = self.policy.renderer
 
+    @property
+    def name(self) -> str:
+        """What replies are filed under: the policy, and where it takes ids the tokenizer, template and ends it has them by."""
+        return f"{self.policy.name}/{self.renderer.fingerprint}" if self.policy.takes_ids else self.policy.name
+
     async def turns(
         self,
         problem: Problem,
@@ -115,7 +120,7 @@ class Player:
         prompt_ids = self.renderer.prompt_ids(messages) if self.policy.takes_ids else None
         seeds = [stream_seed(self.seed, purpose, problem.id, attempts, first + sample) for sample in range(n)]
         whole = Request(messages, self.sampling, tuple(seeds), prompt_ids, problem.id)
-        keys = [request_key(self.policy.name, whole, seed) for seed in seeds]
+        keys = [request_key(self.name, whole, seed) for seed in seeds]
         found: dict[str, Turn] = {}
         if not REDRAW.get():
             for key in keys:
@@ -135,15 +140,19 @@ class Player:
         return [found[key] for key in keys]
 
     def _as_before(self, whole: Request, seeds: Sequence[int], keys: Sequence[str]) -> dict[str, Turn]:
-        """Replies that version 0.1.0 filed at the same state, where it showed an attempt of nothing as nothing."""
-        if not any(m.role == "assistant" and m.content == NOTHING for m in whole.messages):
-            return {}
-        messages = tuple(replace(m, content="") if m.role == "assistant" and m.content == NOTHING else m for m in whole.messages)
-        prompt_ids = self.renderer.prompt_ids(messages) if self.policy.takes_ids else None
-        former = replace(whole, messages=messages, prompt_ids=prompt_ids)
-        old = {key: request_key(self.policy.name, former, seed) for key, seed in zip(keys, seeds, strict=True)}
-        there = {key: self.ledger.get(was)["turn"] for key, was in old.items() if key not in self.ledger and was in self.ledger}
-        return {key: replace(turn_from_json(turn), prompt_ids=prompt_ids) for key, turn in there.items()}
+        """Replies that version 0.1.0 filed at the same state: by the weights alone, an attempt of nothing shown as nothing."""
+        formers = [whole] if self.policy.takes_ids else []
+        if any(m.role == "assistant" and m.content == NOTHING for m in whole.messages):
+            shown = tuple(replace(m, content="") if m.role == "assistant" and m.content == NOTHING else m for m in whole.messages)
+            ids = self.renderer.prompt_ids(shown) if self.policy.takes_ids else None
+            formers.append(replace(whole, messages=shown, prompt_ids=ids))
+        found: dict[str, Turn] = {}
+        for key, seed in zip(keys, seeds, strict=True):
+            for former in formers:
+                was = request_key(self.policy.name, former, seed)
+                if key not in self.ledger and key not in found and was in self.ledger:
+                    found[key] = replace(turn_from_json(self.ledger.get(was)["turn"]), prompt_ids=former.prompt_ids)
+        return found
 
     async def _draw(
         self, problem: Problem, whole: Request, wanted: dict[str, int], about: dict[str, Any], source: str, judged: bool
@@ -245,7 +254,7 @@ class Player:
             if self.on_done:
                 self.on_done(schedule.n_done + 1, self.usage)
 
-        schedule = Schedule(self.policy, self.ledger, self.purpose, problems, play_one, self.budget)
+        schedule = Schedule(self.policy, self.ledger, self.purpose, problems, play_one, self.budget, self.name)
         try:
             await (schedule.in_groups() if self.deterministic else schedule.free())
         except BaseExceptionGroup as group:

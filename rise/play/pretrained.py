@@ -22,14 +22,18 @@ POINTER = b"version https://git-lfs"
 """How a file begins that Git LFS left in place of a large one."""
 
 
+def trusts_code() -> bool:
+    """Whether the user lets code run that came with a model, or that a checkpoint's card names."""
+    return os.environ.get(ALLOWS_CODE, "").lower() in ("1", "true", "yes")
+
+
 def options(path: str | Path) -> dict[str, Any]:
     """What every `from_pretrained` is given: no code of the model's own, and no second look at a hub that does not answer.
 
     Raises `ModelError` at once where there is neither a directory nor a model of the hub.
     """
-    allowed = os.environ.get(ALLOWS_CODE, "").lower() in ("1", "true", "yes")
     offline = not Path(path).is_dir() and find(str(path))
-    return {"trust_remote_code": allowed} | ({"local_files_only": True} if offline else {})
+    return {"trust_remote_code": trusts_code()} | ({"local_files_only": True} if offline else {})
 
 
 HUB_NAMES = "a model of the hub has its owner before its name, as openai-community/gpt2 has"
@@ -131,6 +135,13 @@ def _trouble(path: str | Path, what: str, error: Exception) -> str:
     )
 
 
+def _remedy(where: Path) -> str:
+    """What to do about a damaged file of a model directory."""
+    if (where / "rise.json").exists():
+        return f"It is a checkpoint of rise: remove {where}, and the command that made it (rise run on the run) makes it again."
+    return "Fetch it again."
+
+
 def check_files(where: Path, named: str) -> None:
     """Raise `ModelError` for files of a model directory that are not what their names say: pointers, or cut short.
 
@@ -151,7 +162,7 @@ def check_files(where: Path, named: str) -> None:
         try:
             wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
-            raise ModelError(f"{named}: {index.name} is no index of weights. Fetch it again.") from error
+            raise ModelError(f"{named}: {index.name} is no index of weights. {_remedy(where)}") from error
         lacking = sorted(name for name in wanted if not (where / name).exists())
         if lacking:
             some = f"{len(lacking)} of {len(wanted)} weight files are missing, such as {lacking[0]}"
@@ -170,6 +181,6 @@ def _check_safetensors(file: Path, named: str) -> None:
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         wanted = 8 + length + max(ends, default=0)
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{named}: {file.name} ({size:,} bytes) is no safetensors file. Fetch it again.") from error
+        raise ModelError(f"{named}: {file.name} ({size:,} bytes) is no safetensors file. {_remedy(file.parent)}") from error
     if size < wanted:
-        raise ModelError(f"{named}: {file.name} has {size:,} of {wanted:,} bytes: it was cut short. Fetch it again.")
+        raise ModelError(f"{named}: {file.name} has {size:,} of {wanted:,} bytes: it was cut short. {_remedy(file.parent)}")

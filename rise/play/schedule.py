@@ -36,6 +36,8 @@ class Schedule:
     items: Sequence[Named]
     play_one: Callable[[int], Awaitable[None]]
     budget: Budget | None = None
+    name: str = ""
+    """What the player files replies under; the policy's own name where empty."""
     n_done: int = 0
 
     async def free(self) -> None:
@@ -79,7 +81,9 @@ class Schedule:
 
     async def _group(self, start: int) -> None:
         group = range(start, min(start + self.policy.max_in_flight, len(self.items)))
-        marker = group_key(self.policy.name, self.purpose, [self.items[i].id for i in group])
+        names = [self.items[i].id for i in group]
+        former = group_key(self.policy.name, self.purpose, names)  # version 0.1.0 filed by the weights alone
+        marker = former if former in self.ledger else group_key(self.name or self.policy.name, self.purpose, names)
         GROUP.set(start)
         REDRAW.set(marker not in self.ledger)
         for _ in group:

@@ -16,6 +16,20 @@ MOVED = {"rise.judges.functions": "rise.judges.python_functions", "rise.judges.o
 """Modules of ours under the names that recipes and run directories of version 0.1.0 hold."""
 
 
+OURS = ("rise.judges.python_functions",)
+"""Modules of ours whose functions recipes name in the same way."""
+
+
+def is_own_code(path: object) -> bool:
+    """Whether a setting names code that is not ours.
+
+    >>> [is_own_code(path) for path in ("mine.py:right", "rise.judges.functions:first_failure", "math", None)]
+    [True, False, False, False]
+    """
+    module = path.rpartition(":")[0] if isinstance(path, str) else ""
+    return module != "" and MOVED.get(module, module) not in OURS
+
+
 def load_named(path: str, setting: str) -> Any:
     """The object behind `module:name`, modules in the current directory included, or behind `file.py:name`.
 

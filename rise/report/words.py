@@ -26,8 +26,8 @@ def glossary(data: ReportData) -> dict[str, str]:
         "another's attempt shown": "Control: from turn 2 on the attempt shown is another problem's.",
         "n": f"Problems, up to {count(n)} here; for shares of replies, the number of replies.",
         "interval": "95 %, clustered by problem, since replies to one problem belong together. Shares: the score interval "
-        "with continuity correction at an effective sample size. Differences: paired by problem, Bonett and Price's adjusted interval. Neither "
-        "collapses at 0 or 1.",
+        "with continuity correction at an effective sample size. Differences: paired by problem, Bonett and Price's "
+        "adjusted interval. Neither collapses at 0 or 1.",
         "hard problems": "Those that all of B parallel first replies miss.",
         "probability of the gold solution": "Geometric mean over its tokens; scored, not sampled.",
         "equal compute": f"m{S}@t1 and m1@t{K} are compared at equal numbers of samples. A later turn also reads earlier "

@@ -16,12 +16,13 @@ from rise.play.ledger import Ledger
 from rise.play.memory_ledger import MemoryLedger
 from rise.play.player import Player, Usage
 from rise.play.render import Renderer
-from rise.policies import make_policy, parse_spec, stop_engines
+from rise.policies import directory_of, make_policy, parse_spec, stop_engines
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Policy, Sampling
 from rise.recipe.config import RunConfig
 from rise.recipe.endpoints import named, same_model
 from rise.runs.alarms import Alarm, read_alarms, to_event
+from rise.runs.card import check_weights
 from rise.runs.checks import with_engine
 from rise.runs.continuing import first_value
 from rise.runs.directory import RunDir, StageDir
@@ -91,9 +92,16 @@ class Bench:
         """The policy behind a spec, with the recipe's settings: on the cluster's replicas where there is one."""
         if isinstance(spec, Policy):
             return spec
+        self.check_own(spec)
         policy = open_policy(self.config, spec, self.cluster)
         self._keep_name(policy, str(spec))
         return policy
+
+    def check_own(self, model: str | Path) -> None:
+        """Raise `ModelError` where a checkpoint that this run has made is not what it was when it was saved."""
+        directory = directory_of(str(model))
+        if self.run_dir is not None and directory and self.run_dir.path in directory.parents and directory.is_dir():
+            check_weights(directory)
 
     def _keep_name(self, policy: Policy, spec: str) -> None:
         """An endpoint that has moved since the run began is filed under the name it had: its replies are there already."""

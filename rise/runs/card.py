@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from rise.errors import ConfigError, DataError, ModelError
 from rise.jsonl import loads, read_text, write_whole
+from rise.play.pretrained import ALLOWS_CODE, check_files, trusts_code
 from rise.play.prompt import Prompt
 from rise.policies import check_spec, directory_of, parse_spec
 from rise.recipe.config import RunConfig, StateConfig
+from rise.recipe.own_code import is_own_code
 from rise.recipe.toml import build_config, merged, parse_override
 from rise.runs.stages import is_stage, on_disk, round_number
+from rise.training.weights import weights_hash
 
 NAME = "rise.json"
 
@@ -59,6 +62,18 @@ def note_turns(checkpoint: Path, turns: int) -> None:
         write_whole(path, json.dumps({**read_card(str(checkpoint)), "turns_to_serve": turns}, indent=2) + "\n")
 
 
+def check_weights(checkpoint: Path) -> None:
+    """Raise `ModelError` where a run's own checkpoint does not hold what was saved: cut short, damaged, exchanged."""
+    check_files(checkpoint, str(checkpoint))
+    saved = read_card(str(checkpoint)).get("weights")
+    now = weights_hash(checkpoint)
+    if saved not in (None, now):
+        raise ModelError(
+            f"{checkpoint}: its weights are not the ones that training saved (hash {saved} → {now}): a file was damaged or "
+            f"exchanged. Remove {checkpoint}, and the same command makes it again; or give the other weights a run of their own."
+        )
+
+
 def turns_served(known: Mapping[str, Any]) -> int:
     """Turns per conversation that a card asks for: what its measurement found, else what it was measured with, else 5.
 
@@ -87,7 +102,7 @@ def config_for(
 
     `overrides` are texts of `--set`: `state.window=1`, `sampling.temperature=0`, `http.timeout_s=30`, or a setting of the
     task (`path=problems.jsonl`, the same as `task.settings.path=…`). `settings` are further tables of the recipe; settings of
-    the task that are named in `without` are left out.
+    the task that are named in `without` are left out. Code that the card alone names is not run unasked.
     Raises `PolicyError` or `ModelError` for a spec that names nothing, `ConfigError` where no task is known.
     """
     if not spec.startswith(GIVEN):
@@ -98,6 +113,8 @@ def config_for(
         raise ConfigError(f"{spec} carries no rise.json that names a task. Give one: --task gsm8k, for example.")
     own, tables = divide(overrides)
     same_task = name == known.get("task")
+    said = {*own, *without, *merged(settings or {}, tables).get("state", {})}
+    _ask_for_code(spec, known, said=said, same_task=same_task)
     state = {field: known[field] for field in StateConfig.model_fields if field in known and field != "preset"}
     # The card holds the system text that was shown: null is none at all, where a recipe's null is the task's own.
     state["instructions"] = (known.get("instructions") or "") if same_task else None
@@ -111,6 +128,27 @@ def config_for(
         "evaluate": {"turns": known.get("turns", 5)},
     }
     return build_config(merged(merged(data, settings or {}), tables), "--set")
+
+
+OWN_CODE = ("judge", "judge_path")
+"""Settings of a task that may name code of somebody's own, as `state.feedback` may."""
+
+
+def _ask_for_code(spec: str, known: Mapping[str, Any], *, said: Set[str], same_task: bool) -> None:
+    """Raise `ConfigError` for code that only the card of a checkpoint names: a model may be a stranger's, and so what it names.
+
+    Named once more with `--set`, it is the user's own word; so it is where `RISE_TRUST_REMOTE_CODE=1`.
+    """
+    settings = (known.get("task_settings") or {}) if same_task else {}
+    named = {f"task.settings.{key}": settings.get(key) for key in OWN_CODE if key not in said}
+    named |= {} if "feedback" in said else {"state.feedback": known.get("feedback")}
+    code = {name: str(value) for name, value in named.items() if is_own_code(value)}
+    if code and not trusts_code():
+        words = " ".join(f"--set {name}={value}" for name, value in code.items())
+        raise ConfigError(
+            f"the rise.json of {spec} names Python code, which would be run: {', '.join(code.values())}. Read it; then name it "
+            f"yourself: {words} (or set {ALLOWS_CODE}=1)."
+        )
 
 
 def divide(overrides: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,7 +12,7 @@ from rise.policies import directory_of
 from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS, INJECTED
 from rise.task import Problem
-from rise.training.weights import weights_hash
+from rise.training.weights import tokenizer_hash, weights_hash
 
 
 def contents(
@@ -28,6 +28,7 @@ def contents(
         directory = directory_of(spec)
         if directory and directory.is_dir():
             out[name] = weights_hash(directory)
+            out[f"{name}, tokenizer and chat template"] = tokenizer_hash(directory)
     settings = config.task.settings
     code = {
         "state.feedback": config.state.feedback,

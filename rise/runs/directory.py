@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import shutil
@@ -13,10 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rise.errors import ResumeError
+from rise.errors import ConfigError, ResumeError
 from rise.jsonl import dumps, read_json, write_whole
 from rise.recipe.config import RunConfig
-from rise.recipe.toml import load_recipe, to_toml
+from rise.recipe.toml import build_config, load_recipe, to_toml
 from rise.runs import stages
 from rise.runs.continuing import begun, content_held, refused
 
@@ -119,7 +120,7 @@ class RunDir:
             self._note_contents(contents or {})
             if free:
                 write_whole(self.config, to_toml(config))
-                self.write_log(changed=free)
+                self.write_log(changed=free, config=config.model_dump(mode="json"))
             return True
         # What a kill before the writes below were done leaves is no stranger's directory, nor is a start that came to nothing.
         own = {name for file in self._first_files for name in (file.name, f"{file.name}.partial")}
@@ -129,12 +130,15 @@ class RunDir:
         facts = provenance(config, command) | {"contents": contents or {}}
         write_whole(self.provenance, json.dumps(facts, indent=2) + "\n")
         write_whole(self.config, to_toml(config))
+        self.write_log(config=config.model_dump(mode="json"))
         return False
 
     def may_continue(self, config: RunConfig, contents: dict[str, str] | None = None) -> list[str]:
         """The differences that a continued run may have. Raises `ResumeError` for one that it may not."""
         known = self.ledger.exists() or bool(begun(self.path))
-        held, free = refused(self.path if known else None, load_recipe(self.config), config)
+        there = load_recipe(self.config)
+        held, free = refused(self.path if known else None, self._opened_with() or there, config)
+        by_hand = bool(held) and there == config
         made_with = read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
         held += [
             f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
@@ -143,11 +147,24 @@ class RunDir:
         ]
         if held:
             shown = "\n  ".join(held)
+            if by_hand:
+                raise ResumeError(
+                    f"{self.config} has been changed by hand since the run was made by it:\n  {shown}\n"
+                    "Set it back to what it was, on the left, and continue; or run the changed one with another --out."
+                )
             raise ResumeError(
                 f"{self.path} was made by another recipe:\n  {shown}\n"
                 "Continue it with its own settings (rise run on its config.toml), or give another --out."
             )
         return free
+
+    def _opened_with(self) -> RunConfig | None:
+        """The settings it was last opened with, as its log tells; None in a run of version 0.1.0: config.toml has to do."""
+        for event in reversed(self.read_log()):
+            if isinstance(event.get("config"), dict):
+                with contextlib.suppress(ConfigError):
+                    return build_config(event["config"])
+        return None
 
     @property
     def _came_to_nothing(self) -> bool:

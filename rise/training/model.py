@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from transformers.utils import logging
 from rise.errors import ConfigError, ModelError
 from rise.play.pretrained import loading, options
 from rise.play.render import Renderer
+from rise.training.room import room_for, tensor_bytes
 from rise.training.weights import weights_hash
 
 
@@ -112,28 +112,25 @@ def save_checkpoint(
 ) -> None:
     """Write beside the target, then rename: a `checkpoint/` that exists is complete.
 
-    `card` becomes rise.json; `state` replaces the model's own weights. Raises `ConfigError` where `path` holds something else.
+    `card` becomes rise.json; `state` replaces the model's own weights. Raises `ConfigError` where `path` holds something else,
+    and `RiseError` where the disk has no room.
     """
     check_free(path)
     _quiet()
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    try:
+    with room_for(f"the checkpoint {path}", partial, lambda: tensor_bytes(model.state_dict() if state is None else state)):
         model.save_pretrained(partial, **({} if state is None else {"state_dict": state}))
         tokenizer.save_pretrained(partial)
-    except Exception as error:
-        if "os error 28" in str(error):  # safetensors has an error of its own for a full disk
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial)) from error
-        raise
-    if card is not None:
-        card = {**card, "weights": weights_hash(partial)}
-        (partial / "rise.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    mode = (partial / "config.json").stat().st_mode & 0o777
-    for file in (p for p in partial.rglob("*") if p.is_file()):
-        file.chmod(mode)  # safetensors keeps weights from all others, who may have to serve them
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
+        if card is not None:
+            card = {**card, "weights": weights_hash(partial)}
+            (partial / "rise.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        mode = (partial / "config.json").stat().st_mode & 0o777
+        for file in (p for p in partial.rglob("*") if p.is_file()):
+            file.chmod(mode)  # safetensors keeps weights from all others, who may have to serve them
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
     if path.exists():
         shutil.rmtree(path)
     os.replace(partial, path)

@@ -15,6 +15,7 @@ from rise.errors import RiseError
 from rise.training import checkpoints
 from rise.training.chunked_loss import Head, TokenCost
 from rise.training.loss import batch_loss, tensors
+from rise.training.room import room_for, tensor_bytes
 from rise.training.rows import Plan, Row
 from rise.training.throughput import Meter
 from rise.training.warmup import without_zero
@@ -115,17 +116,23 @@ class WeightedTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         work = Path(str(self.args.output_dir))
-        self.args.output_dir = str(work / checkpoints.PARTIAL)
-        try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self.args.output_dir = str(work)
-        self.accelerator.wait_for_everyone()  # every rank writes its own random state
-        if self.args.should_save:
-            checkpoints.put_in_place(work, self.state.global_step, keep=self.args.save_total_limit or 2)
+        what = f"what training has reached at step {self.state.global_step} (train.save_steps)"
+        with room_for(what, work / checkpoints.PARTIAL, self._n_bytes):
+            self.args.output_dir = str(work / checkpoints.PARTIAL)
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self.args.output_dir = str(work)
+            self.accelerator.wait_for_everyone()  # every rank writes its own random state
+            if self.args.should_save:
+                checkpoints.put_in_place(work, self.state.global_step, keep=self.args.save_total_limit or 2)
         if self.on_save:
             self.accelerator.wait_for_everyone()
             self.on_save(work / f"{checkpoints.CHECKPOINT}{self.state.global_step}")
+
+    def _n_bytes(self) -> int:
+        """Of a checkpoint: weights and the optimiser's moments."""
+        return sum(tensor_bytes(p) for p in self.model.parameters()) + tensor_bytes(self.optimizer.state_dict())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:

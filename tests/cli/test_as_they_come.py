@@ -157,7 +157,7 @@ def in_a_process(*words, **environment):
     python = [sys.executable, "-m", "rise.cli.main", *map(str, words)]
     root = Path(__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(root), **environment}
-    return subprocess.run(python, capture_output=True, env=env, timeout=120, check=False)
+    return subprocess.run(python, capture_output=True, env=env, timeout=600, check=False)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])

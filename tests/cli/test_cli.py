@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pausing
 import pytest
 from toys import TINY, toy_recipe
 
@@ -357,15 +358,15 @@ def test_an_error_of_ours_is_not_dressed_up_as_the_users(rise, recipe, monkeypat
 
 
 def test_ctrl_c_says_what_is_kept(recipe, tmp_path):
-    out = tmp_path / "run"
-    task = {"n_test": 2000, "settings": {"sum_digits": 3}}
-    path = recipe(task=task, sampling={"max_new_tokens": 60}, iterate={"rounds": 0}, evaluate={"turns": 5})
-    process, ledger = start("run", path, "--out", out), out / "ledger.jsonl"
-    while process.poll() is None and not (ledger.exists() and ledger.stat().st_size):
+    out, ledger = tmp_path / "run", tmp_path / "run" / "ledger.jsonl"
+    (tmp_path / "hold").touch()
+    path = recipe(state={"feedback": pausing.NAMED}, iterate={"rounds": 0})
+    process = start("run", path, "--out", out, env={**os.environ, "RISE_TEST_PAUSE": str(tmp_path)})
+    while process.poll() is None and not pausing.waiting(tmp_path):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=240)  # seconds on an idle machine; the batch under way is let finish
-    assert process.returncode == 130
+    process.send_signal(signal.SIGINT)  # behind its first replies, before any is followed by another
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 130, err
     assert "rise: interrupted. Everything finished is on disk; the same command continues." in err
     assert "Traceback" not in err
     assert ledger.read_bytes().endswith(b"\n")

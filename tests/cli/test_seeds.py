@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pausing
 import pytest
 from toys import files, small
 
@@ -29,25 +30,25 @@ def stage_files(path):
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     path = tmp_path_factory.mktemp("recipe") / "toy.toml"
-    path.write_text(to_toml(small(evaluate={"turns": 2})))
+    path.write_text(to_toml(small(evaluate={"turns": 2}, state={"feedback": pausing.NAMED})))
     return path
 
 
-def start(*words):
+def start(*words, **variables):
     # A group of its own, as a terminal gives one: Ctrl-C there reaches nobody of the tests.
     return subprocess.Popen(
         [sys.executable, "-m", "rise.cli.main", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
         start_new_session=True,
     )
 
 
 def finish(*words):
     process = start(*words)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     assert "Traceback" not in out + err, out + err
     return process.returncode, out, err
 
@@ -77,7 +78,7 @@ def test_a_seed_is_byte_for_byte_what_it_would_be_by_itself(whole, recipe, tmp_p
     assert files(group.seed(0).path)["ledger.jsonl"] != files(alone.path)["ledger.jsonl"]
 
 
-def waited(done, seconds=120):
+def waited(done, seconds=600):
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end
@@ -97,18 +98,16 @@ def is_at_work(path):
 def test_killed_then_interrupted_the_same_command_continues_all(whole, recipe, tmp_path):
     group = GroupDir(tmp_path / "toy")
     words = ("run", recipe, "--seeds", "0,1", "--out", group.path, "--jobs", 2)
-    moments = {
-        signal.SIGKILL: lambda: any(group.seed(seed).config.exists() for seed in (0, 1)),
-        signal.SIGINT: lambda: any(group.seed(seed).stage("base").metrics.exists() for seed in (0, 1)),
-    }
-    for how, moment in moments.items():
-        process = start(*words)
-        waited(moment)
+    (tmp_path / "hold").touch()
+    for n, how in enumerate((signal.SIGKILL, signal.SIGINT), 1):
+        process = start(*words, RISE_TEST_PAUSE=str(tmp_path))
+        waited(lambda n=n: len(pausing.waiting(tmp_path)) == 2 * n)  # both seeds, behind their first replies
         process.send_signal(how)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         assert process.returncode == {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130}[how], err
         ledgers = list(group.path.glob("seed-*/ledger.jsonl"))
-        waited(lambda found=ledgers: not any(map(is_at_work, found)), seconds=10)  # no seed outlives the command
+        assert len(ledgers) == 2
+        waited(lambda found=ledgers: not any(map(is_at_work, found)))  # no seed outlives the command
     assert err == "rise: interrupted. Everything finished is on disk; the same command continues.\n"
     code, printed, err = finish(*words)
     assert code == 0, printed + err

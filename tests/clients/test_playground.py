@@ -8,7 +8,7 @@ import re
 
 import pytest
 from pages import context, serious, shot
-from serving import Slow, serving
+from serving import Held, Slow, serving
 
 from rise.play.prompt import Prompt
 from rise.policies.scripted import ScriptedPolicy
@@ -162,12 +162,14 @@ def test_axe_finds_nothing_serious(open_page, axe, scheme):
 
 def test_a_test_problem_is_clicked_and_gold_shown_after_the_reply(browser):
     problem = Problem(QUESTION, gold="23596")
-    with serving(Slow(TABLE, 2.0), turns=4, prompt=Prompt(feedback="neutral"), problems=(problem,)) as server:
+    policy = Held(TABLE, quick=2)
+    with serving(policy, turns=4, prompt=Prompt(feedback="neutral"), problems=(problem,)) as server:
         page = context(browser).new_page()
         page.goto(server.url)
         page.locator("#offered button").click()
         page.wait_for_selector("#turns-list li:nth-child(2)")
         assert "23596" not in page.inner_text("#gold") and page.locator(".right, .wrong").count() == 0
+        policy.go.set()
         done(page)
         assert page.inner_text("#gold") == "gold 23596"
         assert page.inner_text("#beside").split() == ["one", "turn", "23500", "wrong", "4", "turns", "23596", "right"]

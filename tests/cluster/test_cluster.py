@@ -1,13 +1,16 @@
 """What of clusters needs no Ray: settings, what fits, how models are handed over, groups in lanes. The rest is tests/ray."""
 
 import asyncio
+import shutil
+import stat
+from pathlib import Path
 
 import pytest
 from toys import LastNumber, problem, small, toy_recipe
 
 from rise.cluster.needs import Need, check_fits, fits, needs
 from rise.cluster.nodes import Node, check_nodes
-from rise.cluster.storage import DONE, get_folder, publish
+from rise.cluster.storage import DONE, get_folder, private_folder, publish
 from rise.errors import ConfigError, DataError
 from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
@@ -115,15 +118,40 @@ def test_a_model_goes_through_the_storage_whole_and_is_known_by_its_weights(nano
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "node"))
     (tmp_path / "node").mkdir()
     model = publish(nano_dir, (tmp_path / "storage").as_uri())
-    there = tmp_path / "storage" / "models" / model.hash
+    there = tmp_path / "storage" / "models" / model.whole
     fetched = model.fetch()
     assert sorted(p.name for p in there.iterdir() if p.name != DONE) == sorted(p.name for p in nano_dir.iterdir())
     from rise.policies.local import LocalPolicy
 
     assert LocalPolicy.load(fetched).name == LocalPolicy.load(nano_dir).name  # so a ledger continues either way
+    assert stat.S_IMODE(Path(fetched).parent.stat().st_mode) == 0o700
+    other = Path(shutil.copytree(nano_dir, tmp_path / "other"))
+    (other / "chat_template.jinja").write_text("another")
+    again = publish(other, (tmp_path / "storage").as_uri())
+    assert again.hash == model.hash and (Path(again.fetch()) / "chat_template.jinja").read_text() == "another"
     (there / DONE).unlink()
     with pytest.raises(DataError, match="not whole"):
         get_folder(model.url, tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("trap", ["open to all", "a link", "a file"])
+def test_a_folder_that_somebody_else_has_laid_out_is_not_used(trap, tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = tmp_path / "rise-models"
+    if trap == "open to all":
+        place.mkdir()
+        place.chmod(0o777)
+    elif trap == "a link":
+        (tmp_path / "theirs").mkdir(mode=0o700)
+        place.symlink_to(tmp_path / "theirs")
+    else:
+        place.touch()
+    ours = private_folder("rise-models")
+    assert ours != place and not ours.is_symlink() and stat.S_IMODE(ours.stat().st_mode) == 0o700
+    place = private_folder("rise-others")
+    assert place == tmp_path / "rise-others" == private_folder("rise-others") and stat.S_IMODE(place.stat().st_mode) == 0o700
 
 
 def test_where_nodes_share_the_directory_nothing_is_copied(nano_dir):

@@ -197,11 +197,11 @@ def test_fifty_percent_is_fifty_and_one_half_but_plain_fifty_is_not_one_half():
 )
 @pytest.mark.parametrize("mode", ["strict", "lenient"])
 def test_a_megabyte_of_anything_is_read_in_linear_time(reply, mode):
-    began = time.perf_counter()
+    began = time.process_time()
     answer = extract(reply, mode)
     if answer is not None:
         number(answer)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 _ODD = st.text(alphabet=st.sampled_from("0123456789{}\\$%.,/-+^_= #\nabdefboxrcst()\x00\u202e−½×"), max_size=60)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from busy import within
 
 from rise.errors import ConfigError, DataError
 from rise.judges import python_functions
@@ -125,7 +126,7 @@ def test_code_gets_nowhere_and_the_next_one_is_judged(name, tmp_path):
     code = ESCAPES[name].replace("TARGET", str(target))
     began = time.perf_counter()
     assert found(code).verdict is WRONG
-    assert time.perf_counter() - began < 5 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert within(began, 5)
     assert os.listdir(tmp_path) == ["secret"]
     assert found(f"def f(n): return 2 * n + 1  # after {name}").verdict is RIGHT
 
@@ -139,7 +140,7 @@ def test_endless_code_is_timed_out():
     ):
         began = time.perf_counter()
         assert found(code, judge=judge).verdict is TIMED_OUT
-        assert time.perf_counter() - began < 4.5 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        assert within(began, 4.5)
     assert found("def f(n): return 9**9**9", judge=judge).verdict is TIMED_OUT  # one C call, no signal handler gets a turn
     assert found("def f(n): return 2 * n + 1 + 0", judge=judge).verdict is RIGHT
 
@@ -241,9 +242,11 @@ def test_a_sandbox_outlives_the_thread_that_started_it():
     gold, pool = "assert f(1) == 2", python_functions._pool(False)
     thread = threading.Thread(target=lambda: JUDGE.examine(gold, "def f(n): return 2 * n"))
     thread.start()
+    number = thread.native_id
     thread.join()
     [worker] = pool._idle
-    time.sleep(0.2)
+    while Path(f"/proc/self/task/{number}").exists():  # until the kernel has ended it, with whatever it kills then
+        time.sleep(0.001)
     assert JUDGE.examine(gold, "def f(n): return 2 * n + 0").verdict is Verdict.RIGHT
     assert pool._idle == [worker] and worker.process.poll() is None
 

@@ -219,10 +219,10 @@ def test_caps(text, big):
 )
 def test_a_thousand_characters_of_anything_are_read_at_once(piece):
     answer = piece * (1000 // len(piece))
-    began = time.perf_counter()
+    began = time.process_time()
     assert verdict("5", box(answer), MathJudge(symbolic=False)) is not RIGHT
     assert verdict(r"\sqrt{2}", f"the answer is {answer}", MathJudge("lenient", symbolic=False)) is not RIGHT
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 _TEXT = st.one_of(

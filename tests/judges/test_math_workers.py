@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from busy import within
 from verdicts import RIGHT, TIMED_OUT, WRONG, box, verdict
 
 from rise.judges import math as judging
@@ -19,11 +20,6 @@ from rise.judges import worker_pool
 from rise.judges.math import MathJudge, close_workers
 
 ROOT = r"2\sqrt{2}"  # no fraction, so that its rewritten forms need a worker
-
-
-def _limit_s():
-    """Five seconds on a machine that has a core for us; where ten wait for each, as many times more."""
-    return 5 * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 HOSTILE = {
@@ -61,18 +57,18 @@ def test_hostile_answers_get_a_verdict_within_five_seconds(name, tmp_path):
         for reply in (f"\\boxed{{{answer}}}", f"#### {answer}", answer):
             began = time.perf_counter()
             assert verdict(gold, reply) is not RIGHT
-            assert time.perf_counter() - began < _limit_s()
+            assert within(began, 5)
     assert not target.exists()
 
 
-def _slowest(work):
-    """Seconds of the slowest verdict, and whether any was RIGHT."""
-    slowest, any_right = 0.0, False
+def _late_or_right(work):
+    """What was judged too late, or right."""
+    found = []
     for gold, reply in work:
         began = time.perf_counter()
-        any_right |= verdict(gold, reply) is RIGHT
-        slowest = max(slowest, time.perf_counter() - began)
-    return slowest, any_right
+        if verdict(gold, reply) is RIGHT or not within(began, 5):
+            found.append((gold, reply[:60]))
+    return found
 
 
 def _hostile_work(target):
@@ -86,8 +82,8 @@ def test_hostile_answers_from_threads_and_in_bounded_memory(tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda i: verdict(ROOT, box(f"{ROOT}+{i}-{i}+0")), range(8)))  # starting workers is not judging
-        found = list(threads.map(_slowest, [work[i::4] for i in range(4)]))
-    assert all(slowest < _limit_s() and not any_right for slowest, any_right in found), found
+        found = list(threads.map(_late_or_right, [work[i::4] for i in range(4)]))
+    assert found == [[]] * 4
     # A megabyte or ten of replies at a time, and copies of them; not what 9^{9^{9^9}} has digits.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
     assert not (tmp_path / "executed").exists()
@@ -95,7 +91,7 @@ def test_hostile_answers_from_threads_and_in_bounded_memory(tmp_path):
 
 def _hostile_in_child(queue, target):
     verdict(ROOT, box(f"{ROOT}+4-4+0"))  # a worker of its own
-    queue.put((_slowest(_hostile_work(target)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    queue.put(_late_or_right(_hostile_work(target)))
 
 
 def test_hostile_answers_after_fork(tmp_path):
@@ -104,9 +100,9 @@ def test_hostile_answers_after_fork(tmp_path):
     queue = context.Queue()
     child = context.Process(target=_hostile_in_child, args=(queue, tmp_path / "executed"))
     child.start()
-    (slowest, any_right), _ = queue.get(timeout=300)
-    child.join(10)
-    assert slowest < _limit_s() and not any_right and child.exitcode == 0
+    assert queue.get(timeout=900) == []
+    child.join(300)
+    assert child.exitcode == 0
     assert not (tmp_path / "executed").exists()
 
 
@@ -128,7 +124,7 @@ def test_an_answer_that_hangs_is_timed_out_and_the_next_one_is_judged():
     verdict(ROOT, box(f"{ROOT}+9-9"), judge)
     began = time.perf_counter()
     assert verdict("5", box(r"\sin(9^{9^9})"), judge) is TIMED_OUT  # bignum arithmetic: no signal handler gets a turn
-    assert time.perf_counter() - began < 2 * _limit_s() / 5
+    assert within(began, 2)
     assert verdict(ROOT, box(f"{ROOT}+7-7"), judge) is RIGHT
     assert len(judging._pool._all) <= judging._pool.size
 
@@ -217,7 +213,7 @@ def test_a_thread_that_is_not_the_main_one_can_time_out():
     found = []
     thread = threading.Thread(target=lambda: found.append(verdict("5", box(r"\sin(8^{8^{9}})"), MathJudge(time_limit_s=1.0))))
     thread.start()
-    thread.join(2 * _limit_s())
+    thread.join(300)
     assert found == [TIMED_OUT]
 
 
@@ -231,8 +227,8 @@ def test_a_forked_child_has_workers_of_its_own_and_leaves_ours_alone():
     queue = context.Queue()
     child = context.Process(target=_judge_in_child, args=(queue,))
     child.start()
-    right, wrong, childs_pid = queue.get(timeout=30)
-    child.join(10)
+    right, wrong, childs_pid = queue.get(timeout=300)
+    child.join(300)
     assert (right, wrong) == (RIGHT, WRONG)
     assert childs_pid != pid and child.exitcode == 0
     assert _worker_pid() == pid  # ours still answers
@@ -255,7 +251,8 @@ def test_workers_end_with_their_parent_even_when_it_is_killed():
 
 
 def _gone(pid):
-    for _ in range(100):
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
         try:
             with open(f"/proc/{pid}/stat") as file:
                 if file.read().rpartition(")")[2].split()[0] == "Z":

@@ -158,6 +158,14 @@ def test_prompt_and_reply_begin_the_next_state(name, said):
     assert ids[-1] in renderer.eos_ids and not any(i in renderer.eos_ids for i in renderer.reply_ids(state, reply.content)[:-1])
 
 
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(EVERY), text=st.text(max_size=20) | st.lists(st.sampled_from(TYPED), max_size=2).map("".join))
+def test_whatever_is_typed_opens_and_ends_no_turn(name, text):
+    renderer = MADE[name]
+    typed, plain = ([Message("user", t), Message("assistant", "5"), Message("user", t)] for t in (f"a{text}b", "ab"))
+    assert marks(renderer, renderer.prompt_ids(typed)) == marks(renderer, renderer.prompt_ids(plain))
+
+
 @pytest.mark.parametrize("name", [*FORMATS, *OTHERS])
 def test_ordinary_text_keeps_its_ids(name):
     """As transformers cuts the whole conversation; only where a mark is typed does anything change."""

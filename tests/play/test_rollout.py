@@ -324,7 +324,7 @@ def test_a_slow_judge_does_not_hold_up_the_others(ledger_path):
         def judge(self, problem, reply):
             time.sleep(0.03)  # the first shows that it is slow
             if problem.id == "p":
-                waited.append(asked_on.wait(20))
+                waited.append(asked_on.wait(300))
             return Judgement(Verdict.WRONG, None)
 
     class Watching(ScriptedPolicy):

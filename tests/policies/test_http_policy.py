@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ from rise.recipe.machines import HttpConfig
 from rise.trajectory import Message
 
 ASK = Request((Message("user", "2+2?"),), Sampling(max_new_tokens=8), seeds=(1,))
-QUICK = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=20.0)
-IMPATIENT = replace(QUICK, timeout_s=1.5)
+QUICK = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.02, timeout_s=300.0)
+IMPATIENT = replace(QUICK, timeout_s=3.0)
 
 
 @pytest.fixture
@@ -98,7 +99,8 @@ def test_trouble_that_may_pass_is_tried_again_and_counted_by_reason(serve: Any, 
 
 
 def test_a_slow_server_is_waited_for(serve: Any) -> None:
-    server, policy = serve("slow")
+    server, policy = serve("held")
+    threading.Timer(0.2, server.gate.set).start()
     assert ask(policy)[0].text == "#### 4" and len(server.seen) == 1
 
 
@@ -110,10 +112,10 @@ def test_attempts_are_bounded_and_the_last_trouble_is_named(serve: Any) -> None:
 
 
 def test_a_server_that_asks_for_rest_gets_it_from_everybody(serve: Any) -> None:
-    for seconds in ("0.3", email.utils.formatdate(time.time() + 2, usegmt=True)):
+    for as_a_date in (False, True):
         server, policy = serve("429", n_each=1)
-        server.retry_after = seconds
         began = time.monotonic()
+        server.retry_after = email.utils.formatdate(time.time() + 2, usegmt=True) if as_a_date else "0.4"
         assert len(ask(policy, ASK, ASK)) == 2
         assert time.monotonic() - began > 0.3
         assert len(server.seen) == 3  # the one that was refused, and no other before the rest was over
@@ -147,7 +149,8 @@ def test_each_sample_has_its_own_seed(serve: Any) -> None:
 
 
 def test_no_more_requests_at_once_than_allowed(serve: Any) -> None:
-    server, policy = serve(*["slow"] * 9, n_each=3)
+    server, policy = serve(n_each=3)
+    server.choose = lambda body, n: "held" if n < 2 else server.gate.set() or "answer"  # the third is there while two wait
     assert len(ask(policy, *[ASK] * 9)) == 9
     assert server.most_at_once == 3
 
@@ -162,7 +165,15 @@ def test_a_problem_stays_with_its_server_and_goes_to_the_next_when_that_is_full(
     both = Request(ASK.messages, ASK.sampling, (1,), problem="p")
     for server in (left, right):
         server.seen.clear()
-        server.choose = lambda body, n: "slow"
+        server.choose = lambda body, n: "held"
+
+    def both_full() -> None:
+        while len(left.seen) + len(right.seen) < 6:
+            time.sleep(0.005)
+        left.gate.set()
+        right.gate.set()
+
+    threading.Thread(target=both_full, daemon=True).start()
     ask(policy, *[both] * 6)
     assert sorted((len(left.seen), len(right.seen))) == [2, 4]
     assert policy.facts()["n_spilled"] == 2
@@ -184,7 +195,7 @@ def test_a_dead_server_s_problems_are_answered_by_the_others(serve: Any) -> None
 
 
 def test_what_is_cancelled_ends_at_the_server_too(serve: Any) -> None:
-    server, policy = serve("slow", "slow", "slow", n_each=1)
+    server, policy = serve("held", "held", "held", n_each=1)
 
     async def go() -> int:
         tasks = [asyncio.create_task(policy.reply(ASK)) for _ in range(3)]
@@ -193,6 +204,7 @@ def test_what_is_cancelled_ends_at_the_server_too(serve: Any) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        server.gate.set()
         [reply] = await policy.reply(ASK)  # the place of the cancelled one is free again
         await policy.close()
         return len(server.seen) if reply.text else 0

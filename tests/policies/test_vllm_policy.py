@@ -69,7 +69,7 @@ def running(pids):
     return [pid for pid in pids if Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()]
 
 
-def wait_until_gone(pids, seconds=30.0):
+def wait_until_gone(pids, seconds=300.0):
     end = time.monotonic() + seconds
     while (left := running(pids)) and time.monotonic() < end:
         time.sleep(0.05)

@@ -49,7 +49,7 @@ def test_the_python_page_prints_what_it_says(outside):
         capture_output=True,
         text=True,
         cwd=outside,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == one_block(PYTHON, "printed by: python")

@@ -1,10 +1,12 @@
 """Whole runs on nodes that `ray start` made: equal to a run on one machine, whoever is killed; what is said of what cannot be."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 
+import pausing
 import pytest
 import toys
 from machines import ROOT, Machines, Rise, marked
@@ -111,12 +113,16 @@ def test_evaluate_asks_replicas_too(machines, alone, tmp_path):
 
 @pytest.mark.parametrize("moment", ["collection", "training"])
 def test_ctrl_c_leaves_nothing_behind(moment, tmp_path):
+    """Neither comes to its end before the signal: the collection is held up, the training would take hours."""
     out = tmp_path / "run"
-    rise = Rise("run", write(tmp_path, recipe(train={"epochs": 400})), "--cluster", "local", "--out", out, cwd=tmp_path)
-    ledger, training = out / "ledger.jsonl", out / "round-1" / "training"
+    if moment == "collection":
+        (tmp_path / "hold").touch()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RISE_TEST_PAUSE": str(tmp_path)}
+    path = write(tmp_path, recipe(train={"epochs": 40_000}, state={"feedback": pausing.NAMED}))
+    rise = Rise("run", path, "--cluster", "local", "--out", out, cwd=tmp_path, environment=environment)
     when = {
-        "collection": lambda: ledger.exists() and ledger.read_bytes().count(b"\n") > 3,
-        "training": lambda: any(training.glob("checkpoint-*")),
+        "collection": lambda: pausing.waiting(tmp_path) and (out / "ledger.jsonl").stat().st_size > 0,
+        "training": lambda: any((out / "round-1" / "training").glob("checkpoint-*")),
     }[moment]
     assert rise.when(when, moment, signal.SIGINT) == 130, rise.said()[-3000:]
     assert "the same command continues" in rise.said()

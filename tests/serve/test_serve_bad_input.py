@@ -8,9 +8,10 @@ import time
 
 import httpx
 import pytest
+from busy import within
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import TABLE, Running, Slow, serving
+from serving import TABLE, Held, Running, serving
 
 from rise.errors import PolicyError
 from rise.play.prompt import Prompt
@@ -197,7 +198,7 @@ def test_any_request_becomes_a_conversation_or_an_error_that_can_be_sent(changes
 
 def raw(server: Running, data: bytes, *, read: bool = True) -> bytes:
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=300) as connection:
         connection.sendall(data)
         return connection.recv(4000) if read else b""
 
@@ -265,12 +266,12 @@ def test_trouble_before_the_first_turn_of_a_stream_has_its_own_status():
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_who_goes_away_is_not_generated_for(stream):
-    policy = Slow(TABLE, 0.3)
+    policy = Held(TABLE)
     with serving(policy) as server:
         body = json.dumps({"model": "m", "messages": USER, "stream": stream, "n": 2}).encode()
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=300) as connection:
             connection.sendall(head.encode() + body)
             server.wait_until(lambda: policy.n_now == 2)
         server.wait_until(lambda: policy.n_cancelled == 2)
@@ -281,7 +282,7 @@ def test_who_goes_away_is_not_generated_for(stream):
 
 def test_places_are_bounded_and_the_queue_too():
     """One place, one to wait in: the third of three is told to come back, and the second is served when the first is done."""
-    policy = Slow({"hello": ["Hello!"]}, 0.3)
+    policy = Held({"hello": ["Hello!"]})
     with serving(policy, turns=1, limits=Limits(n_active=1, n_waiting=1)) as server:
         done = []
         threads = [threading.Thread(target=lambda: done.append(server.ask("hello").status_code)) for _ in range(2)]
@@ -294,24 +295,26 @@ def test_places_are_bounded_and_the_queue_too():
         assert third.json()["error"]["type"] == "rate_limit_error"
         assert 1 <= int(third.headers["retry-after"]) <= 60 and "Try again" in message
         refused(server.ask("hello", n=2), 429, "overloaded")
+        policy.go.set()
         for thread in threads:
-            thread.join(5)
+            thread.join(300)
         assert done == [200, 200]
         assert policy.most == 1
         assert (gate.active, gate.waiting) == (0, 0)
 
 
 def test_who_goes_away_while_waiting_gives_the_place_back():
-    policy = Slow({"hello": ["Hello!"]}, 0.5)
+    policy = Held({"hello": ["Hello!"]})
     with serving(policy, turns=1, limits=Limits(n_active=1, n_waiting=1)) as server:
         first = threading.Thread(target=server.ask, args=("hello",))
         first.start()
         gate = server.app.state.gate
         server.wait_until(lambda: gate.active == 1)
         with pytest.raises(httpx.ReadTimeout):
-            server.client.post(CHAT, json={"model": "m", "messages": USER}, timeout=0.1)
+            server.client.post(CHAT, json={"model": "m", "messages": USER}, timeout=httpx.Timeout(300, read=0.1))
         server.wait_until(lambda: gate.waiting == 0)
-        first.join(5)
+        policy.go.set()
+        first.join(300)
         assert policy.n_requests == 1
 
 
@@ -322,10 +325,10 @@ def test_a_reader_who_does_not_read_holds_no_place_and_is_given_up():
         body = json.dumps({"model": "m", "messages": USER, "stream": True}).encode()
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=300) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.sendall(head.encode() + body)
-            server.wait_until(lambda: "rise_cancelled_total 1.0" in server.client.get("/metrics").text, seconds=15)
+            server.wait_until(lambda: "rise_cancelled_total 1.0" in server.client.get("/metrics").text)
             assert server.app.state.gate.active == 0
 
 
@@ -370,11 +373,11 @@ def test_hostile_text_is_handed_on_as_text_and_the_page_may_load_nothing_from_el
 
 @pytest.mark.timing
 def test_it_stays_quick_while_a_hundred_wait(server: Running):
-    began = time.monotonic()
+    began = time.perf_counter()
     threads = [threading.Thread(target=server.ask, args=("hello",)) for _ in range(100)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
-    assert time.monotonic() - began < 20
+        thread.join(300)
+    assert within(began, 20)
     assert server.app.state.gate.active == 0

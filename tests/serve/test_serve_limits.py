@@ -7,9 +7,10 @@ import threading
 import time
 
 import pytest
+from busy import within
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import TABLE, Slow, serving
+from serving import TABLE, Held, serving
 
 from rise.errors import Busy
 from rise.play.prompt import Prompt
@@ -202,13 +203,13 @@ def test_an_engine_that_asks_for_a_long_rest_is_said_to_at_once_and_to_everybody
     spec, handler = resting_engine
     handler.rest = rest
     with serving(front(spec)) as server:
-        began, answers = time.monotonic(), []
+        began, answers = time.perf_counter(), []
         threads = [threading.Thread(target=lambda: answers.append(server.ask("hello"))) for _ in range(12)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
-        assert time.monotonic() - began < 20
+            thread.join(600)
+        assert within(began, 20)
         assert {(a.status_code, a.json()["error"]["code"]) for a in answers} == {(503, "engine_busy")}
         assert all(1 <= int(a.headers["retry-after"]) <= 300 for a in answers)
         n = handler.n
@@ -231,7 +232,7 @@ def test_a_run_still_waits_for_as_long_as_it_is_asked_to(resting_engine):
 
 
 def test_the_end_of_the_server_in_a_long_stream_is_said_in_it(caplog):
-    policy = Slow({"hello": ["Hello!", "Hello again!", "x", "y"]}, 0.2)
+    policy = Held({"hello": ["Hello!", "Hello again!", "x", "y"]}, quick=1)
     with serving(policy, turns=4) as server, caplog.at_level(logging.INFO):
         server.server.config.timeout_graceful_shutdown = 1
         said = []
@@ -240,8 +241,6 @@ def test_the_end_of_the_server_in_a_long_stream_is_said_in_it(caplog):
             with server.client.stream("POST", CHAT, json={"model": "m", "messages": USER, "stream": True}) as response:
                 for line in response.iter_lines():
                     said.append(line)
-                    if "Turn 1" in line:
-                        policy.seconds = 60
 
         reading = threading.Thread(target=read)
         reading.start()
@@ -251,8 +250,8 @@ def test_the_end_of_the_server_in_a_long_stream_is_said_in_it(caplog):
         asking.start()
         server.wait_until(lambda: server.app.state.gate.active == 2)
         server.stop()  # what SIGTERM does
-        reading.join(20)
-        asking.join(20)
+        reading.join(300)
+        asking.join(300)
     [*_, last] = [json.loads(line.removeprefix("data: ")) for line in said if line.startswith("data: {")]
     assert last["error"]["code"] == "server_ending"
     assert (whole[0].status_code, whole[0].json()["error"]["code"]) == (503, "server_ending")

@@ -74,8 +74,10 @@ def test_feedback_that_does_without_is_served(module, script):
     assert assembled(script, overrides=[f"state.feedback={module}:fine"])
 
 
-def test_a_card_that_names_such_a_feedback_is_refused_too(module, nano_dir, tmp_path):
+def test_a_card_that_names_such_a_feedback_is_refused_too(module, nano_dir, tmp_path, monkeypatch):
     import shutil
+
+    monkeypatch.setenv("RISE_TRUST_REMOTE_CODE", "1")
 
     shutil.copytree(nano_dir, tmp_path / "checkpoint")
     card = {"task": "arithmetic", "feedback": f"{module}:by_gold"}
@@ -106,6 +108,9 @@ def test_a_run_of_functions_is_served_turn_after_turn():
 class Ending:
     """A judge that ends Python for the reply "end" and sleeps for "sleep"."""
 
+    def __init__(self, sleep=None):
+        self.sleep = sleep
+
     def judge(self, problem, reply):
         return Judgement(Verdict.WRONG, self.answer(reply))
 
@@ -113,7 +118,7 @@ class Ending:
         if reply == "end":
             sys.exit(3)
         if reply == "sleep":
-            time.sleep(10**6)
+            self.sleep()
         return reply
 
     def same(self, left, right):
@@ -148,23 +153,72 @@ def test_what_ends_python_ends_a_request_and_no_server():
 
 def test_what_sleeps_stops_nobody_else_and_no_end_of_the_server(monkeypatch):
     """A feedback, a vote and a judge that never come back; /health answers meanwhile, and the server ends."""
+    asleep = threading.Event()
     monkeypatch.setattr("rise.serve.own_code.LIMIT_S", 0.5)
 
-    def choose(messages, turns):
+    def sleep(*_):
+        asleep.set()
         time.sleep(10**6)
 
     prompt = Prompt(feedback="served_sleep:say")
     module = type(sys)("served_sleep")
-    module.say = lambda problem, trajectory, verdict: time.sleep(10**6)
+    module.say = lambda problem, trajectory, verdict: sleep()
     monkeypatch.setitem(sys.modules, "served_sleep", module)
-    for given in ({"choose": choose, "rule": "judge"}, {"prompt": prompt}, {"judge": as_judge(Ending())}):
+    for given in ({"choose": sleep, "rule": "judge"}, {"prompt": prompt}, {"judge": as_judge(Ending(sleep))}):
         with serving(ScriptedPolicy.from_table(SCRIPT), turns=2, **given) as server:
             server.app.state.chat.reviser.aside.limit_s = 0.5
             answers = []
             asking = threading.Thread(target=lambda s=server, a=answers: a.append(s.ask("sleep")))
             asking.start()
-            server.wait_until(lambda s=server: s.client.get("/health").json()["active"] == 1)
+            assert asleep.wait(300)
             for _ in range(5):
-                assert server.client.get("/health", timeout=5).status_code == 200
-            asking.join(20)
+                assert server.client.get("/health").status_code == 200
+            asking.join(300)
+            asleep.clear()
             assert "took longer than 0.5 s" in refused(answers[0])
+
+
+# --- code that a stranger's card names ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("card", "way_out"),
+    [
+        ({"task": "jsonl", "task_settings": {"judge": "os:popen"}}, "--set task.settings.judge=os:popen"),
+        ({"task": "jsonl", "task_settings": {"judge_path": "mine:Judge"}}, "--set task.settings.judge_path=mine:Judge"),
+        ({"task": "arithmetic", "feedback": "theirs/evil.py:say"}, "--set state.feedback=theirs/evil.py:say"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate", "serve", "play"])
+def test_code_that_a_checkpoints_card_names_is_not_imported_unasked(command, card, way_out, nano_dir, tmp_path, monkeypatch):
+    import shutil
+
+    from typer.testing import CliRunner
+
+    from rise.cli.main import app
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rise.recipe.own_code.load_named", lambda *words: pytest.fail(f"imported {words}"))
+    shutil.copytree(nano_dir, tmp_path / "theirs/checkpoint")
+    (tmp_path / "theirs/checkpoint/rise.json").write_text(json.dumps(card))
+    done = CliRunner().invoke(app, [command, "theirs/checkpoint"])
+    assert isinstance(done.exception, ConfigError), done.output
+    assert "names Python code" in str(done.exception) and way_out in str(done.exception)
+
+
+def test_code_that_is_named_once_more_is_the_users_own_word(module, nano_dir, tmp_path, monkeypatch):
+    import shutil
+
+    from rise.runs.card import config_for
+
+    shutil.copytree(nano_dir, tmp_path / "checkpoint")
+    card = {"task": "arithmetic", "feedback": f"{module}:fine"}
+    (tmp_path / "checkpoint/rise.json").write_text(json.dumps(card))
+    said = config_for(str(tmp_path / "checkpoint"), overrides=[f"state.feedback={module}:fine"])
+    assert said.state.feedback == f"{module}:fine"
+    monkeypatch.setenv("RISE_TRUST_REMOTE_CODE", "1")
+    assert config_for(str(tmp_path / "checkpoint")).state.feedback == f"{module}:fine"
+    monkeypatch.delenv("RISE_TRUST_REMOTE_CODE")
+    ours = card | {"feedback": "rise.judges.python_functions:first_failure"}
+    (tmp_path / "checkpoint/rise.json").write_text(json.dumps(ours))
+    assert config_for(str(tmp_path / "checkpoint")).state.feedback == ours["feedback"]

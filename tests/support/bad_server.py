@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Act = str
-"""A status, or one of: answer, cut, null, null cut, garbage, empty, list, close, hang, slow, gone (close without a word)."""
+"""A status, or one of: answer, cut, null, null cut, garbage, empty, list, close, hang (until the server stops),
+held (until `gate` is set), gone (close without a word)."""
 
 
 class BadServer(ThreadingHTTPServer):
@@ -30,6 +30,7 @@ class BadServer(ThreadingHTTPServer):
         self.n_answered = 0
         self.n_now = self.most_at_once = 0
         self.n_broken_pipes = 0
+        self.gate, self.stopped = threading.Event(), threading.Event()
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
@@ -38,6 +39,8 @@ class BadServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/v1"
 
     def stop(self) -> None:
+        self.stopped.set()
+        self.gate.set()
         self.shutdown()
         self.server_close()
 
@@ -69,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {"retry-after": self.server.retry_after} if status == "429" else {}
             self.say(said or '{"error": "no"}', int(status), headers)
         elif act == "hang":
-            time.sleep(2.5)
+            self.server.stopped.wait(600)
         elif act == "gone":
             self.close_connection = True
         elif act == "close":
@@ -79,8 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b'{"choices": [')
             self.close_connection = True
         else:
-            if act == "slow":
-                time.sleep(0.15)
+            if act == "held":
+                self.server.gate.wait(600)
             own = self.server.text
             nonsense = {"garbage": "<html>", "empty": json.dumps({"choices": []}), "list": "[1]"}
             nonsense |= {"null": completion(None), "null cut": completion(None, "length")}

@@ -76,19 +76,22 @@ def watched(on_write: Callable[[Write, Callable[[], Any], Callable[[], Any]], An
 
 
 def child(request: dict[str, Any]) -> None:
-    """One run in this process: counts its writes, and dies at one of them if asked to."""
+    """One run in this process: counts its writes, and at one of them dies, or gets another signal, if asked to."""
     seen: list[Write] = []
 
     def on_write(what: Write, whole: Callable[[], Any], half: Callable[[], Any]) -> Any:
         seen.append(what)
         if len(seen) - 1 == request.get("at"):
-            {"before": lambda: None, "half": half, "after": whole}[request["when"]]()
-            os.kill(os.getpid(), signal.SIGKILL)
+            done = {"before": lambda: None, "half": half, "after": whole}[request["when"]]()
+            os.kill(os.getpid(), request.get("signal", signal.SIGKILL))
+            return done
         return whole()
 
     watched(on_write)
-    rise.method.iterate.run(toy_recipe(**request["overrides"]), Path(request["out"]))
-    Path(request["out"]).with_suffix(".writes.json").write_text(json.dumps(seen))
+    try:
+        rise.method.iterate.run(toy_recipe(**request["overrides"]), Path(request["out"]))
+    finally:
+        Path(request["out"]).with_suffix(".writes.json").write_text(json.dumps(seen))
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
         if done:
             return {"code": os.waitstatus_to_exitcode(status), "seconds": time.monotonic() - began}
         if after_s is not None and time.monotonic() - began > after_s:
-            os.kill(pid, request.get("signal", signal.SIGKILL))
+            os.kill(pid, signal.SIGKILL)
             after_s = None
         time.sleep(0.005)
 

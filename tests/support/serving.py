@@ -53,6 +53,29 @@ class Slow(ScriptedPolicy):
             self.n_now -= 1
 
 
+class Held(Slow):
+    """Scripted: the first `quick` replies come at once, the others once `go` is set. Nothing is over before a test says so."""
+
+    def __init__(self, table: dict[str, list[str]], quick: int = 0) -> None:
+        super().__init__(table, 0.0)
+        self.quick = quick
+        self.go = threading.Event()
+
+    async def reply(self, request: Request) -> list[Reply]:
+        if self.n_requests >= self.quick:
+            self.n_now += 1
+            self.most = max(self.most, self.n_now)
+            try:
+                while not self.go.is_set():
+                    await asyncio.sleep(0.005)
+            except asyncio.CancelledError:
+                self.n_cancelled += 1
+                raise
+            finally:
+                self.n_now -= 1
+        return await super().reply(request)
+
+
 class Recording(ScriptedPolicy):
     """Keeps every request it was given."""
 
@@ -92,7 +115,7 @@ class Running:
                     found.append(text if text == "[DONE]" else json.loads(text))
         return found
 
-    def wait_until(self, reached: Any, seconds: float = 60.0) -> None:
+    def wait_until(self, reached: Any, seconds: float = 300.0) -> None:
         end = time.monotonic() + seconds
         while not reached():
             assert time.monotonic() < end, "it never came to that"
@@ -128,7 +151,7 @@ def serving(
 
     def stop() -> None:
         server.should_exit = True
-        thread.join(60)
+        thread.join(300)
         assert not thread.is_alive()
 
     running = Running(f"http://127.0.0.1:{port}", app, policy, stop)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from busy import within
 from safetensors.torch import load_file, save_file
 from toys import ALPHABET, TINY
 from training import examples, one_step
@@ -205,10 +206,10 @@ def test_code_of_a_model_runs_where_the_environment_says_so(custom, monkeypatch,
 def test_a_mistyped_path_is_one_error_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("my-modle", "./my-modle", "models/v2/my-modle"):
-        began = time.monotonic()
+        began = time.perf_counter()
         with pytest.raises(ModelError, match=r"there is no such directory \(.*my-modle\)"):
             make_policy(name)
-        assert time.monotonic() - began < 5
+        assert within(began, 5)
 
 
 def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path):
@@ -218,11 +219,11 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path):
     variables = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
     variables |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     words = ["evaluate", "owner/my-modle", "--task", "arithmetic", "-n", "1", "--turns", "1", "--samples", "1"]
-    began = time.monotonic()
+    began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "rise.cli.main", *words], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "rise.cli.main", *words], cwd=tmp_path, env=variables, capture_output=True, text=True
     )
-    assert done.returncode == 1 and time.monotonic() - began < 45
+    assert done.returncode == 1 and within(began, 45)
     said = [line for line in done.stderr.splitlines() if "my-modle" in line]
     assert len(said) == 1 and "there is no such directory" in said[0] and "cannot be asked" in said[0]
     assert "Traceback" not in done.stderr

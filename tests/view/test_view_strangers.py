@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from busy import within
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 from view_run import write_viewed
@@ -131,9 +132,9 @@ def test_problems_of_a_generated_task_are_made_within_limits(run, monkeypatch):
         'name = "python-functions"\nn_train = 100000000',
     ):
         run.config.write_text(f"{RECIPE}[task]\n{task}\n")
-        began = time.monotonic()
+        began = time.perf_counter()
         assert len(generated_problems(run)) <= 500
-        assert time.monotonic() - began < 20
+        assert within(began, 20)
     run.config.write_text(RECIPE + 'task = { name = "arithmetic", n_train = 3, n_test = 2 }\nboost = { enabled = false }\n')
     assert len(generated_problems(run)) == 5
 

@@ -56,7 +56,7 @@ def server(request, tmp_path_factory):
 
 
 def status(port, path, hosts, at="127.0.0.1"):
-    connection = http.client.HTTPConnection(at, port, timeout=20)
+    connection = http.client.HTTPConnection(at, port, timeout=300)
     connection.putrequest("GET", path, skip_host=True)
     for host in hosts:
         connection.putheader("Host", host.replace("PORT", str(port)))
@@ -154,7 +154,7 @@ def command(*words):
         yield said, int(re.search(r":(\d+)/", said)[1])
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
