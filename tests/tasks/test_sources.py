@@ -11,6 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from rise.errors import ConfigError, DataError
+from rise.recipe.config import TaskConfig
+from rise.recipe.problems import counted
 from rise.tasks import competition_math, make_task
 from rise.tasks.sources import data_directory
 
@@ -140,3 +142,24 @@ def test_a_directory_of_files_is_a_data_set_to_the_real_library(data, tmp_path, 
     (data / "gsm8k/train.jsonl").unlink()
     expected = [p.id for p in make_task("gsm8k", path=data).problems("test")]
     assert [p.id for p in make_task("gsm8k", path=f"hub:{data / 'gsm8k'}").problems("test")] == expected
+
+
+# ---- where benchmarks lie, and how many problems they have -----------------------------------------------------------------
+
+
+def test_benchmarks_lie_in_data_here_unless_the_environment_says_where(data, tmp_path, monkeypatch):
+    """R06: the default was a directory beside the clone of one machine."""
+    monkeypatch.delenv("RISE_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert str(data_directory()) == "data"
+    monkeypatch.setenv("RISE_DATA", str(data))
+    assert data_directory() == data and len(make_task("gsm8k").problems("test")) == 20
+
+
+def test_a_count_at_its_default_means_at_most_and_any_other_that_many(data):
+    """R06: GSM8K has 1,319 test problems, fewer than the 2,000 that `task.n_test` is by default."""
+    task = make_task("gsm8k", path=data)
+    assert len(counted(task, "test", TaskConfig(name="gsm8k"))) == 20 < TaskConfig(name="gsm8k").n_test
+    assert len(counted(task, "test", TaskConfig(name="gsm8k", n_test=7))) == 7
+    with pytest.raises(DataError, match="21"):
+        counted(task, "test", TaskConfig(name="gsm8k", n_test=21))
