@@ -28,6 +28,13 @@ def stage_files(run):
     return {name: data for name, data in files(run).items() if "/" in name}
 
 
+def counted(numbers):
+    """Values and n; the intervals of 0.1.0 were too narrow where events are rare."""
+    if isinstance(numbers, list):
+        return [counted(number) for number in numbers]
+    return numbers and {name: numbers[name] for name in ("value", "n")}
+
+
 def test_it_continues_and_finds_nothing_to_do(old, one_thread):
     before = files(old)
     rise("run", old / "config.toml", "--out", old)
@@ -45,7 +52,7 @@ def test_a_stage_that_is_missing_is_made_again_from_the_ledger(old, one_thread):
     now = json.loads((old / "round-2/metrics.json").read_text())
     assert (old / "ledger.jsonl").read_bytes() == ledger
     for name in ("m1@t1", "m5@t1", "accuracy_by_turn", "wrong_to_right", "right_to_wrong"):
-        assert now.get(name) == was.get(name), name
+        assert counted(now.get(name)) == counted(was.get(name)), name
 
 
 def test_it_reports(old):

@@ -168,7 +168,8 @@ def test_a_dry_run_lists_all_that_is_missing_and_a_run_refuses_the_first(tmp_pat
 def test_what_a_run_needs_is_found_once(tmp_path, nano_dir):
     ready = preflight(own(tmp_path, nano_dir, iterate={"rounds": 2}))
     assert [len(problems) for problems in ready.rounds] == [12, 12] and ready.problems(2) is ready.rounds[1]
-    assert set(ready.contents) == {"training problems", "held-out problems", "model.path"}
+    model = {"model.path", "model.path, tokenizer and chat template"}
+    assert set(ready.contents) == {"training problems", "held-out problems"} | model
     assert len(ready.held_out) == 6 and ready.boost == () and ready.renderer is not None
 
 
