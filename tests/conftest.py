@@ -16,7 +16,12 @@ if (_data := Path(__file__).resolve().parents[2] / "shared" / "data").is_dir():
     os.environ.setdefault("RISE_DATA", str(_data))
 
 import pytest
+from hypothesis import HealthCheck, settings
 from toys import ALPHABET, TINY, LastNumber, toy_recipe, write
+
+# How long hypothesis takes for an example says how busy the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Started in the background of a shell, programs under test would inherit that Ctrl-C is ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
