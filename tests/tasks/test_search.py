@@ -129,8 +129,28 @@ def test_lessons_are_honest_and_use_known_characters(name):
         elif lesson.ask == "left":
             tried = [task.candidate_of(line) for line in lesson.attempts]
             assert tried and lesson.reply.split() == [c for c in task.candidates(question) if c not in tried] != []
-        elif lesson.ask:
+        elif lesson.ask and lesson.ask.startswith("say"):
             assert lesson.reply == lesson.attempts[int(lesson.ask.split()[1]) - 1]
+        elif lesson.ask and lesson.ask.endswith("="):
+            left, sign, right = re.fullmatch(r"(\d+)([+-])(\d+)=", lesson.ask).groups()
+            assert not lesson.attempts and int(lesson.reply) == int(left) + int(sign + right)
+        elif lesson.ask:
+            left, right = re.fullmatch(r"(\d+) (\d+)\?", lesson.ask).groups()
+            assert not lesson.attempts and lesson.reply == ("yes" if left == right else "no")
+
+
+@pytest.mark.parametrize("name", ["signs", "pair"])
+def test_small_steps_are_those_of_the_work_and_checks_hit_about_half_the_time(name):
+    task = make_task(name)
+    checks = Counter()
+    for problem in task.problems("train", 200):
+        worked = " ".join(task.worked(problem.question, c) for c in task.candidates(problem.question))
+        for ask, reply in task.small_steps(problem.question, random.Random(problem.id), 5):
+            if ask.endswith("="):
+                assert ask + reply in worked
+            else:
+                checks[reply] += 1
+    assert 0.45 < checks["yes"] / checks.total() < 0.65  # half of them, and a few that are the same by chance
 
 
 def test_no_lesson_joins_the_skills_a_turn_is_right_as_often_after_a_hit_as_after_a_miss_is_wrong():
