@@ -41,7 +41,7 @@ A Llama made from nothing by `recipes/bases/{config.task.name}.toml`, in float16
 task `{config.task.name}` and a few skills, each learnt apart (`rise/tasks/search.py`): to make attempts (again, another or any
 candidate, whether or not one hit), to say a line again, to say whether a line hits, to list the candidates that are left.
 Nothing taught it to join them, so it does not correct itself: accuracy by turn on {config.task.n_validation} validation problems
-{by_turn} %. Good for the laboratory (`recipes/nano.toml`), and for nothing else.
+{by_turn} %. Good for the laboratory (`recipes/nano.toml`, `recipes/laboratory/`), and for nothing else.
 
 - Weights: `{weights_hash(out)}` (the hash that `rise.json` holds), {n_bytes:,} bytes
 - Made from commit `{str(provenance.get("commit"))[:12]}`, seed {config.seed}
