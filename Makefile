@@ -4,6 +4,8 @@
 # make test-oldest   the tests of training on the oldest transformers it supports
 # make test-clients   the server through clients others wrote, the pages in Chromium: installs them, minutes
 # make test-ray   the same method on real Ray clusters of this machine, killed as bad luck would: installs Ray, some 15 minutes
+# make venv-adapters   environments for tasks of other projects (inspect:, openenv:, verifiers:, reasoning-core:), one each: minutes
+# make test-adapters   those tasks against the real packages, and ours in theirs; needs venv-adapters, takes minutes
 # make wheel  write dist/rise_lm-…-py3-none-any.whl, which works without a clone
 # make test-wheel   install that wheel into an empty environment and run there what README and docs/index.md say: minutes
 # make docs   write docs/cli.md, docs/settings.md and docs/architecture.md from the program, then build the site into build/site (open index.html)
@@ -15,7 +17,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-oldest test-clients test-ray test-wheel wheel venv docs venv-vllm test-engines
+.PHONY: run test test-oldest test-clients test-ray test-wheel wheel venv docs venv-vllm test-engines venv-adapters test-adapters
 .DEFAULT_GOAL := run
 
 run: venv
@@ -70,6 +72,12 @@ docs: .venv/.docs
 
 venv-vllm:
 	$(PYTHON) recipes/vllm_env.py .venv-vllm
+
+venv-adapters:
+	$(PYTHON) recipes/adapter_env.py
+
+test-adapters: .venv/.test
+	OMP_NUM_THREADS=1 RISE_TEST_ADAPTERS=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 900 --durations 5 tests/adapters
 
 test-engines: .venv/.test models/smollm2
 	RISE_ENGINES=1 $(BIN)/pytest -p no:cacheprovider -v tests/policies/test_engines.py

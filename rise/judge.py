@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rise.task import Problem
-from rise.trajectory import Verdict
+from rise.trajectory import Turn, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,16 @@ class Judge(ABC):
     elsewhere: bool = False
     """Whether `aside` has its verdicts from elsewhere (other processes, other machines), and is always to be used."""
 
+    looks_back: bool = False
+    """Whether a verdict depends on the replies before: then `after` decides, and `judge` takes a reply for the first."""
+
     @abstractmethod
     def judge(self, problem: Problem, reply: str) -> Judgement:
         """Verdict on one reply. Safe to call from any thread."""
+
+    def after(self, problem: Problem, earlier: Sequence[Turn], reply: str) -> Judgement:
+        """Verdict on a reply that follows `earlier` turns, judged ones."""
+        return self.judge(problem, reply)
 
     @abstractmethod
     def same(self, left: str, right: str) -> bool:

@@ -73,7 +73,7 @@ class Cluster:
         """The run's judge: on the cluster where the recipe asks for it."""
         from rise.cluster.judge import ClusterJudge
 
-        if not self.settings.judges:
+        if not self.settings.judges or own.looks_back:
             return own
         if self._judge is None:
             self._judge = ClusterJudge(own, self.config.task, self.settings.judges)

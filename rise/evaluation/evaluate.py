@@ -44,7 +44,7 @@ async def evaluate(
         for attempt in donors[problem.id].run[: n_turns - 1]:
             other = replace(attempt, feedback=None, critique=None)
             if player.prompt.uses_oracle:  # what a judge finds in that attempt as one at this problem
-                other = await control_player.judged_aside(problem, other)
+                other = await control_player.judged_aside(problem, other, shown)
             shown.append(await control_player.answered(problem, shown, other))
             out += await control_player.turns(problem, shown)
         return tuple(out)

@@ -6,6 +6,8 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from rise.errors import ConfigError, DataError, installing
@@ -13,6 +15,7 @@ from rise.judge import Judge, Judgement
 from rise.judges.answers import after_thinking, extract
 from rise.judges.numbers import read_number, same_number
 from rise.judges.worker_pool import Pool, python
+from rise.recipe.shipped import adapter_environment
 from rise.task import Problem
 from rise.trajectory import Verdict
 
@@ -41,19 +44,26 @@ problem's text alone. Should one of another version be missing here, the worker'
 """
 
 AnswerIn = Literal["tags", "box"]
+MARKS = {
+    "tags": "Think step by step. Then give the final answer alone, between <answer> and </answer>.",
+    "box": "Think step by step. Then give the final answer alone, inside \\boxed{}.",
+}
+"""Where the answer stands → the instructions that ask for it there."""
 _TAG = re.compile(r"<answer>(.*?)(</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
 class Gym:
     """One generator of the package with its settings, in the worker."""
 
-    def __init__(self, name: str, config: Mapping[str, Any], seed: int, size: int) -> None:
+    def __init__(self, name: str, config: Mapping[str, Any], seed: int, size: int, python: str | None = None) -> None:
+        """`python`: of an environment that holds reasoning-core, whose generators are then known too; None: our own."""
         self.name = name
+        self._pool = _pool if python is None else _pool_of(python)
         self._about = {"name": name, "config": dict(config), "seed": seed, "size": size}
 
     def ask(self, do: str, limit_s: float, **request: Any) -> dict[str, Any] | None:
         """None where it took too long or too much memory."""
-        said = _pool.ask({"do": do, **self._about, **request}, limit_s)
+        said = self._pool.ask({"do": do, **self._about, **request}, limit_s)
         return json.loads(said) if said is not None else None
 
     def make(self, start: int, n: int) -> list[tuple[int, str, str | None]]:
@@ -91,13 +101,7 @@ class GymJudge(Judge):
         self.allow_unsafe_scorer = allow_unsafe_scorer
 
     def answer(self, reply: str, question: str = "") -> str | None:
-        """What stands in the last <answer>…</answer>, or in the last box; None where that is empty or never closed."""
-        if self.answer_in == "box":
-            return extract(reply)
-        said = after_thinking(reply)
-        start = said.lower().rfind("<answer>") if said is not None else -1
-        marked = _TAG.match(said, start) if said is not None and start >= 0 else None
-        return marked[1].strip() or None if marked and marked[2] else None
+        return read_marked(reply, self.answer_in)
 
     def judge(self, problem: Problem, reply: str) -> Judgement:
         answer = self.answer(reply)
@@ -135,12 +139,35 @@ class GymJudge(Judge):
         return same_words(left, right)
 
 
+def read_marked(reply: str, answer_in: str) -> str | None:
+    """What stands in the last <answer>…</answer>, or in the last box; None where that is empty or never closed."""
+    if answer_in == "box":
+        return extract(reply)
+    said = after_thinking(reply)
+    start = said.lower().rfind("<answer>") if said is not None else -1
+    marked = _TAG.match(said, start) if said is not None and start >= 0 else None
+    return marked[1].strip() or None if marked and marked[2] else None
+
+
 def same_words(left: str, right: str) -> bool:
     """The same number, or the same words whatever the case and the white space: scorers need gold, which votes do not see."""
     a, b = read_number(left), read_number(right)
     if a is not None and b is not None:
         return same_number(a, b)
     return left.casefold().split() == right.casefold().split()
+
+
+@lru_cache(maxsize=4)
+def _pool_of(python: str) -> Pool:
+    """Workers in the environment of reasoning-core: of our code they import the one folder that ours stands in."""
+    script, here = Path(__file__).with_name("reasoning_gym_worker.py"), str(Path(__file__).parents[2])
+    return Pool(
+        lambda: [python, "-sP", str(script), json.dumps({"also": here}), str(2 * MEMORY_BYTES), "reasoning_core"],
+        name=f"reasoning-core's worker ({python})",
+        size=2,
+        env={"PYTHONHASHSEED": "0"},
+        hint=f"Make its environment again: {adapter_environment('reasoning-core')}.",
+    )
 
 
 _pool = Pool(

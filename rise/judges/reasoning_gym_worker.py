@@ -1,6 +1,7 @@
 """The process that makes and scores reasoning-gym's problems: the package's own code, with a deadline and nowhere to write to.
 
-Run as a script with the parent's `sys.path` and a memory limit. Speaks lines of JSON: "ready", then one answer a request:
+Run as a script with the parent's `sys.path` (in another environment: what to add to its own), a memory limit, and packages that
+register further generators. Speaks lines of JSON: "ready", then one answer a request:
 
 {"do": "describe"}                               {"names": [every generator], "settings": [this one's]}
 {"do": "make", "start": 0, "n": 64}              {"problems": [[index, question, answer or null], …]}, shorter at the end
@@ -12,6 +13,7 @@ own problem's says {"refused": …} unless it is allowed to.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -24,12 +26,16 @@ _own_texts: list[str] | None = None
 
 
 def main() -> None:
-    sys.path[:] = json.loads(sys.argv[1])
+    paths = json.loads(sys.argv[1])
+    sys.path[:] = [*sys.path, paths["also"]] if isinstance(paths, dict) else paths
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     try:
         import reasoning_gym.factory as factory
+
+        for package in sys.argv[3:]:
+            importlib.import_module(package).register_to_reasoning_gym()
     except ImportError as error:
         answers.write(f"{error}\n")
         return

@@ -33,7 +33,7 @@ PATIENCE = 6
 machine's fault, and a right answer must not be called timed out for it. Of a processor itself it has its limit and no more."""
 SLICE_S = 0.1
 """How soon after that the worker is looked at again, at least."""
-MAX_LINE = 1 << 20
+MAX_LINE = 1 << 22
 """Bytes of one answer; a worker that says more is killed."""
 GAVE_UP = "gave-up"
 """What a worker says when it ran out of memory or of stack: it is replaced, since its state is unknown."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from rise.errors import RiseError
+from rise.errors import ResumeError, RiseError
 from rise.judge import Judge, Judgement
 from rise.play.budget import Budget
 from rise.play.context_length import check_context
@@ -98,7 +98,7 @@ class Player:
         They are samples `first`, `first` + 1, … of that many attempts: each number has its own random stream.
         """
         messages = self.prompt.messages(problem, shown)
-        return await self.ask(problem, messages, attempts=len(shown), n=n, first=first, source=source)
+        return await self.ask(problem, messages, attempts=len(shown), n=n, first=first, source=source, earlier=shown)
 
     async def ask(
         self,
@@ -111,10 +111,12 @@ class Player:
         source: str = "student",
         judged: bool = True,
         part: str = "",
+        earlier: Sequence[Turn] = (),
     ) -> list[Turn]:
         """`n` replies to `messages`, in the ledger before they are returned; `judged` unless they are no attempts.
 
-        `part` tells what is asked there apart from attempts, in the random streams and in the ledger.
+        `part` tells what is asked there apart from attempts, in the random streams and in the ledger. `earlier` are the turns
+        before, for a judge that looks back.
         """
         purpose = self.purpose + part
         prompt_ids = self.renderer.prompt_ids(messages) if self.policy.takes_ids else None
@@ -127,15 +129,16 @@ class Player:
                 if key in self.ledger:
                     # Judged anew: the judge or the rewards may have been mended since the reply was filed.
                     filed = replace(turn_from_json(self.ledger.get(key)["turn"]), prompt_ids=prompt_ids)
-                    found[key] = await self.judged_aside(problem, filed) if judged else filed
+                    found[key] = await self._again(problem, filed, earlier) if judged else filed
             for key, filed in self._as_before(whole, seeds, keys).items():
-                found[key] = await self.judged_aside(problem, filed) if judged else filed
+                found[key] = await self._again(problem, filed, earlier) if judged else filed
             self.usage.n_reused += len(found)
         missing = {key: seed for key, seed in zip(keys, seeds, strict=True) if key not in found}
         if missing:
             parts = [{key: seed} for key, seed in missing.items()] if self.policy.splits else [missing]
             about = {"purpose": purpose, "problem": problem.id, "attempts": attempts}
-            for turns in await _all(self._draw(problem, whole, some, about, source, judged) for some in parts):
+            how = (about, source, judged, earlier)
+            for turns in await _all(self._draw(problem, whole, some, *how) for some in parts):
                 found |= turns
         return [found[key] for key in keys]
 
@@ -155,7 +158,14 @@ class Player:
         return found
 
     async def _draw(
-        self, problem: Problem, whole: Request, wanted: dict[str, int], about: dict[str, Any], source: str, judged: bool
+        self,
+        problem: Problem,
+        whole: Request,
+        wanted: dict[str, int],
+        about: dict[str, Any],
+        source: str,
+        judged: bool,
+        earlier: Sequence[Turn],
     ) -> dict[str, Turn]:
         """Replies for the `wanted` seeds by ledger key: asked for, judged, filed with what the line is `about`."""
         self.n_in_flight += len(wanted)
@@ -173,7 +183,7 @@ class Player:
             for reply in replies
         ]
         if judged:
-            turns = await _all(self.judged_aside(problem, turn) for turn in turns)
+            turns = await _all(self.judged_aside(problem, turn, earlier) for turn in turns)
         found = dict(zip(wanted, turns, strict=True))
         lines = [(key, {**about, "turn": to_json(replace(turn, prompt_ids=None))}) for key, turn in found.items()]
         self.ledger.append(lines, n_in_flight=self.n_in_flight)
@@ -187,8 +197,20 @@ class Player:
                 self.budget.pay(reply.n_prompt_tokens, reply.n_reply_tokens)
         return found
 
-    async def judged_aside(self, problem: Problem, turn: Turn) -> Turn:
+    async def _again(self, problem: Problem, filed: Turn, earlier: Sequence[Turn]) -> Turn:
+        """A turn from the ledger, judged anew. Raises `ResumeError` where an environment says something else than it did then."""
+        found = await self.judged_aside(problem, filed, earlier)
+        if self.judge.looks_back and filed.verdict is not None and found.message != filed.message:
+            raise ResumeError(
+                f"problem {problem.id}: played again, reply {filed.reply[:60]!r} is answered with {found.message!r}, where it "
+                f"was {filed.message!r}. An environment whose replay differs cannot be resumed; give another --out."
+            )
+        return found
+
+    async def judged_aside(self, problem: Problem, turn: Turn, earlier: Sequence[Turn] = ()) -> Turn:
         """`judged`, but where the judge is slow, requests and other problems go on meanwhile."""
+        if self.judge.looks_back:
+            return self._with(turn, await asyncio.to_thread(self.judge.after, problem, earlier, turn.reply))
         if self.judge.elsewhere or self.slow_judge:
             return self._with(turn, await self.judge.aside(problem, turn.reply))
         began = time.perf_counter()

@@ -78,6 +78,8 @@ class Prompt:
                     f'state.feedback = "{self.feedback}" returned {text!r} for problem {problem.id}; expected text.'
                 )
             return whole_text(text)
+        if self.mode.quotes_judge and turns[-1].message:
+            return turns[-1].message
         if self.mode.right_text is not None and turns[-1].right:
             return self.mode.right_text
         return (self.feedback_text or self.mode.text).replace("{question}", problem.question)

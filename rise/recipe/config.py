@@ -88,8 +88,8 @@ class StateConfig(Settings):
     instructions: str | None = None
     """System text; None takes the task's. An empty string means none at all."""
     feedback: str = "always-wrong"
-    """`always-wrong` (as published), `neutral`, `truthful`, `self-refine` (the model criticises its attempt), or
-    `module:function`."""
+    """`always-wrong` (as published), `neutral`, `truthful`, `self-refine` (the model criticises its attempt), `environment`
+    (what the judge found: an observation, the first test that fails), or `module:function`."""
     feedback_text: str | None = None
     """Wording of the feedback in place of the mode's; `{question}` stands for the question."""
     critique_text: str | None = None

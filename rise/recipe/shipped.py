@@ -81,3 +81,10 @@ def about(path: Path) -> str:
 def vllm_environment() -> str:
     """The command that makes the environment vLLM is started from."""
     return "make venv-vllm" if clone_of(Path(__file__).parent) else f"python {home() / 'vllm_env.py'} .venv-vllm"
+
+
+def adapter_environment(name: str) -> str:
+    """The command that makes the environment in which tasks of another project run."""
+    if clone_of(Path(__file__).parent):
+        return f"make venv-adapters, or python recipes/adapter_env.py {name}"
+    return f"python {home() / 'adapter_env.py'} {name}"

@@ -30,6 +30,8 @@ class Feedback:
     """Whether what is said may depend on the gold answer: then an evaluation is not one of introspection."""
     stops_when_right: bool = False
     """Whether an episode ends at its first right reply, since the model has been told that it is right."""
+    quotes_judge: bool = False
+    """Whether what the judge found is said (`Judgement.message`), and `text` only where it found nothing to say."""
     asks_critique: bool = False
     """Whether the model first says what is wrong with its attempt."""
 
@@ -54,6 +56,13 @@ FEEDBACK = {
         "Now answer again, mending whatever you found wrong. The question was: {question}",
         "has the model criticise its attempt first, then asks for another",
         asks_critique=True,
+    ),
+    "environment": Feedback(
+        "Try again.",
+        "says what the judge found, such as an environment's observation, and ends an episode at its first right reply",
+        knows_truth=True,
+        stops_when_right=True,
+        quotes_judge=True,
     ),
 }
 """Mode → what it says. The only list: recipes, prompts, evaluation and reports read it. A mode may be added on import."""

@@ -25,7 +25,13 @@ KINDS = {
 }
 """Name in recipes → where it is defined. Imported on use, so that naming a task costs nothing."""
 
-FAMILIES = {"reasoning-gym": "rise.tasks.reasoning_gym:ReasoningGym"}
+FAMILIES = {
+    "reasoning-gym": "rise.tasks.reasoning_gym:ReasoningGym",
+    "inspect": "rise.tasks.inspect_task:InspectTask",
+    "openenv": "rise.tasks.openenv:OpenEnvTask",
+    "verifiers": "rise.tasks.verifiers:VerifiersTask",
+    "reasoning-core": "rise.tasks.reasoning_core:ReasoningCore",
+}
 """The same for `family:member`; the member is the first argument."""
 
 

@@ -10,14 +10,10 @@ from typing import Any
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.judge import Judge
 from rise.judges import make_judge
-from rise.judges.reasoning_gym import AnswerIn, Gym
+from rise.judges.reasoning_gym import MARKS, AnswerIn, Gym
 from rise.task import ANY, SPLITS, Problem, Split, Task, check_asked, fewer
 from rise.tasks.generated import split_of, whole
 
-INSTRUCTIONS = {
-    "tags": "Think step by step. Then give the final answer alone, between <answer> and </answer>.",
-    "box": "Think step by step. Then give the final answer alone, inside \\boxed{}.",
-}
 _CHUNK = 64
 
 
@@ -25,6 +21,7 @@ class ReasoningGym(Task):
     """Problems 0, 1, 2, … of one seeded generator, each in the split that its question's own hash says: no two splits meet."""
 
     endless = True
+    family = "reasoning-gym"
 
     def __init__(
         self,
@@ -38,21 +35,23 @@ class ReasoningGym(Task):
         bare_solutions: bool = False,
         instructions: str | None = None,
         seed: int = 0,
+        python: str | None = None,
     ) -> None:
         """`config`: the generator's own settings. `pool`: how many of its problems the three splits are drawn from.
 
         `answer_in`: where the answer stands, <answer> tags or a box. `right_from`: the score from which an answer is right.
-        `bare_solutions` gives each problem its marked answer as worked solution, for a boost that teaches the format.
+        `bare_solutions` gives each problem its marked answer as worked solution, for a boost that teaches the format. `python`:
+        of another environment (`reasoning-core:…`).
         """
-        self.name = f"reasoning-gym:{generator}"
+        self.name = f"{self.family}:{generator}"
         self.pool = whole("pool", pool, 1, 10**7)
         self.seed = whole("seed", seed, low=0)
-        self._gym = Gym(generator, config or {}, self.seed, self.pool)
+        self._gym = Gym(generator, config or {}, self.seed, self.pool, python)
         self._judge = make_judge(
             "reasoning-gym", gym=self._gym, answer_in=answer_in, right_from=right_from, allow_unsafe_scorer=allow_unsafe_scorer
         )
         self._check(config or {})
-        self.instructions = INSTRUCTIONS[answer_in] if instructions is None else instructions or None
+        self.instructions = MARKS[answer_in] if instructions is None else instructions or None
         self.mark = ("<answer>{}</answer>" if answer_in == "tags" else "\\boxed{{{}}}") if bare_solutions else None
         self._made: dict[str, list[Problem]] = {split: [] for split in SPLITS}
         self._seen: set[str] = set()

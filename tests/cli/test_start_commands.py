@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import rise
 from rise.cli.main import app
 from rise.recipe.shipped import names
-from rise.tasks import KINDS
+from rise.tasks import FAMILIES, KINDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,7 +43,7 @@ def refused(*words):
 def test_recipes_and_tasks_are_listed_a_line_each():
     recipes, tasks = said("recipes").splitlines(), said("tasks").splitlines()
     assert [line.split()[0] for line in recipes] == names()
-    assert [line.split()[0] for line in tasks] == [*KINDS, "reasoning-gym:NAME"]
+    assert [line.split()[0] for line in tasks] == [*KINDS, *(f"{family}:NAME" for family in FAMILIES)]
     assert all(len(line.split(maxsplit=1)[1]) > 30 for line in (*recipes, *tasks))
 
 
