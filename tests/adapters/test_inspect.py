@@ -87,8 +87,9 @@ def test_our_task_is_evaluated_by_their_own_command(inspect_python, tmp_path):
     (tmp_path / "ours.py").write_text(OURS)
     (tmp_path / "own.jsonl").write_text('{"question": "1+1?", "gold": "2"}\n{"question": "3+3?", "gold": "6"}\n')
     program = (
-        "import sys, json; from inspect_ai import eval; from inspect_ai.model import get_model, ModelOutput\n"
+        "import sys, json; from inspect_ai import eval; from inspect_ai.model import get_model, ModelOutput, ModelUsage\n"
         "said = [ModelOutput.from_content('mockllm/model', text) for text in (r'So \\boxed{2}.', r'So \\boxed{2}.')]\n"
+        "for one in said: one.usage = ModelUsage(total_tokens=2)  # else it counts tokens by a file that it fetches\n"
         "log = eval('ours.py@sums', model=get_model('mockllm/model', custom_outputs=said), display='none', max_samples=1)[0]\n"
         "system = log.samples[0].messages[0].text\n"
         "scores = {s.input: [one.value, one.answer] for s in log.samples for one in s.scores.values()}\n"
