@@ -16,7 +16,7 @@ PINS = {
     "inspect": ["inspect-ai==0.3.285"],
     "openenv": ["openenv==0.10.0"],
     "verifiers": ["verifiers==0.4.0"],
-    "reasoning-core": ["reasoning-core[gen]==0.5.0", "reasoning-gym==0.1.25"],
+    "reasoning-core": ["reasoning-core[gen]==0.5.0", "reasoning-gym==0.1.25", "automata-lib==9.2.0"],
 }
 
 

@@ -49,7 +49,7 @@ class EnvironmentJudge(Judge):
         played = [(said, turn.message) for turn in earlier if (said := self.action(turn.reply)) is not None]
         if any(message == OVER for _, message in played):
             return Judgement(Verdict.WRONG, marked(action), message=OVER)
-        said = self.foreign.ask(
+        told = self.foreign.ask(
             "play",
             SCORE_LIMIT_S,
             reset=problem.fields["reset"],
@@ -57,12 +57,12 @@ class EnvironmentJudge(Judge):
             actions=[*(before for before, _ in played), action],
             said=[message or "" for _, message in played],
         )
-        if said is None:  # no verdict: under it a resumed run would not say the same
+        if told is None:  # no verdict: under it a resumed run would not say the same
             raise DataError(
                 f"task {self.foreign.name}: {len(played) + 1} steps of problem {problem.id} took over {SCORE_LIMIT_S:.0f} s, or "
                 "their process ended. What is finished is on disk: the same command continues."
             )
-        return self._judgement(said, action)
+        return self._judgement(told, action)
 
     def _judgement(self, said: dict[str, Any], action: str) -> Judgement:
         if said["over"]:

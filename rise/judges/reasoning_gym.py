@@ -58,7 +58,7 @@ class Gym:
     def __init__(self, name: str, config: Mapping[str, Any], seed: int, size: int, python: str | None = None) -> None:
         """`python`: of an environment that holds reasoning-core, whose generators are then known too; None: our own."""
         self.name = name
-        self._pool = _pool if python is None else _pool_of(python)
+        self._pool = _pool if python is None else _pool_of(python, name)
         self._about = {"name": name, "config": dict(config), "seed": seed, "size": size}
 
     def ask(self, do: str, limit_s: float, **request: Any) -> dict[str, Any] | None:
@@ -158,11 +158,11 @@ def same_words(left: str, right: str) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _pool_of(python: str) -> Pool:
-    """Workers in the environment of reasoning-core: of our code they import the one folder that ours stands in."""
+def _pool_of(python: str, generator: str) -> Pool:
+    """Workers for one generator in the environment of reasoning-core, which import of ours what stands in our folder."""
     script, here = Path(__file__).with_name("reasoning_gym_worker.py"), str(Path(__file__).parents[2])
     return Pool(
-        lambda: [python, "-sP", str(script), json.dumps({"also": here}), str(2 * MEMORY_BYTES), "reasoning_core"],
+        lambda: [python, "-sP", str(script), json.dumps({"also": here}), str(2 * MEMORY_BYTES), "reasoning_core", generator],
         name=f"reasoning-core's worker ({python})",
         size=2,
         env={"PYTHONHASHSEED": "0"},

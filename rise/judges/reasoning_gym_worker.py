@@ -1,7 +1,7 @@
 """The process that makes and scores reasoning-gym's problems: the package's own code, with a deadline and nowhere to write to.
 
-Run as a script with the parent's `sys.path` (in another environment: what to add to its own), a memory limit, and packages that
-register further generators. Speaks lines of JSON: "ready", then one answer a request:
+Run as a script with the parent's `sys.path` (in another environment: what to add to its own), a memory limit, and
+maybe a package and the one of its generators that is wanted. Speaks lines of JSON: "ready", then one answer a request:
 
 {"do": "describe"}                               {"names": [every generator], "settings": [this one's]}
 {"do": "make", "start": 0, "n": 64}              {"problems": [[index, question, answer or null], …]}, shorter at the end
@@ -16,6 +16,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import random
 import resource
 import sys
 from typing import Any
@@ -34,8 +35,8 @@ def main() -> None:
     try:
         import reasoning_gym.factory as factory
 
-        for package in sys.argv[3:]:
-            importlib.import_module(package).register_to_reasoning_gym()
+        if sys.argv[3:]:
+            _register(*sys.argv[3:])
     except ImportError as error:
         answers.write(f"{error}\n")
         return
@@ -57,11 +58,25 @@ def main() -> None:
         answers.write(json.dumps(said) + "\n")
 
 
+_others: set[str] = set()
+"""Generators of the other package, where there is one: then no others are known."""
+
+
+def _register(package: str, name: str) -> None:
+    """One of reasoning-core's generators with reasoning-gym. Not all: some of version 0.5.0 cannot be imported."""
+    core = importlib.import_module(package)
+    _others.update(core.list_tasks())
+    if name in _others:
+        core.register_to_reasoning_gym([name])
+
+
 def _do(factory: Any, request: dict[str, Any]) -> dict[str, Any]:
     name = request["name"]
     if request["do"] == "describe":
         known = factory.DATASETS
-        fields = list(known[name][1].__dataclass_fields__) if name in known else []
+        if _others:
+            known = {name: known[name] for name in known if name in _others} | dict.fromkeys(_others - set(known))
+        fields = list(known[name][1].__dataclass_fields__) if known.get(name) else []
         return {"names": sorted(known), "settings": [field for field in fields if field not in ("seed", "size")]}
     key = json.dumps([name, request["config"], request["seed"], request["size"]], sort_keys=True)
     if key not in _datasets:
@@ -70,14 +85,35 @@ def _do(factory: Any, request: dict[str, Any]) -> dict[str, Any]:
     dataset = _datasets[key]
     if request["do"] == "make":
         last = min(request["start"] + request["n"], request["size"])
-        entries = [(index, dataset[index]) for index in range(request["start"], last)]
+        entries = [(index, _entry(dataset, index, request)) for index in range(request["start"], last)]
         return {"problems": [[i, str(e["question"]), None if e["answer"] is None else str(e["answer"])] for i, e in entries]}
     return _score(dataset, request)
 
 
+def _entry(dataset: Any, index: int, request: dict[str, Any]) -> Any:
+    """One problem. reasoning-core's do not heed their number: each is the next one from the process's random streams.
+
+    So these are set once, all problems up to this one are made in their order, and what is done between leaves no trace.
+    """
+    if not _others:
+        return dataset[index]
+    made, streams = dataset.__dict__.setdefault("_rise_made", ([], []))
+    numpy = importlib.import_module("numpy").random
+    if not streams:
+        random.seed(request["seed"])
+        numpy.seed(request["seed"])
+    else:
+        random.setstate(streams[0])
+        numpy.set_state(streams[1])
+    while len(made) <= index:
+        made.append(dataset[len(made)])
+    streams[:] = [random.getstate(), numpy.get_state()]
+    return made[index]
+
+
 def _score(dataset: Any, request: dict[str, Any]) -> dict[str, Any]:
     global _own_texts
-    entry = dataset[request["index"]]
+    entry = _entry(dataset, request["index"], request)
     if str(entry["question"]) != request["question"]:
         return {"error": "this version makes another problem under that number"}
     if not request["unsafe"]:

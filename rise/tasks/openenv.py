@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -45,7 +46,7 @@ class OpenEnvTask(Task):
         """
         self.name = f"openenv:{url}"
         address, _, env = url.partition("#")
-        if not address.startswith(("http://", "https://")):
+        if not re.match(r"https?://\w", address):
             raise ConfigError(f"task {self.name}: write openenv:http://HOST:PORT, or openenv:http://HOST:PORT#NAME.")
         fields = {"action": action_field, "observation": observation_field}
         self._foreign = Foreign(OPENENV, url, python, url=address.rstrip("/"), env=env, fields=fields)
@@ -68,7 +69,7 @@ class OpenEnvTask(Task):
         for name, n in theirs.items():
             split = next((ours for ours, said in named.items() if said == name), _ALSO.get(name, name))
             if split in SPLITS:
-                found[split] = name, n  # type: ignore[index]
+                found[split] = name, n
         if missing := [name for name in named.values() if name not in theirs]:
             raise ConfigError(f"task {self.name}: task.settings.splits names {missing[0]!r}; it has {', '.join(theirs)}.")
         if not found:

@@ -31,14 +31,14 @@ def app_of(name: str, *, n: Mapping[Split, int], turns: int = 5, env_name: str =
     task = make_task(name, **settings)
     judge, problems = task.judge(), {split: some(task, split, count) for split, count in n.items()}
 
-    class Attempt(Action):  # type: ignore[misc]
+    class Attempt(Action):
         text: str
 
-    class Said(Observation):  # type: ignore[misc]
+    class Said(Observation):
         text: str
         verdict: str | None = None
 
-    class Turns(Environment):  # type: ignore[misc]
+    class Turns(Environment):
         SUPPORTS_CONCURRENT_SESSIONS = True
 
         def __init__(self) -> None:
@@ -52,29 +52,21 @@ def app_of(name: str, *, n: Mapping[Split, int], turns: int = 5, env_name: str =
         def num_tasks(self, split: str) -> int:
             return len(problems[split])  # type: ignore[index]
 
-        def list_tasks(self, split: str) -> list[dict[str, Any]]:
-            return [self.get_task(split, index) for index in range(self.num_tasks(split))]
-
         def get_task(self, split: str, index: int) -> dict[str, Any]:
             problem = problems[split][index]  # type: ignore[index]
             return {"id": problem.id, "index": index, "question": problem.question}
 
-        def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
-            return self.list_tasks(split)[start:stop]
-
         def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Said:
-            split = kwargs.get("split") or next(iter(problems))
-            index = kwargs.get("index")
-            there = problems[split]
+            there, index = problems[kwargs.get("split") or next(iter(problems))], kwargs.get("index")
             self._problem = there[(seed or 0) % len(there) if index is None else index]
             self._state = State(episode_id=episode_id, step_count=0)
-            return Said(text="\n\n".join(text for text in (task.instructions, self._problem.question) if text))
+            return Said(text=f"{task.instructions}\n\n{self._problem.question}" if task.instructions else self._problem.question)
 
         def step(self, action: Attempt, timeout_s: float | None = None, **kwargs: Any) -> Said:
             found = judge.judge(self._problem, action.text)
             self._state.step_count += 1
             right = found.verdict.value == "right"
-            reward = found.score if found.score is not None else float(right)
+            reward = float(right) if found.score is None else found.score
             text = found.message or FEEDBACK["truthful" if right else "neutral"].right_text or FEEDBACK["neutral"].text
             return Said(text=text, verdict=found.verdict.value, reward=reward, done=right or self._state.step_count >= turns)
 

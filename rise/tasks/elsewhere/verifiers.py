@@ -25,24 +25,24 @@ def taskset(name: str, *, split: Split = "train", n: int | None = None, **settin
     ours = make_task(name, **settings)
     judge = ours.judge()
 
-    class Data(vf.TaskData):  # type: ignore[misc, name-defined]
+    class Data(vf.TaskData):
         answer: str
         fields: dict[str, Any]
         problem: str
 
-    class RiseTask(vf.Task[Data]):  # type: ignore[misc, name-defined]
+    class RiseTask(vf.Task[Data]):
         @property
         def key(self) -> str:
             return str(self.data.problem)
 
-        @vf.reward  # type: ignore[untyped-decorator, unused-ignore]
+        @vf.reward
         async def right(self, trace: Any) -> float:
             data = self.data
             problem = Problem(data.prompt, data.answer, fields=data.fields, id=data.problem)
             found = await judge.aside(problem, trace.last_reply)
             return found.score if found.score is not None else float(found.verdict.value == "right")
 
-    class RiseTaskset(vf.Taskset[RiseTask, vf.TasksetConfig]):  # type: ignore[misc, name-defined]
+    class RiseTaskset(vf.Taskset[RiseTask, vf.TasksetConfig]):
         def load(self) -> Any:
             for p in some(ours, split, n):
                 data = Data(prompt=p.question, system_prompt=ours.instructions, answer=p.gold, fields=p.fields, problem=p.id)
