@@ -57,7 +57,7 @@ def build_examples(
         found: list[Example] = []
         for trajectory, improved in branches:
             for k, turn in _kept(trajectory, improved, rule, trained_turns, dropped, counts):
-                if reason := _unfit(turn, drop_truncated):
+                if reason := unfit(turn, drop_truncated):
                     dropped[reason] += 1
                     continue
                 weight = raw_weight(judged_reward(turn), weigh, temperature=temperature, baseline=baseline, clip=clip)
@@ -136,7 +136,7 @@ def _kept(
     return [(k, turn) for (k, _), turn in sorted(kept.items(), key=lambda item: item[0])]
 
 
-def _unfit(turn: Turn, drop_truncated: bool) -> str:
+def unfit(turn: Turn, drop_truncated: bool) -> str:
     """Why a reply that the keep rule kept cannot train; "" if it can."""
     if turn.finish == "refused":
         return "refused by the endpoint"
@@ -166,14 +166,6 @@ def without_repeats(examples: Sequence[Example], dropped: Counter[str]) -> list[
         seen.add(key)
         out.append(example)
     return out
-
-
-def internalised(examples: Sequence[Example], first: Callable[[str], tuple[Message, ...]]) -> list[Example]:
-    """The same replies at the first turn's state, `first(problem id)`; none is left out, so that the data stay the same.
-
-    What RLTF-SD (arXiv 2602.02482) trains, and the control that tells introspection from more data.
-    """
-    return [replace(example, turn=0, prompt=first(example.problem_id), prompt_ids=()) for example in examples]
 
 
 def with_ids(examples: Iterable[Example], renderer: Any, *, max_length: int, dropped: Counter[str]) -> list[Example]:

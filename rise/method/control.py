@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rise.dataset.build import internalised
 from rise.dataset.example import Example, read_examples
+from rise.dataset.internalise import internalised
 from rise.method.examples import write_examples
 from rise.method.fit import fit
 from rise.recipe.config import IterateConfig

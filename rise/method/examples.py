@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rise.dataset.build import build_examples, internalised, scaled, with_ids, without_repeats
+from rise.dataset.advantage import advantage_examples
+from rise.dataset.build import State, build_examples, scaled, with_ids, without_repeats
 from rise.dataset.example import Example, read_examples
+from rise.dataset.internalise import First, at_first_turn_too, internalised, mean_first_rewards
 from rise.dataset.report import DatasetReport, dataset_report
 from rise.dataset.weigh import raw_weight
 from rise.errors import EmptyStageError
 from rise.jsonl import write_jsonl, write_whole
 from rise.method.choose import chose
+from rise.method.score import with_logps
 from rise.play.prompt import Prompt
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.runs.alarms import Alarm, of_examples, teaches
@@ -23,7 +26,7 @@ from rise.runs.bench import Bench
 from rise.runs.directory import StageDir
 from rise.runs.stages import round_name
 from rise.task import Problem
-from rise.trajectory import Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
+from rise.trajectory import Message, Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
 
 
 def examples_stage(
@@ -33,25 +36,28 @@ def examples_stage(
     problems: Sequence[Problem],
     trajectories: Sequence[Trajectory],
     relabelled: Sequence[Relabelled],
+    *,
+    student: Path,
+    start: Path,
 ) -> None:
-    """examples.jsonl of round k.
+    """examples.jsonl of round k, whose `student` drew the replies and whose training begins at `start`.
 
     Weights are scaled once, over what is left of every round that trains; only then come replayed solutions.
     Raises `EmptyStageError` where no right reply of any round would train, unless `iterate.allow_no_right`.
     """
     config = bench.config
-    examples, dropped, counts = round_examples(config, bench.ready.prompt, problems, trajectories, relabelled)
+    examples, dropped, counts = round_examples(config, bench.ready.prompt, problems, trajectories, relabelled, k)
     alarms = of_examples(stage.name, examples, trajectories, relabelled, config)
     bench.sound(alarms)
     if config.dataset.data == "aggregate":
         earlier = [example for j in range(1, k) for example in _earlier_round(bench, j)]
         counts["examples of earlier rounds"] = len(earlier)
         examples = [*earlier, *examples]
-        if config.dataset.deduplicate and config.dataset.internalise == "off":
+        if config.dataset.deduplicate and config.dataset.internalise != "only" and config.advantage is None:
             examples = without_repeats(examples, dropped)
     if alarms and not config.iterate.allow_no_right:
         _refuse_without_right(alarms[0], examples, config)
-    examples = weighted(bench, examples, dropped)
+    examples = with_logps(bench, stage.name, weighted(bench, examples, dropped), student=student, start=start)
     if config.dataset.replay_share > 0:
         solutions = list(read_examples(bench.dir.stage("boost-one-turn").examples))
         n = round(len(examples) * config.dataset.replay_share / (1 - config.dataset.replay_share))
@@ -92,13 +98,45 @@ def round_examples(
     problems: Sequence[Problem],
     trajectories: Sequence[Trajectory],
     relabelled: Sequence[Relabelled],
+    k: int = 1,
 ) -> tuple[list[Example], Counter[str], Counter[str]]:
-    """Keep and weigh, as the recipe says: (examples with raw weights, dropped by reason, other counts)."""
+    """Keep and weigh, as the recipe says for round k: (examples with raw weights, dropped by reason, other counts)."""
     by_id = {problem.id: problem for problem in problems}
-    examples, dropped, counts = build_examples(
+
+    def state(trajectory: Trajectory, n: int) -> tuple[Message, ...]:
+        return prompt.messages(by_id[trajectory.problem_id], trajectory.turns[:n])
+
+    examples, dropped, counts = _weighed(config, trajectories, relabelled, state, k)
+    examples = _internalise(config, trajectories, examples, lambda name: prompt.messages(by_id[name], []), dropped, counts, k)
+    counts["states improved"] = len(relabelled)
+    counts["states with a right improved reply"] = sum(r.reply.right for r in relabelled)
+    counts["choices that named no reply"] = sum(not chose(r) for r in relabelled)
+    told = [turn for r in relabelled for turn in r.candidates if turn.source == "teacher"]
+    counts["teacher: replies"] = len(told)
+    counts["teacher: refused"] = sum(turn.finish == "refused" for turn in told)
+    counts["teacher: empty"] = sum(turn.finish != "refused" and not turn.reply.strip() for turn in told)
+    counts["teacher: no answer in it"] = sum(bool(turn.reply.strip()) and turn.answer is None for turn in told)
+    return examples, dropped, counts
+
+
+def _weighed(
+    config: RunConfig, trajectories: Sequence[Trajectory], relabelled: Sequence[Relabelled], state: State, k: int
+) -> tuple[list[Example], Counter[str], Counter[str]]:
+    """Every reply by comparison, where the recipe has [advantage]; else those that [keep] keeps, as [weigh] says."""
+    if config.advantage is not None:
+        return advantage_examples(
+            trajectories,
+            relabelled,
+            state,
+            config.advantage.comparison,
+            round_number=k,
+            clip=config.weigh.clip,
+            drop_truncated=config.dataset.drop_truncated,
+        )
+    return build_examples(
         trajectories,
         relabelled,
-        lambda t, k: prompt.messages(by_id[t.problem_id], t.turns[:k]),
+        state,
         rule=config.keep.rule,
         trained_turns=config.keep.trained_turns,
         weigh=config.weigh.rule,
@@ -109,17 +147,34 @@ def round_examples(
         deduplicate=config.dataset.deduplicate,
         per_problem=config.dataset.per_problem,
     )
-    if config.dataset.internalise == "only":
-        examples = internalised(examples, lambda name: prompt.messages(by_id[name], []))
-    counts["states improved"] = len(relabelled)
-    counts["states with a right improved reply"] = sum(r.reply.right for r in relabelled)
-    counts["choices that named no reply"] = sum(not chose(r) for r in relabelled)
-    told = [turn for r in relabelled for turn in r.candidates if turn.source == "teacher"]
-    counts["teacher: replies"] = len(told)
-    counts["teacher: refused"] = sum(turn.finish == "refused" for turn in told)
-    counts["teacher: empty"] = sum(turn.finish != "refused" and not turn.reply.strip() for turn in told)
-    counts["teacher: no answer in it"] = sum(bool(turn.reply.strip()) and turn.answer is None for turn in told)
-    return examples, dropped, counts
+
+
+def _internalise(
+    config: RunConfig,
+    trajectories: Sequence[Trajectory],
+    examples: list[Example],
+    first: First,
+    dropped: Counter[str],
+    counts: Counter[str],
+    k: int,
+) -> list[Example]:
+    """Replies at the first turn's state, as the recipe says: all of them there alone, or a share there too."""
+    settings = config.dataset
+    if settings.internalise == "only":
+        return internalised(examples, first)
+    if settings.internalise == "also":
+        moved = at_first_turn_too(
+            examples,
+            first,
+            mean_first_rewards(trajectories),
+            share=settings.internalise_share,
+            weight=settings.internalise_weight,
+            seed=f"{config.seed}/{k}",
+        )
+        counts["later replies at the first turn too"] = len(moved)
+        examples = [*examples, *moved]
+        return without_repeats(examples, dropped) if settings.deduplicate and config.advantage is None else examples
+    return examples
 
 
 def weighted(bench: Bench, examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:
@@ -149,7 +204,7 @@ def _earlier_round(bench: Bench, j: int) -> list[Example]:
     """Examples of round j with raw weights, from its own files: what its examples.jsonl holds was scaled for itself."""
     stage = bench.dir.stage(round_name(j))
     trajectories, relabelled = list(read_trajectories(stage.trajectories)), list(read_relabelled(stage.relabelled))
-    return round_examples(bench.config, bench.ready.prompt, bench.ready.problems(j), trajectories, relabelled)[0]
+    return round_examples(bench.config, bench.ready.prompt, bench.ready.problems(j), trajectories, relabelled, j)[0]
 
 
 def _replay_weight(config: RunConfig) -> float:

@@ -66,7 +66,7 @@ def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) 
             take_collection(bench.config, stage)
         trajectories = rollout_stage(bench, stage, problems, student, k)
         relabelled = relabel_stage(bench, stage, problems, trajectories, student)
-        examples_stage(bench, stage, k, problems, trajectories, relabelled)
+        examples_stage(bench, stage, k, problems, trajectories, relabelled, student=student, start=start)
     train_stage(bench, stage, start, matched(bench.config, k))
     wanted = bench.config.evaluate.internalised and k == bench.config.iterate.rounds and not stage.held_out.exists()
     control = train_internalised(bench, stage, began) if wanted else None

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from rise.dataset.keep import KEEP_RULES
 from rise.dataset.weigh import WEIGH_RULES
 from rise.recipe.improvers import IMPROVERS
-from rise.recipe.learning import LossConfig
+from rise.recipe.learning import AdvantageConfig, DatasetConfig, LossConfig
 from rise.recipe.machines import ClusterConfig, EngineConfig, HttpConfig, ModelConfig
 from rise.recipe.rules import RELABEL, RUN, check
 from rise.recipe.settings import Settings, one_of
@@ -282,24 +282,6 @@ class WeighConfig(Settings):
     """`mean-one`: weights of a round are divided by the mean of their sizes; `raw`: they stay as they are."""
 
 
-class DatasetConfig(Settings):
-    """What the round trains on."""
-
-    data: Literal["latest", "aggregate"] = "latest"
-    """Train on the latest round's examples, or on those of all rounds so far (`aggregate`)."""
-    replay_share: float = Field(0.0, ge=0, lt=1)
-    """Share of one-turn boost examples (worked solutions) mixed in."""
-    drop_truncated: bool = True
-    """Replies cut at the token limit are dropped and counted; otherwise they train without an end of turn."""
-    deduplicate: bool = True
-    """Drop exact repeats of (state, reply)."""
-    per_problem: int | None = Field(None, ge=1)
-    """Most examples per problem and round; None for no limit. Unit: examples."""
-    internalise: Literal["off", "only"] = "off"
-    """`only`: every reply trains at the first turn's state, whatever attempts it was written after: what the same data buy
-    without introspection. A control: with `rollout.reuse` and `iterate.match_tokens` it has RISE's replies and training."""
-
-
 class EvaluateConfig(Settings):
     """Held-out measurement."""
 
@@ -379,6 +361,8 @@ class RunConfig(Settings):
     """Section [keep]."""
     weigh: WeighConfig = WeighConfig()
     """Section [weigh]."""
+    advantage: AdvantageConfig | None = None
+    """Section [advantage]: weights by comparison, in place of [keep] and of weigh.rule."""
     dataset: DatasetConfig = DatasetConfig()
     """Section [dataset]."""
     train: TrainConfig = TrainConfig()

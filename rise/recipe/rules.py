@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rise.dataset.keep import KEEP_RULES
 from rise.recipe.endpoints import no_secret
+from rise.recipe.learning_rules import LEARNING
 from rise.recipe.wordings import feedback_mode
 
 if TYPE_CHECKING:
@@ -265,8 +266,8 @@ def one_control_at_a_time(config: RunConfig) -> str | None:
     if not config.iterate.rounds:
         return "evaluate.internalised = true trains what the rounds trained, but iterate.rounds = 0. Leave it out, or set rounds"
     return (
-        'evaluate.internalised = true is the control of a run whose rounds show attempts, but dataset.internalise = "only" shows '
-        "none. Leave one of the two out"
+        "evaluate.internalised = true is the control of a run whose replies train behind the attempts they answer alone, but "
+        f'dataset.internalise = "{config.dataset.internalise}" trains them at the first turn. Leave one of the two out'
     )
 
 
@@ -285,6 +286,7 @@ RUN = (
     checkpoints_for_elastic_training,
     a_size_for_fresh_problems,
     a_context_that_can_train,
+    *LEARNING,
 )
 
 

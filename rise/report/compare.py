@@ -15,6 +15,8 @@ from rise.evaluation.temperature import TemperatureDir
 from rise.evaluation.uncertainty import NOTHING, Estimate
 from rise.evaluation.vote import Same
 from rise.jsonl import read_json
+from rise.recipe.methods import method_of
+from rise.recipe.toml import load_recipe
 from rise.report.collect import estimate_at
 from rise.report.numbers import amount, count
 from rise.report.table import Cell, Table, difference_cell, share_cell, tokens_cell
@@ -34,6 +36,8 @@ class Entry:
     scores: Scores
     trained_tokens: int | None
     """Target tokens of all rounds up to this one; None where no round has trained."""
+    method: str = ""
+    """What its recipe trains by; empty for a lone evaluation."""
     best: dict[str, Any] | None = None
     """temperature.json, where `rise temperature` has been there."""
     best_scores: Scores = field(default_factory=dict)
@@ -98,9 +102,10 @@ def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> E
     turns, _ = sizes(metrics)
     records = list(read_held_out(stage.held_out))
     truthful = was_told(metrics, records)
-    label, trained = stage.path.resolve().name, 0
+    label, trained, method = stage.path.resolve().name, 0, ""
     if run is not None:
         trained = sum(n for k, n in trained_tokens(run).items() if k <= stages.round_number(stage.name))
+        method = method_of(load_recipe(run.config)) if stages.round_number(stage.name) else "before the rounds"
         place = run.path.resolve()
         label = f"{place.parent.name}/{place.name}" if is_group(place.parent) else place.name
         if not (alone and run.stages()[-1].name == stage.name):
@@ -109,7 +114,7 @@ def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> E
     best = read_json(folder.found) if folder.found.exists() else None
     at_best = list(read_held_out(folder.held_out)) if best else []
     scores = score(records, same, turns=turns, truthful=truthful)
-    return Entry(label, stage, metrics, scores, trained or None, best, score(at_best, same, turns=1))
+    return Entry(label, stage, metrics, scores, trained or None, method, best, score(at_best, same, turns=1))
 
 
 def number(entry: Entry, name: Name[Metric]) -> Estimate:
@@ -128,7 +133,7 @@ def results_table(entries: Sequence[Entry]) -> Table:
     vote = f"m{S}@t1"
     rows = []
     for entry in entries:
-        cells = [Cell(entry.label)]
+        cells = [Cell(entry.label, small=entry.method)]
         for name in entry.names:
             cells.append(share_cell(number(entry, name)))
             if name.key == vote:
@@ -201,6 +206,7 @@ def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
         minus = {name.key: difference(entry.scores, first.scores, name.key).to_json() for name in first.names}
         return {
             "label": entry.label,
+            "method": entry.method or None,
             "stage": str(entry.stage.path),
             **{name.key: number(entry, name).to_json() for name in entry.names},
             "best_temperature": entry.best["best"] if entry.best else None,

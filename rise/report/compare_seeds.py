@@ -14,6 +14,8 @@ from rise.evaluation.held_out import read_held_out
 from rise.evaluation.seeds import OverSeeds, StageOverSeeds, over_seeds
 from rise.evaluation.uncertainty import paired_difference
 from rise.evaluation.vote import Same
+from rise.recipe.methods import method_of
+from rise.recipe.toml import load_recipe
 from rise.report.collect import ReportData
 from rise.report.collect_seeds import collect_seeds
 from rise.report.colours import placeholder
@@ -23,6 +25,7 @@ from rise.report.numbers import count
 from rise.report.seed_figures import turns_over_seeds
 from rise.report.seed_tables import BOTH, compact, over_cell, seed_differences_table
 from rise.report.table import Cell, Table
+from rise.runs import stages
 from rise.runs.group import GroupDir
 
 
@@ -31,6 +34,8 @@ class GroupEntry:
     """One row: the last stage that a group has measured, over its seeds."""
 
     label: str
+    method: str
+    """What the recipe of its seeds trains by."""
     over: StageOverSeeds
     data: ReportData
     scores: dict[int, Scores]
@@ -58,7 +63,8 @@ def _entry(path: Path, same: Same) -> GroupEntry:
         records = list(read_held_out(stage.held_out))
         told = was_told(stage.read_metrics(), records)
         scores[seed] = score(records, same, turns=over.n_turns, truthful=told)
-    return GroupEntry(path.resolve().name, over, data, scores)
+    method = method_of(load_recipe(group.recipe)) if stages.round_number(over.name) else "before the rounds"
+    return GroupEntry(path.resolve().name, method, over, data, scores)
 
 
 def tables(entries: Sequence[GroupEntry], *, short: bool = False) -> list[Table]:
@@ -79,7 +85,9 @@ def groups_table(entries: Sequence[GroupEntry]) -> Table:
     for entry in entries:
         cells = [over_cell(entry.over.numbers.get(name.key)) for name in names]
         n = entry.over.by_turn[0].problems.n
-        rows.append((Cell(entry.label), *cells, Cell(str(len(entry.over.seeds)), small=f"n {count(n or None)}")))
+        rows.append(
+            (Cell(entry.label, small=entry.method), *cells, Cell(str(len(entry.over.seeds)), small=f"n {count(n or None)}"))
+        )
     caption = f"Percent right: the mean over seeds, and beneath it two 95 % intervals and each seed's own value. {BOTH}"
     return Table("compare", "Percent right", ("runs", *(name.label for name in names), "seeds"), tuple(rows), caption)
 
@@ -137,7 +145,14 @@ def to_json(entries: Sequence[GroupEntry]) -> dict[str, Any]:
         names: list[Name[Metric | Difference]] = named(entries, entry.over.n_turns, entry.over.n_samples)
         own = {name.key: _plain(entry.over.numbers[name.key]) for name in names}
         others = {key: _plain(number) for key, number in minus(entry, first).items()} if entry is not first else None
-        return {"label": entry.label, "stage": entry.over.name, "seeds": list(entry.over.seeds), **own, "minus_first": others}
+        return {
+            "label": entry.label,
+            "method": entry.method,
+            "stage": entry.over.name,
+            "seeds": list(entry.over.seeds),
+            **own,
+            "minus_first": others,
+        }
 
     return {"first": first.label, "groups": [row(entry) for entry in entries]}
 

@@ -22,6 +22,7 @@ from rise.jsonl import write_whole
 from rise.recipe.bases import PREFIX
 from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS
+from rise.recipe.methods import method_of
 from rise.recipe.public import shortened
 from rise.recipe.wordings import feedback_mode
 from rise.runs import stages
@@ -137,13 +138,11 @@ def _what_it_is(about: About) -> list[tuple[str, str]]:
         ("Task", f"{task.name}; its judge decides what is right"),
         (
             "Method",
-            f"improved by {improver}; {rounds} round{'' if rounds == 1 else 's'}" + (f", this is number {k}" if k else ""),
+            (f"{method_of(config)}; " if config.advantage or config.dataset.internalise != "off" else "")
+            + f"improved by {improver}; {rounds} round{'' if rounds == 1 else 's'}"
+            + (f", this is number {k}" if k else ""),
         ),
-        (
-            "Weighing",
-            f"keep.rule = {config.keep.rule}, weigh.rule = {config.weigh.rule}"
-            + (f", temperature {config.weigh.temperature:g}" if config.weigh.rule == "exp" else ""),
-        ),
+        ("Weighing", _weighing(config)),
         ("Training", f"{train.epochs:g} epochs, {train.batch_size} examples a step, peak {train.learning_rate:g}; {adapters}"),
         ("Sampling", f"temperature {config.sampling.temperature:g}, at most {config.sampling.max_new_tokens} tokens a reply"),
         ("Between turns", f"{config.state.feedback}: {feedback_mode(config.state.feedback).about}"),
@@ -153,6 +152,14 @@ def _what_it_is(about: About) -> list[tuple[str, str]]:
         sources = "; ".join(f"{source} {count(n)}" for source, n in dict(about.dataset.get("by_source") or {}).items())
         lines.insert(2, ("Data", f"{count(about.dataset.get('n_examples'))} examples: {sources}"))
     return lines
+
+
+def _weighing(config: RunConfig) -> str:
+    advantage, weigh = config.advantage, config.weigh
+    if advantage is not None:
+        return f"advantages within a {advantage.group}, γ = {advantage.gamma:g}; train.loss.name = {config.train.loss.name}"
+    temperature = f", temperature {weigh.temperature:g}" if weigh.rule == "exp" else ""
+    return f"keep.rule = {config.keep.rule}, weigh.rule = {weigh.rule}{temperature}"
 
 
 def _results(about: About) -> list[str]:

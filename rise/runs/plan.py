@@ -64,6 +64,8 @@ def _round(ready: Ready, k: int) -> list[Step]:
             steps.append(Step(name, "select", states))
     rounds = k if config.dataset.data == "aggregate" else 1
     examples = states + (trajectories * turns if config.keep.trained_turns == "all" else 0)
+    if config.advantage is not None:
+        examples = trajectories * turns + (states * relabel.n_samples if asks else 0)
     steps.append(Step(name, "train", rounds * examples * config.train.epochs))
     last = k == config.iterate.rounds
     measure = [Step(name, "evaluate", len(ready.held_out) * _asked(config, last=last))]

@@ -139,6 +139,7 @@ PARTS: tuple[Part, ...] = (
     Part("rollout", "rollout", colour="turns", file="trajectories.jsonl"),
     Part("relabel", "relabel", colour="parallel", file="relabelled.jsonl"),
     Part("select", "select", colour="ochre"),
+    Part("score", "log-probabilities", colour="grey", asks=False, file="examples.jsonl"),
     Part("train", "train", colour="wrong", asks=False),
     Part("internalise", "train the control", colour="amber", asks=False),
     Part("evaluate", "evaluate", colour="right", file="held-out.jsonl"),

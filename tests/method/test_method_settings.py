@@ -92,7 +92,8 @@ def two_rounds(tmp_path, nano_dir):
             solution = Example("s", 0, ready.prompt.messages(p, []), "4", "solution", 1.0, 1.0, (5,), (4, 2))
             write_jsonl(run_dir.stage("boost-one-turn").examples, [to_json(solution)])
             with at_work(ready, None, directory=tmp_path, run_dir=run_dir) as bench:
-                examples_stage(bench, stage, k, ready.problems(k), trajectories, relabelled)
+                places = {"student": nano_dir, "start": nano_dir}
+                examples_stage(bench, stage, k, ready.problems(k), trajectories, relabelled, **places)
         return [(e.source, e.reply, round(e.weight, 9)) for e in read_examples(run_dir.stage("round-2").examples)]
 
     return build

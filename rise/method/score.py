@@ -1,0 +1,57 @@
+"""Log-probabilities of what trains, as losses ask for them: under the model that drew it, and under the one it is held to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rise.dataset.example import Example
+from rise.dataset.losses import LOSSES
+from rise.policies import make_policy, stop_engines
+from rise.runs.bench import Bench
+
+Logps = list[tuple[float, ...]]
+"""Of each example, that of each token of its reply."""
+
+
+def with_logps(bench: Bench, stage: str, examples: Sequence[Example], *, student: Path, start: Path) -> list[Example]:
+    """The examples with what the round's loss needs to know of them; as they are where it needs nothing.
+
+    `student` drew the replies, at temperature 1. `start` is where the round's training begins, the reference of what is held.
+    Both are scored in this process, whichever engine drew the replies: the ratio is then 1 before the first step, whatever an
+    engine rounds otherwise.
+    """
+    sampled = LOSSES[bench.config.train.loss.name].needs_sampled
+    held = any(example.kl for example in examples)
+    if not examples or not (sampled or held):
+        return list(examples)
+    stop_engines()  # they hold the memory
+    with bench.timed(stage, "score", len(examples)):
+        found = {model: _logps(bench, model, examples) for model in {*([student] if sampled else []), *([start] if held else [])}}
+    nothing: Logps = [()] * len(examples)
+    own, reference = found[student] if sampled else nothing, found[start] if held else nothing
+    return [
+        replace(example, sampled_logps=drawn, reference_logps=near if example.kl else ())
+        for example, drawn, near in zip(examples, own, reference, strict=True)
+    ]
+
+
+def _logps(bench: Bench, model: Path, examples: Sequence[Example]) -> Logps:
+    config = bench.config
+    policy = make_policy(
+        f"local:{model}",
+        batch_size=config.batch_size,
+        dtype=config.model.dtype,
+        chat_format=config.model.chat_format,
+        deterministic=config.deterministic,
+    )
+
+    async def scored() -> Logps:
+        try:
+            return await policy.score([example.prompt_ids for example in examples], [example.reply_ids for example in examples])
+        finally:
+            await policy.close()
+
+    return asyncio.run(scored())

@@ -1,0 +1,114 @@
+"""Settings of [advantage], [dataset] and [train.loss] that do not go together: part of `rise.recipe.rules`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rise.dataset.losses import LOSSES
+
+if TYPE_CHECKING:
+    from rise.recipe.config import RunConfig
+
+
+def replies_of_the_student_alone(config: RunConfig) -> str | None:
+    """An advantage is of a reply that the student drew itself, and had not seen."""
+    if config.advantage is None or (config.relabel.improver in ("self", "none") and config.relabel.relabel_right != "restate"):
+        return None
+    return (
+        "[advantage] weighs replies that the student drew, but relabel.improver = "
+        f'"{config.relabel.improver}" with relabel.relabel_right = "{config.relabel.relabel_right}" puts others there. Use '
+        'relabel.improver = "none" or "self", and relabel.relabel_right = "skip" or "keep"'
+    )
+
+
+def one_home_for_weights(config: RunConfig) -> str | None:
+    """[advantage] takes the place of the keep and weigh rules."""
+    if config.advantage is None:
+        return None
+    changed = {
+        "keep.rule": config.keep.rule != "all",
+        "keep.trained_turns": config.keep.trained_turns != "all",
+        "weigh.rule": config.weigh.rule != "exp",
+        "weigh.centre": config.weigh.centre,
+        "dataset.per_problem": config.dataset.per_problem is not None,
+    }
+    named = next((name for name, wrong in changed.items() if wrong), None)
+    return named and f"{named} is not read where [advantage] weighs every reply. Leave it at its default, or [advantage] out"
+
+
+def something_to_compare(config: RunConfig) -> str | None:
+    """A reply is compared with others, so a problem needs several."""
+    advantage = config.advantage
+    if advantage is None or config.rollout.n_trajectories >= 2:
+        return None
+    if advantage.group == "state" and config.relabel.improver == "self":
+        return None
+    return (
+        "[advantage] compares replies to one problem, but rollout.n_trajectories = 1 draws one a turn. Raise it, or set "
+        'advantage.group = "state" with relabel.improver = "self" and relabel.states = "every"'
+    )
+
+
+def ratios_of_advantages(config: RunConfig) -> str | None:
+    """A policy gradient is of advantages, at replies drawn by the model that is trained."""
+    if not _needs_sampled(config) or config.advantage is not None:
+        return None
+    return (
+        f'train.loss.name = "{config.train.loss.name}" takes weights for advantages, but they come from [weigh]. Add '
+        '[advantage], or use train.loss.name = "likelihood"'
+    )
+
+
+def ratios_of_what_was_sampled(config: RunConfig) -> str | None:
+    """A ratio compares with the model's own distribution, so replies must come from it as it is."""
+    sampling = config.sampling
+    if not _needs_sampled(config) or (sampling.temperature == 1 and sampling.top_p == 1):
+        return None
+    return (
+        f'train.loss.name = "{config.train.loss.name}" compares with the probability of a reply when it was drawn, that of the '
+        f"model itself, but sampling.temperature = {sampling.temperature:g} and sampling.top_p = {sampling.top_p:g} draw from "
+        "another. Set both to 1"
+    )
+
+
+def ratios_of_this_rounds_replies(config: RunConfig) -> str | None:
+    """What was not drawn at this state by this round's student has no ratio."""
+    if not _needs_sampled(config):
+        return None
+    changed = {
+        'dataset.data = "aggregate"': config.dataset.data == "aggregate",
+        "dataset.replay_share": config.dataset.replay_share > 0,
+        f'dataset.internalise = "{config.dataset.internalise}"': config.dataset.internalise != "off",
+    }
+    named = next((name for name, wrong in changed.items() if wrong), None)
+    return named and (
+        f"{named} trains replies that this round's student did not draw where they train, which train.loss.name = "
+        f'"{config.train.loss.name}" cannot weigh. Leave it out, or use train.loss.name = "likelihood"'
+    )
+
+
+def a_boost_of_solutions(config: RunConfig) -> str | None:
+    """Worked solutions were drawn by nobody."""
+    boost = config.boost
+    if not boost.enabled or not any(
+        LOSSES[t.loss.name].needs_sampled for t in (boost.train, boost.train_multi_turn or boost.train)
+    ):
+        return None
+    return (
+        'boost.train.loss.name asks for log-probabilities of drawn replies, but a boost trains worked solutions. Use "likelihood"'
+    )
+
+
+def _needs_sampled(config: RunConfig) -> bool:
+    return LOSSES[config.train.loss.name].needs_sampled
+
+
+LEARNING = (
+    replies_of_the_student_alone,
+    one_home_for_weights,
+    something_to_compare,
+    ratios_of_advantages,
+    ratios_of_what_was_sampled,
+    ratios_of_this_rounds_replies,
+    a_boost_of_solutions,
+)

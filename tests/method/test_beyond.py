@@ -1,0 +1,124 @@
+"""What came after the paper, as recipes: each runs, trains what its formula says, and has a row that names it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rise.cli.main import app
+from rise.dataset.example import read_examples
+from rise.policies.scoring import score
+from rise.recipe.methods import method_of
+from rise.recipe.toml import load_recipe
+from rise.runs.directory import RunDir
+from rise.trajectory import read_relabelled, read_trajectories
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "beyond"
+RECIPES = sorted(FOLDER.glob("*.toml"))
+TINY = [
+    "task.n_train=6",
+    "task.n_test=3",
+    "evaluate.n_rates=0",
+    "evaluate.turns=2",
+    "evaluate.samples=2",
+    "evaluate.controls=none",
+    "rollout.problems=same",
+    "batch_size=64",
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Each recipe at its toy scale and below, run once when it is first asked for."""
+    done = {}
+
+    def run(name):
+        if name not in done:
+            out = tmp_path_factory.mktemp("beyond") / name
+            words = ["run", str(FOLDER / f"{name}.toml"), "--scale", "toy", "--out", str(out)]
+            result = CliRunner().invoke(app, [*words, *(w for o in TINY for w in ("--set", o))], catch_exceptions=False)
+            assert result.exit_code == 0, result.output
+            done[name] = RunDir(out)
+        return done[name]
+
+    return run
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_a_recipe_has_at_most_forty_lines_and_extends_the_laboratory(path):
+    assert len(path.read_text().splitlines()) <= 40
+    assert f"rise run recipes/beyond/{path.name}" in path.read_text().split("\nname =")[0]
+    config, laboratory = load_recipe(path), load_recipe(FOLDER.parent / "nano.toml")
+    for part in ("task", "model", "state", "sampling", "reward"):
+        assert getattr(config, part) == getattr(laboratory, part), part
+    assert config.name == path.stem and method_of(config) != method_of(laboratory) == "RISE"
+
+
+def test_no_two_recipes_name_one_method():
+    names = [method_of(load_recipe(path)) for path in RECIPES]
+    assert len(set(names)) == len(names)
+
+
+def test_internalised_replies_stand_beside_what_they_were(runs):
+    stage = runs("internalise").stage("round-1")
+    examples = list(read_examples(stage.examples))
+    later = [e for e in examples if e.turn > 0]
+    first = {(e.problem_id, e.reply) for e in examples if e.turn == 0}
+    assert later and all((e.problem_id, e.reply) in first for e in later)
+    assert not any(m.role == "assistant" for e in examples if e.turn == 0 for m in e.prompt)
+    assert 0 < stage.read_dataset()["counts"]["later replies at the first turn too"] <= len(later)
+
+
+def test_advantages_of_a_round_are_centred_and_their_replies_scored_by_the_model_that_drew_them(runs):
+    from rise.training.model import load_model
+
+    run = runs("multi-turn-rl")
+    examples = list(read_examples(run.stage("round-2").examples))
+    drawn = [turn for t in read_trajectories(run.stage("round-2").trajectories) for turn in t.turns]
+    assert examples and len(examples) <= len(drawn) == 6 * 4 * 3
+    net = load_model(run.stage("round-1").checkpoint)[0].eval()
+    logps = score(net, [e.prompt_ids for e in examples], [e.reply_ids for e in examples], "cpu")
+    for example, own in zip(examples, logps, strict=True):
+        assert example.sampled_logps == pytest.approx(own, abs=1e-4) and example.reference_logps == ()
+        assert len(example.sampled_logps) == len(example.reply_ids)
+    [event] = [e for e in run.read_log() if e.get("part") == "score" and e["stage"] == "round-2"]
+    assert event["n_replies"] == 0
+
+
+def test_a_tree_trains_every_reply_drawn_whoever_was_chosen(runs):
+    run = runs("tree-rl")
+    stage = run.stage("round-1")
+    candidates = [turn for item in read_relabelled(stage.relabelled) for turn in item.candidates]
+    report = stage.read_dataset()
+    n = report["n_examples"] + sum(report["dropped"].values())
+    assert n == len(candidates) + sum(len(t.turns) for t in read_trajectories(stage.trajectories)) == 6 * 3 * (1 + 3)
+
+
+def test_score_holds_first_turns_in_round_one_and_everything_in_round_two(runs):
+    one, two = (list(read_examples(runs("score").stage(f"round-{k}").examples)) for k in (1, 2))
+    assert {(e.turn, e.weight == 0, e.kl) for e in one if e.turn == 0} == {(0, True, 0.1)}
+    assert {e.kl for e in one if e.turn} <= {0.0} and {e.kl for e in two} == {0.01}
+    assert all(bool(e.reference_logps) == bool(e.kl) for e in (*one, *two))
+    assert all(e.reference_logps == e.sampled_logps for e in two)  # the round starts from the model that drew
+
+
+def test_single_turn_shows_no_attempt(runs):
+    examples = list(read_examples(runs("single-turn-rl").stage("round-1").examples))
+    assert {e.turn for e in examples} == {0} and {e.kl for e in examples} == {0.0}
+
+
+def test_compare_names_the_methods(runs):
+    names = ("internalise", "multi-turn-rl")
+    done = CliRunner().invoke(app, ["compare", *(str(runs(name).path) for name in names), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    shown = [(row["label"], row["method"]) for row in json.loads(done.output)["runs"]]
+    assert shown == [("internalise", "RISE, internalised"), ("multi-turn-rl", "policy gradient by turn")]
+
+
+def test_the_card_of_a_checkpoint_says_how_it_was_trained(runs):
+    card = (runs("score").stage("round-2").checkpoint / "README.md").read_text()
+    assert "SCoRe in two stages; improved by nobody" in card
+    assert "advantages within a turn, γ = 0; train.loss.name = policy-gradient" in card and "weigh.rule" not in card
