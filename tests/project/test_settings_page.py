@@ -77,7 +77,8 @@ def test_a_reader_is_found_by_annotation_attribute_and_assignment(made, tmp_path
 
 
 def test_every_rule_is_in_its_list():
-    tree = ast.parse((ROOT / "rise/recipe/rules.py").read_text())
-    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")}
+    trees = [ast.parse((ROOT / f"rise/recipe/{name}.py").read_text()) for name in ("rules", "learning_rules")]
+    nodes = [node for tree in trees for node in tree.body]
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")}
     listed = [rule.__name__ for rule in (*rules.RUN, *rules.RELABEL, *rules.CLUSTER)]
     assert functions - {"check"} == set(listed) and len(listed) == len(set(listed))
