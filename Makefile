@@ -6,6 +6,7 @@
 # make test-ray   the same method on real Ray clusters of this machine, killed as bad luck would: installs Ray, some 15 minutes
 # make venv-adapters   environments for tasks of other projects (inspect:, openenv:, verifiers:, reasoning-core:), one each: minutes
 # make test-adapters   those tasks against the real packages, and ours in theirs; needs venv-adapters, takes minutes
+# make claims-quick   every claim of the paper as a small experiment with one seed: minutes; then runs/claims-quick/claims.html
 # make wheel  write dist/rise_lm-…-py3-none-any.whl, which works without a clone
 # make test-wheel   install that wheel into an empty environment and run there what README and docs/index.md say: minutes
 # make docs   write docs/cli.md, docs/settings.md and docs/architecture.md from the program, then build the site into build/site (open index.html)
@@ -17,7 +18,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-oldest test-clients test-ray test-wheel wheel venv docs venv-vllm test-engines venv-adapters test-adapters
+.PHONY: run claims-quick test test-oldest test-clients test-ray test-wheel wheel venv docs venv-vllm test-engines venv-adapters test-adapters
 .DEFAULT_GOAL := run
 
 run: venv
@@ -43,6 +44,9 @@ test-ray: .venv/.ray
 # In an environment of its own, which sees the packages of .venv but not this clone.
 test-wheel: .venv/.test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 1800 --durations 10 tests/wheel
+
+claims-quick: venv
+	$(BIN)/rise claims --quick --out runs/claims-quick
 
 wheel: .venv/bin/python
 	rm -rf build/lib build/bdist.*

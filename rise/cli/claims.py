@@ -20,6 +20,7 @@ def claims(
     experiments: Annotated[Path | None, typer.Option(help="A folder of experiments of your own.")] = None,
     page: Annotated[Path | None, typer.Option(help="Also write claims.md to this file, docs/claims.md say.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and run nothing.")] = False,
+    as_is: Annotated[bool, typer.Option("--as-is", help="Run nothing: verdicts on what is finished.")] = False,
 ) -> None:
     """Try the claims of RISE: run their experiments, print a verdict for each, write claims.html.
 
@@ -31,7 +32,7 @@ def claims(
     from rise.method.claims.experiment import load_experiments, load_laboratory
     from rise.method.claims.plan import make_plan
     from rise.method.claims.results import tried
-    from rise.method.claims.run import is_done, run_plan
+    from rise.method.claims.run import Outcome, is_done, run_plan
     from rise.report.claims_page import Ran, headline, main_table, write_claims
     from rise.report.console import rich_table
     from rise.runs.directory import cpu_count
@@ -54,8 +55,8 @@ def claims(
     print(f"{out}: {len(plan.trainings)} runs and {len(plan.probes)} probes, {n_left} to do, {n_jobs} at a time", flush=True)
     if dry_run:
         return
-    began_fresh = n_left == len(plan.jobs)
-    outcome = run_plan(plan, out, jobs=n_jobs, tell=_tell)
+    began_fresh = n_left == len(plan.jobs) and not as_is
+    outcome = Outcome() if as_is else run_plan(plan, out, jobs=n_jobs, tell=_tell)
     results = tried(plan, chosen, lab, out)
     words = ["rise", "claims", *(["--quick"] if scale == "quick" else ["--scale", scale] if scale else [])]
     words += ["--seeds", seeds] if seeds else []

@@ -15,6 +15,7 @@ from rise.cli.compare import compare
 from rise.cli.demo import demo
 from rise.cli.evaluate import evaluate
 from rise.cli.export import export
+from rise.cli.forecast import forecast
 from rise.cli.init import init
 from rise.cli.judge import judge
 from rise.cli.play import play
@@ -46,6 +47,7 @@ COMMANDS: list[Callable[..., Any]] = [
     temperature,
     compare,
     claims,
+    forecast,
     report,
     show,
     view,

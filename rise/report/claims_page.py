@@ -86,7 +86,8 @@ class Ran:
 def write_claims(results: Sequence[Result], ran: Ran, out: Path, page: Path | None = None) -> Path:
     """claims.json, claims.html and claims.md of `out`; the last also as `page`. Returns the first page."""
     laid = lay_out(results, ran)
-    write_whole(out / "claims.json", json.dumps([to_json(result) for result in results], indent=1) + "\n")
+    found = {"what": laid.what, "command": list(ran.command), "claims": [to_json(result) for result in results]}
+    write_whole(out / "claims.json", json.dumps(found, indent=1) + "\n")
     write_whole(out / "claims.html", render(laid))
     for target in (out / "claims.md", *([page] if page else [])):
         write_whole(target, markdown(laid, ran))

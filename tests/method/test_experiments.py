@@ -31,7 +31,7 @@ def test_fourteen_claims_are_written_down_each_on_a_page():
     assert {e.claim for e in every if e.seeds >= 5} >= {1, 2, 5} and all(e.seeds >= 3 for e in every)
 
 
-@pytest.mark.parametrize("scale", [None, "quick", "toy"])
+@pytest.mark.parametrize("scale", [None, "quick", "toy", "smol"])
 def test_every_claim_can_be_planned_and_nothing_is_run_twice(scale):
     lab, every = load_laboratory().at(scale), load_experiments()
     plan = make_plan(every, lab, scale=scale, seeds={e.claim: [0] for e in every})

@@ -45,6 +45,8 @@ class Bound:
     task: str
     settings: Mapping[str, Any]
     """The resolved recipe as plain data; checkpoints of other arms still stand as `{…}`."""
+    content: Mapping[str, Any]
+    """The same without what has its default, so that a setting that a later version adds changes no name."""
     start: Bound | None
     equal_tokens: str | None
     sources: Mapping[str, Source]
@@ -53,7 +55,7 @@ class Bound:
     @cached_property
     def name(self) -> str:
         """Task and hash: the directory of its runs."""
-        settings = {key: value for key, value in self.settings.items() if key not in ("name", "seed")}
+        settings = {key: value for key, value in self.content.items() if key not in ("name", "seed")}
         sources = {text: [source.arm.name, source.next_seed, source.stage] for text, source in self.sources.items()}
         content = dumps([settings, self.start.name if self.start else None, self.equal_tokens, sources])
         return f"{self.task}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
@@ -118,15 +120,15 @@ class Arms:
 
     def __init__(self, experiment: Experiment, laboratory: Laboratory, scale: str | None = None) -> None:
         self.experiment, self.laboratory = experiment, laboratory
-        self.quick = scale == "quick"
+        self.scale = scale
         self.recipe = load_recipe(laboratory.recipe).model_dump(mode="json", exclude_none=True)
         self._known: dict[tuple[str, str], Bound] = {}
 
     def wanted(self, place: Place) -> bool:
         """Whether what stands there is measured at this scale."""
         arm, probe = self.experiment.arms[place.arm], self.experiment.probes.get(place.probe)
-        quick = [arm.quick, *([self.experiment.arms[arm.start].quick] if arm.start else []), *([probe.quick] if probe else [])]
-        return not self.quick or False not in quick
+        asked = [arm, *([self.experiment.arms[arm.start]] if arm.start else []), *([probe] if probe else [])]
+        return not any(self.scale in item.not_at for item in asked)
 
     def bound(self, name: str, task: str) -> Bound:
         """One arm on one task."""
@@ -140,7 +142,7 @@ class Arms:
         for dotted in arm.without:
             data = _without(data, dotted.split("."))
         data = merged(data, arm.set)
-        if self.quick and isinstance(arm.quick, Mapping):
+        if self.scale == "quick":
             data = merged(data, arm.quick)
         if arm.equal_tokens:
             data = Override(tuple(arm.equal_tokens.split(".")), UNKNOWN_TOKENS).over(data)
@@ -153,14 +155,11 @@ class Arms:
         start = self.bound(arm.start, task) if arm.start else None
         config = build_config(_checkable(data), f'claim {self.experiment.claim}, arm "{name}" on {task}')
         settings = merged(config.model_dump(mode="json", exclude_none=True), _texts(data))
-        return Bound(task, settings, start, arm.equal_tokens, sources)
+        content = merged(config.model_dump(mode="json", exclude_defaults=True), _texts(data))
+        return Bound(task, settings, content, start, arm.equal_tokens, sources)
 
     def probe(self, name: str) -> Probe:
-        """A probe at this scale."""
-        probe = self.experiment.probes[name]
-        if self.quick and isinstance(probe.quick, Mapping):
-            return probe.model_copy(update={"set": merged(probe.set, probe.quick)})
-        return probe
+        return self.experiment.probes[name]
 
 
 def _without(data: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:

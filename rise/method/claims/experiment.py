@@ -19,7 +19,6 @@ from rise.recipe.toml import merged, validated
 LABORATORY = "laboratory.toml"
 """The file beside the experiments that says on which recipe, tasks and sizes they are run."""
 
-Quick = bool | dict[str, Any]
 Tasks = Literal["first", "gap", "no gap", "every"]
 
 
@@ -37,8 +36,10 @@ class Arm(Settings):
     """The arm whose base, boost and amount of training this one takes over (`boost.reuse`)."""
     equal_tokens: str | None = None
     """The setting that is given as many trained tokens as the rounds of the arm in `from` had."""
-    quick: Quick = True
-    """False: not in the quick run. A table: settings over these there."""
+    quick: dict[str, Any] = Field({})
+    """Settings over these in the quick run."""
+    not_at: list[str] = Field([])
+    """Scales at which it is left out, and whatever is compared with it."""
 
 
 class Probe(Settings):
@@ -49,7 +50,8 @@ class Probe(Settings):
     `confidence`: a vote weighted by the model's own log-probability. `temperature`: a vote at its own best temperature."""
     set: dict[str, Any] = Field({})
     """Settings over the arm's: evaluate.turns, evaluate.state, sampling, task.settings, …"""
-    quick: Quick = True
+    not_at: list[str] = Field([])
+    """Scales at which it is left out."""
 
 
 class Comparison(Settings):

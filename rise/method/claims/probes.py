@@ -62,7 +62,7 @@ class ProbeDir:
 def probe_name(stage: str, probe: Probe) -> str:
     """Stage and hash: its directory beside the arm's runs.
 
-    >>> probe_name("round-2", Probe()) == probe_name("round-2", Probe(quick=False))
+    >>> probe_name("round-2", Probe()) == probe_name("round-2", Probe(not_at=["quick"]))
     True
     """
     return f"{stage}-{hashlib.sha256(dumps([probe.kind, probe.set]).encode()).hexdigest()[:8]}"

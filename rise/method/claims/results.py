@@ -191,7 +191,8 @@ def _draft(reader: Reader, experiment: Experiment, laboratory: Laboratory) -> Re
     n_asked = sum(c.primary for c in experiment.compare)
     why_not = ""
     if len({item.comparison.of for item in primary}) < len({c.of for c in experiment.compare if c.primary}):
-        why_not = "what decides it is not in the quick run" if arms.quick else "the laboratory has no task for it yet"
+        left_out = [c for c in experiment.compare if c.primary and not all(arms.wanted(p) for p in c.expression.places)]
+        why_not = f"what decides it is left out at scale {arms.scale}" if left_out else "the laboratory has no task for it yet"
         why_not += "" if primary or n_asked == 1 else f" ({n_asked} comparisons)"
     elif missing := [item.trouble for item in primary if not item.found.by_seed]:
         why_not = missing[0] or "nothing was measured"

@@ -1,0 +1,75 @@
+"""Forecasts by hand: the two chains, the share that was reached, the error on a task left out, what is suggested."""
+
+import pytest
+
+from rise.cli.forecast import lines
+from rise.evaluation.forecast import Calibration, Quantities, Trained, calibrate, forecast
+from rise.evaluation.uncertainty import NOTHING, Estimate
+
+NONE = Calibration((), None, None, None, {})
+
+
+def rate(p, half=0.0):
+    return Estimate(p, p - half, p + half, 100)
+
+
+def quantities(accuracy=0.2, supply=0.9, ecr=0.25, eir=0.8, **more):
+    return Quantities(100, 8, rate(accuracy), rate(0.9), rate(supply), rate(ecr, 0.05), rate(eir, 0.05), **more)
+
+
+def test_the_gain_lies_between_two_chains():
+    # As it is: turn 2 = .2 · .2 + .8 · .25 = .24; keeping: .2 + .8 · .25 = .40. Two turns.
+    found = forecast(quantities(), NONE, turns=2)
+    assert (found.floor.value, found.ceiling.value) == (pytest.approx(0.04), pytest.approx(0.20))
+    # Ends of the rates: repaired .20 … .30, and the floor breaks .85 … .75.
+    assert (found.ceiling.low, found.ceiling.high) == (pytest.approx(0.16), pytest.approx(0.24))
+    assert found.floor.low == pytest.approx(0.2 * 0.15 + 0.8 * 0.20 - 0.2)
+
+
+def test_without_four_tasks_no_number_is_given():
+    found = forecast(quantities(), calibrate([Trained("a", {"ceiling": 0.2}, 0.1)]), turns=2)
+    assert found.gain.value is None
+    assert (found.gain.low, found.gain.high) == (found.floor.low, found.ceiling.high)
+    assert any("not calibrated: finished runs of a, and four tasks are needed" in line for line in lines(found))
+
+
+def test_a_task_left_out_is_forecast_from_the_others():
+    # Ceilings .2 everywhere, gains .1 .1 .1 .3: the last is forecast .1 (off .2), each other from (.1 .1 .3): .1667 (off .0667).
+    runs = [Trained(t, {"ceiling": 0.2}, g) for t, g in zip("abcd", (0.1, 0.1, 0.1, 0.3), strict=True)]
+    found = calibrate(runs)
+    assert found.share == pytest.approx(0.75)  # Σ xy ÷ Σ x² = .2 · .6 / (4 · .04)
+    assert found.error == pytest.approx(((3 * 0.0667**2 + 0.2**2) / 4) ** 0.5, abs=1e-4)
+    assert found.worst == pytest.approx(0.2)
+    assert found.correlations == {}  # the ceiling does not vary
+
+
+def test_seeds_of_one_task_are_one_task():
+    runs = [Trained("a", {"ceiling": 0.1 * k}, 0.1 * k) for k in range(1, 6)]
+    assert calibrate(runs).tasks == ("a",) and not calibrate(runs).calibrated
+
+
+def test_a_calibrated_forecast_has_a_number_and_twice_the_error():
+    calibration = Calibration(("a", "b", "c", "d"), 0.5, 0.03, 0.05, {"ceiling": 0.9})
+    found = forecast(quantities(), calibration, turns=2)
+    assert (found.gain.value, found.gain.low, found.gain.high) == (pytest.approx(0.1), pytest.approx(0.04), pytest.approx(0.16))
+    assert any("finished runs of 4 tasks" in line for line in lines(found))
+
+
+def test_a_model_with_nothing_to_learn_from_is_sent_to_a_teacher():
+    assert forecast(quantities(supply=0.02, ecr=0.005), NONE).improver == "teacher"
+    assert forecast(quantities(), NONE).improver == "self"
+
+
+def test_a_price_needs_prices():
+    q = quantities(prompt_tokens=10.0, reply_tokens=4.0)
+    assert forecast(q, NONE).price is None
+    # One problem, one round, N = 4 (half of .25 once: 1 − .75³ = .578 with 3, at least 4): reads 10 + 4 · 24, writes 4 + 16.
+    found = forecast(q, NONE, n_train=1, rounds=1, price_prompt=1e6, price_reply=1e6)
+    assert (found.n_samples, found.tokens, found.price) == (4, 126, 126)
+
+
+def test_what_was_never_seen_is_no_number():
+    q = Quantities(10, 8, rate(1.0), rate(1.0), NOTHING, ecr=NOTHING, eir=rate(0.0))
+    found = forecast(q, NONE)
+    assert found.gain == NOTHING and found.ceiling.value is None
+    assert lines(found)

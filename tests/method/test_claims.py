@@ -1,0 +1,169 @@
+"""The runner on experiments of a test's size: arms as runs, what is shared, verdicts and pages, and a kill -9 in between."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toys import files, small
+from typer.testing import CliRunner
+
+from rise.cli.main import app
+from rise.errors import ConfigError
+from rise.method.claims.experiment import load_experiments, load_laboratory
+from rise.method.claims.plan import make_plan
+from rise.method.claims.results import tried
+from rise.method.forecast import trained_runs
+from rise.recipe.toml import to_toml
+from rise.runs.directory import RunDir
+
+EXPERIMENT = """
+claim = 1
+title = "Turns help"
+says = "Turns help."
+source = "a test"
+seeds = 2
+
+[arms.rise]
+
+[arms.flat]
+says = "equal weights"
+from = "rise"
+set = { rollout.reuse = true, iterate.match_tokens = true, weigh.rule = "equal" }
+
+[probes.two]
+set.evaluate = { turns = 2, samples = 2 }
+
+[probes.shown]
+kind = "detector"
+
+[[compare]]
+of = "rise:t3 - t1"
+says = "turn 3 − turn 1"
+matters = 0.05
+primary = true
+
+[[compare]]
+of = "rise:t3 - flat:t3"
+says = "weighted − flat"
+matters = 0.05
+
+[[compare]]
+of = "rise/two:t2 - rise@base/two:t2"
+says = "turn 2, round − base"
+matters = 0.05
+
+[[compare]]
+of = "rise/shown:kept + seen - 1"
+says = "detector"
+matters = 0.05
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Experiments on a tiny model that is made from nothing and trained for a step."""
+    own = tmp_path / "experiments"
+    own.mkdir()
+    (tmp_path / "recipe.toml").write_text(to_toml(small()))
+    lab = f'recipe = "{tmp_path / "recipe.toml"}"\n[tasks.sums]\ngap = true\nsays = "sums"\n'
+    (own / "laboratory.toml").write_text(lab)
+    (own / "one.toml").write_text(EXPERIMENT)
+    return own
+
+
+def words(folder, out, *more):
+    return ["claims", "--experiments", str(folder), "--out", str(out), "--jobs", "2", *more]
+
+
+def test_a_killed_run_of_experiments_goes_on_where_it_was_and_ends_in_verdicts(folder, tmp_path):
+    out = tmp_path / "out"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "rise.cli.main", *words(folder, out)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    while "[1/" not in (line := process.stdout.readline()):
+        assert line, "it ended before its first run did"
+    process.kill()
+    process.wait()
+    time.sleep(1.0)
+    assert not alive(out), "workers end with the runner"
+    now = CliRunner().invoke(app, words(folder, out, "--as-is"), catch_exceptions=False)
+    assert "Page:" in now.output and len(list(out.glob("runs/*/*/round-1/metrics.json"))) < 4  # nothing more was run
+    first = {path: data for path, data in files(out / "runs").items() if path.endswith("metrics.json")}
+    assert first
+
+    done = CliRunner().invoke(app, words(folder, out, "--page", str(tmp_path / "claims.md")), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert {path: files(out / "runs")[path] for path in first} == first  # nothing that was finished is done again
+
+    [claim] = json.loads((out / "claims.json").read_text())["claims"]
+    assert claim["verdict"] == "undecided" and claim["seeds"] == [0, 1]  # two problems decide nothing
+    assert [len(item["by_seed"]) for item in claim["compared"]] == [2, 2, 2, 2]
+    page = (out / "claims.html").read_text()
+    assert "Turns help: undecided" in page and "turn 3 − turn 1" in page and "<svg" in page
+    assert (tmp_path / "claims.md").read_text() == (out / "claims.md").read_text()
+
+    again = CliRunner().invoke(app, words(folder, out), catch_exceptions=False)
+    assert "4 runs and 6 probes, 0 to do" in again.output
+
+    [plan] = [make_plan(load_experiments(folder), load_laboratory(folder), seeds={1: [0, 1]})]
+    rise, flat = (plan.arms[1].bound(name, "sums").name for name in ("rise", "flat"))
+    both = [RunDir(out / "runs" / name / "seed-1") for name in (rise, flat)]
+    for name in ("trajectories", "relabelled"):
+        left, right = (getattr(run.stage("round-1"), name).read_bytes() for run in both)
+        assert left == right  # taken over, not drawn again
+    assert both[0].stage("base").held_out.read_bytes() == both[1].stage("base").held_out.read_bytes()
+    assert [(run.task, len(trained_runs(out))) for run in trained_runs(out)] == [("sums", 2)] * 2
+    [result] = tried(plan, load_experiments(folder), load_laboratory(folder), out)
+    assert result.seconds > 0 and result.verdict == "undecided"
+
+
+def alive(out: Path) -> list[str]:
+    """Processes whose command or open files name the directory, other than this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            names = [(path / "cmdline").read_bytes().decode(), *(os.readlink(file) for file in (path / "fd").iterdir())]
+        except OSError:
+            continue
+        if any(str(out) in name for name in names) and int(path.name) != os.getpid():
+            found.append(names[0])
+    return found
+
+
+def test_what_fails_is_said_and_stops_nothing_else(folder, tmp_path):
+    text = (
+        (folder / "one.toml")
+        .read_text()
+        .replace('weigh.rule = "equal"', "train.max_length = 8")
+        .replace("seeds = 2", "seeds = 1")
+    )
+    (folder / "one.toml").write_text(text)
+    done = CliRunner().invoke(app, words(folder, tmp_path / "out"), catch_exceptions=False)
+    [claim] = json.loads((tmp_path / "out" / "claims.json").read_text())["claims"]
+    assert claim["verdict"] == "undecided" and claim["compared"][0]["by_seed"]
+    assert "is not finished" in claim["compared"][1]["trouble"]
+    assert "failed:" in done.output and "train.max_length" in done.output
+
+
+def test_a_dry_run_counts_and_runs_nothing(folder, tmp_path):
+    done = CliRunner().invoke(app, words(folder, tmp_path / "out", "--dry-run"), catch_exceptions=False)
+    assert "4 runs and 6 probes, 10 to do" in done.output and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--only", "x"], "--only x: write numbers"),
+        (["--quick", "--scale", "toy"], "Leave one out"),
+        (["--only", "7"], "no such claim"),
+    ],
+)
+def test_options_that_cannot_be(folder, tmp_path, more, said):
+    with pytest.raises(ConfigError) as error:
+        CliRunner().invoke(app, words(folder, tmp_path / "out", *more), catch_exceptions=False)
+    assert said in str(error.value)
