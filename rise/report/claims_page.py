@@ -12,7 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from rise.jsonl import write_whole
-from rise.method.claims.results import Compared, Result, to_json
+from rise.method.claims.results import UNFINISHED, Compared, Result, to_json
 from rise.report import colours
 from rise.report.claims_figure import claim_figure
 from rise.report.drawing import Figure
@@ -53,6 +53,8 @@ class ClaimSection:
     figure: Figure | None
     table: Table
     command: str
+    file: str
+    """Of the experiment."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def headline(results: Sequence[Result]) -> str:
     """
     if not results:
         return "No claim has been tried."
+    if all(r.verdict is None for r in results):
+        return f"{len(results)} experiments are written down, and none has been run."
     n = {verdict: sum(r.verdict == verdict for r in results) for verdict in ("holds", "does not hold", "undecided", None)}
     parts = [f"{n['holds']} hold", f"{n['does not hold']} do not", f"{n['undecided']} are undecided"]
     if n[None]:
@@ -119,6 +123,8 @@ def headline(results: Sequence[Result]) -> str:
 def _what(results: Sequence[Result], ran: Ran) -> str:
     seeds = max((len(result.seeds) for result in results), default=0)
     size = f"scale {ran.scale}" if ran.scale else "full size"
+    if not seeds:
+        return f"{size}, nothing measured"
     clock = "" if ran.seconds is None else f", {duration(ran.seconds)}"
     return f"{size}, {seeds} seed{'' if seeds == 1 else 's'}, {ran.machine}{clock}"
 
@@ -144,10 +150,19 @@ def main_table(results: Sequence[Result], ran: Ran) -> Table:
         what = Cell(deciding.comparison.says if deciding else DASH, small=f"and {more} more" if more > 0 else "")
         found = Cell(DASH) if deciding is None else _number_cell(deciding)
         p = Cell(number(deciding.adjusted) if deciding and deciding.adjusted is not None else DASH)
-        verdict = Cell(_verdict(result), small=result.why_not, tone=TONES[result.verdict])
+        why_not = "" if result.why_not.endswith(UNFINISHED) else result.why_not
+        verdict = Cell(_verdict(result), small=why_not, tone=TONES[result.verdict])
         seeds = Cell(count(len(result.seeds)) if result.seeds else DASH)
         rows.append(
-            (Cell(name, link=f"#claim-{result.experiment.claim}"), what, found, p, verdict, seeds, Cell(duration(result.seconds)))
+            (
+                Cell(name, link=f"#claim-{result.experiment.claim}"),
+                what,
+                found,
+                p,
+                verdict,
+                seeds,
+                Cell(duration(result.seconds or None)),
+            )
         )
     columns = ("claim", "decided by", "points", "p (Holm)", "verdict", "seeds", "machine time")
     return Table("claims", "Verdicts", columns, tuple(rows))
@@ -156,7 +171,7 @@ def main_table(results: Sequence[Result], ran: Ran) -> Table:
 def _number_cell(item: Compared) -> Cell:
     found = item.found
     if found.seeds.value is None:
-        return Cell(DASH, small=item.trouble)
+        return Cell(DASH, small="" if item.trouble.endswith(UNFINISHED) else item.trouble)
     seeds = f"seeds {points_interval(found.seeds)}" if found.seeds.low is not None else ""
     problems = f"problems {points_interval(found.problems)}" if found.problems.low is not None else ""
     return Cell(points(found.seeds.value), small="\n".join(filter(None, (seeds, problems))))
@@ -183,7 +198,8 @@ def _section(result: Result, ran: Ran) -> ClaimSection:
     columns = ("compared", "points", "by seed", "expected", "p", "verdict")
     table = Table(f"claim-{experiment.claim}-numbers", f"Claim {experiment.claim}", columns, tuple(rows))
     arms = [f"Arm {name}: {arm.says}." for name, arm in experiment.arms.items() if arm.says]
-    lines = [line for line in (result.why_not and f"Not run: {result.why_not}.", experiment.remarks, " ".join(arms)) if line]
+    why_not = "" if not result.why_not or result.why_not.endswith(UNFINISHED) else f"Not run: {result.why_not}."
+    lines = [line for line in (why_not, experiment.remarks, " ".join(arms)) if line]
     return ClaimSection(
         experiment.claim,
         experiment.title,
@@ -194,6 +210,7 @@ def _section(result: Result, ran: Ran) -> ClaimSection:
         claim_figure(result),
         table,
         command_of(result, ran),
+        experiment.file,
     )
 
 
@@ -226,7 +243,7 @@ def markdown(page: ClaimsPage, ran: Ran) -> str:
             f"## {claim.number}. {inline(claim.title)}: {claim.verdict}",
             _wrapped((f"{claim.says} Source: {claim.source}.", *claim.lines)),
             "\n\n".join(table_markdown(claim.table).split("\n\n")[1:]),
-            f"Again: `{claim.command}`",
+            f"Experiment: `experiments/{claim.file}`. Again: `{claim.command}`",
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -24,6 +24,9 @@ from rise.recipe.toml import load_recipe
 from rise.runs.directory import RunDir
 from rise.tasks import make_task
 
+UNFINISHED = "is not finished"
+"""How the trouble of a comparison ends whose runs have not been done yet."""
+
 LAST_STEPS = 0.25
 """Share of a training's logged steps, the last, whose mean is its `loss`."""
 
@@ -93,7 +96,7 @@ class Reader:
         training = Training(bound, seed)
         stage = term.place.stage or bound.last_stage
         if not is_done(training, self.out):
-            raise DataError(f"{bound.name}, seed {seed}, is not finished")
+            raise DataError(f"{bound.name}, seed {seed}, {UNFINISHED}")
         if term.reading == "loss":
             return last_loss(RunDir(training.path(self.out)), stage)
         if not term.place.probe:
