@@ -127,8 +127,8 @@ class Arms:
     def wanted(self, place: Place) -> bool:
         """Whether what stands there is measured at this scale."""
         arm, probe = self.experiment.arms[place.arm], self.experiment.probes.get(place.probe)
-        asked = [arm, *([self.experiment.arms[arm.start]] if arm.start else []), *([probe] if probe else [])]
-        return not any(self.scale in item.not_at for item in asked)
+        left_out = [*arm.not_at, *(self.experiment.arms[arm.start].not_at if arm.start else ()), *(probe.not_at if probe else ())]
+        return self.scale not in left_out
 
     def bound(self, name: str, task: str) -> Bound:
         """One arm on one task."""
