@@ -73,6 +73,7 @@ class Local(_Model):
             dtype=options.dtype,
             chat_format=options.chat_format,
             fixed_batches=options.deterministic,
+            captured=options.engine.captured,
         )
 
 

@@ -18,6 +18,7 @@ import torch
 from rise.errors import PolicyError
 from rise.play.render import Renderer
 from rise.policies.batching import Gathering, Waiting, answer
+from rise.policies.captured import CapturedBatch
 from rise.policies.continuous import ContinuousBatch, Row
 from rise.policies.fixed_batch import Asked, batches, sample
 from rise.policies.padding import pads_exactly
@@ -49,6 +50,7 @@ class LocalPolicy(Policy):
         batch_size: int = 128,
         device: str | None = None,
         fixed_batches: bool = True,
+        captured: bool = False,
     ) -> None:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(self.device).eval()
@@ -70,7 +72,8 @@ class LocalPolicy(Policy):
         self._futures: dict[Row, asyncio.Future[Row]] = {}
         self.fixed_batches = fixed_batches
         if not fixed_batches and ContinuousBatch.can(self.model):
-            self.running = ContinuousBatch(self.model, eos_ids=self.eos_ids, pad_id=self.pad_id, limit=batch_size, name=name)
+            kind = CapturedBatch if captured and CapturedBatch.can(self.model) else ContinuousBatch
+            self.running = kind(self.model, eos_ids=self.eos_ids, pad_id=self.pad_id, limit=batch_size, name=name)
             self.max_in_flight += max(1, batch_size // 4)  # so that a request is waiting when a reply ends
 
     @classmethod
@@ -83,12 +86,13 @@ class LocalPolicy(Policy):
         dtype: str = "float32",
         chat_format: str | None = None,
         fixed_batches: bool = True,
+        captured: bool = False,
     ) -> LocalPolicy:
         """A policy from a model directory or hub name. Raises `ModelError` naming what is missing."""
         model, renderer = load_model(path, dtype=dtype, chat_format=chat_format)
         # Other roundings are other replies, which the ledger must not mistake for these.
         own = f"local-{weights_hash(path)}" + ("" if dtype == "float32" else f"-{dtype}")
-        return cls(model, renderer, name=name or own, batch_size=batch_size, fixed_batches=fixed_batches)
+        return cls(model, renderer, name=name or own, batch_size=batch_size, fixed_batches=fixed_batches, captured=captured)
 
     def enter(self) -> None:
         self._gathering.n_in_flight += 1
@@ -162,7 +166,8 @@ class LocalPolicy(Policy):
         mean = round(batch.n_row_steps / batch.n_steps, 1)
         shared = {"prompt_tokens_shared": batch.n_prompt_tokens_shared} if batch.n_prompt_tokens_shared else {}
         kept = {"prompt_tokens_kept": batch.n_prompt_tokens_kept} if batch.n_prompt_tokens_kept else {}
-        return {"batch": {"mean_rows": mean, "halved": batch.n_halved, "limit": batch.limit} | shared | kept}
+        slots = {"captured": batch.n_captured} if isinstance(batch, CapturedBatch) else {}
+        return {"batch": {"mean_rows": mean, "halved": batch.n_halved, "limit": batch.limit} | shared | kept | slots}
 
     async def close(self) -> None:
         self.model = None

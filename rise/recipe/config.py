@@ -146,8 +146,11 @@ class TrainConfig(Settings):
     optimizer: Literal["adamw", "muon"] = "adamw"
     """`muon` is for models trained from random weights (`rise.training.optimizers`); adapters, masters and shards go with
     `adamw`."""
-    attention: Literal["auto", "sdpa", "eager", "flex", "flash"] = "auto"
-    """Attention kernel. `auto`: varlen flash attention where a GPU and flash-attn are, else SDPA."""
+    attention: Literal["auto", "sdpa", "eager", "flex", "flash", "varlen"] = "auto"
+    """Attention kernel. `auto`: flash attention of variable length on a GPU in half precision (flash-attn's where that is
+    installed, else torch's own, `varlen`), else SDPA. `varlen` elsewhere: each row by itself, without a mask."""
+    compile: bool = False
+    """Compile each decoder layer, and what is computed of a chunk's logits (torch.compile); the first steps wait for it."""
     launcher: str | None = None
     """Start training under this on several devices, e.g. `torchrun --nproc-per-node 4`; None trains in this process."""
     masters: bool = False

@@ -82,6 +82,9 @@ class EngineConfig(Settings):
     kind: Literal["local", "vllm", "auto"] = "local"
     """`local`: transformers in this process; `vllm`: a server that rise starts and stops; `auto`: vllm where its Python
     environment exists, else local."""
+    captured: bool = False
+    """`local:` decodes over slots of fixed length, on a GPU as a captured graph, where the model allows it and batches are not
+    fixed (`deterministic`)."""
     python: str = ".venv-vllm/bin/python"
     """Path of a Python that has vLLM, which pins other versions than rise. `make venv-vllm` makes one in a clone; elsewhere
     `rise recipes copy vllm_env.py` and `python vllm_env.py .venv-vllm`."""

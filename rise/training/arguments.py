@@ -192,12 +192,18 @@ def is_sharded(arguments: Any) -> bool:
     return bool(arguments.fsdp or arguments.deepspeed or by_launcher)
 
 
+VARLEN = "rise_varlen"
+"""Attention of packed rows without a mask (`rise.training.varlen`)."""
+
+
 def attention_of(config: TrainConfig, dtype: str, device: Any) -> str | None:
-    """transformers' name of the attention that `train.attention` means here; None leaves the model its own (SDPA)."""
+    """The name, to transformers, of the attention that `train.attention` means here; None leaves the model its own (SDPA)."""
     half = dtype == "bfloat16" or bool(config.arguments.get("bf16") or config.arguments.get("fp16"))
     on_gpu = getattr(device, "type", device) == "cuda"
     if config.attention == "auto":
-        return "flash_attention_2" if on_gpu and half and importlib.util.find_spec("flash_attn") else None
+        if not (on_gpu and half):
+            return None
+        return "flash_attention_2" if importlib.util.find_spec("flash_attn") else VARLEN
     if config.attention == "flash" and not (on_gpu and half):
         raise ConfigError(
             'train.attention = "flash" needs a GPU and bfloat16 (train.masters = true, or train.arguments.bf16 = true). '
@@ -205,7 +211,7 @@ def attention_of(config: TrainConfig, dtype: str, device: Any) -> str | None:
         )
     if config.attention == "flex" and not on_gpu:
         raise ConfigError('train.attention = "flex" has no backward pass on a processor. "auto" takes SDPA there.')
-    return {"flash": "flash_attention_2", "flex": "flex_attention"}.get(config.attention, config.attention)
+    return {"flash": "flash_attention_2", "flex": "flex_attention", "varlen": VARLEN}.get(config.attention, config.attention)
 
 
 @lru_cache

@@ -24,7 +24,7 @@ PARTIAL = "partial"
 SETTINGS = "settings.json"
 HARMLESS = ("logging_steps", "report_to", "save_total_limit", "dataloader_num_workers")
 """Arguments that may change before training is continued: they have no effect on the weights."""
-SPEED = ("line_length", "micro_batch_tokens", "attention")
+SPEED = ("line_length", "micro_batch_tokens", "attention", "compile")
 """Fields of [train] that may, too: steps hold the same examples, packed otherwise, so only rounding differs."""
 
 

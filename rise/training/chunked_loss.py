@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,6 +21,10 @@ TokenCost = Callable[[Any, Tokens], Any]
 """(log-probabilities (M,), what else is known of the tokens) → cost of each, (M,): see `rise.dataset.losses`."""
 CHUNK = {"cpu": 1 << 24, "other": 1 << 26}
 """Logits of one chunk: 64 MiB of float32 on a CPU, 256 MiB on a GPU, where small products are slow."""
+
+
+BACKEND = "inductor"
+"""Of torch.compile, here and for layers."""
 
 
 class Head:
@@ -36,14 +41,16 @@ class Head:
         self.fused = type(self.layer) is torch.nn.Linear and self.layer.weight.is_floating_point()
         self.chunk: int | None = None
         """Tokens in a chunk; None follows from `CHUNK`."""
+        self.compiled = False
+        """Whether what is computed of a chunk's logits is compiled: two kernels, which write none but the gradient."""
         self._job: tuple[Any, Any, Tokens, TokenCost] | None = None
         self._own: Any = None
         self._stand_in = torch.compiler.disable(self._forward)  # torch.compile gains nothing from a loop over chunks
 
     @contextmanager
-    def scoring(self, wanted_BT: Any, targets_M: Any, tokens: Tokens, cost: TokenCost) -> Iterator[None]:
-        """While it lasts the layer scores `targets_M` at the positions before them: `wanted_BT`, one shorter than lines."""
-        self._job, self._own = (wanted_BT, targets_M, tokens, cost), self.layer.forward
+    def scoring(self, at_M: Any, targets_M: Any, tokens: Tokens, cost: TokenCost) -> Iterator[None]:
+        """While it lasts the layer scores `targets_M` at the places before them: `at_M`, in the flattened batch."""
+        self._job, self._own = (at_M, targets_M, tokens, cost), self.layer.forward
         self.layer.forward = self._stand_in
         try:
             yield
@@ -53,13 +60,13 @@ class Head:
 
     def _forward(self, hidden_BTH: Any) -> Any:
         assert self._job is not None
-        wanted, targets, tokens, cost = self._job
-        hidden_MH = hidden_BTH[:, :-1][wanted]
+        at, targets, tokens, cost = self._job
+        hidden_MH = hidden_BTH.flatten(0, 1).index_select(0, at)
         if not self.fused:
             return self._own(hidden_MH[None])
         size = self.chunk or max(16, CHUNK["cpu" if hidden_MH.device.type == "cpu" else "other"] // self.layer.weight.shape[0])
-        with_gradient = torch.is_grad_enabled()
-        return LinearCost.apply(hidden_MH, self.layer.weight, self.layer.bias, targets, tokens, cost, size, with_gradient)
+        how = (size, torch.is_grad_enabled(), self.compiled)
+        return LinearCost.apply(hidden_MH, self.layer.weight, self.layer.bias, targets, tokens, cost, *how)
 
     def sums(self, scored: Any, targets_M: Any, tokens: Tokens, cost: TokenCost) -> tuple[Any, Any]:
         """(Σ cost, Σ nll of the tokens that have a pull) from what the model returned."""
@@ -82,6 +89,36 @@ def _with_slope(cost: TokenCost, logp_M: Any, tokens: Tokens) -> tuple[Any, Any]
     return total.detach(), slope_M
 
 
+def totals(logits_MV: Any, targets_M1: Any) -> tuple[Any, Any]:
+    """(log of the softmax's denominator, nll of the target) of each token."""
+    logits = logits_MV.float()
+    total_M = torch.logsumexp(logits, dim=-1)
+    return total_M, total_M - logits.gather(1, targets_M1).squeeze(1)
+
+
+def in_place(logits_MV: Any, targets_M1: Any, total_M: Any, factor_M: Any) -> Any:
+    """Gradient of Σ factor·nll by the logits: factor · (softmax − one-hot), in the memory of the logits."""
+    slope = logits_MV.sub_(total_M[:, None]).exp_()
+    slope.scatter_add_(1, targets_M1, torch.full_like(targets_M1, -1, dtype=slope.dtype))
+    return slope.mul_(factor_M[:, None])
+
+
+def slopes(logits_MV: Any, targets_M1: Any, total_M: Any, factor_M: Any) -> Any:
+    """The same, for a compiler: one pass over logits of any precision, whose own the gradient has."""
+    target = torch.arange(logits_MV.shape[1], device=logits_MV.device) == targets_M1
+    softmax = (logits_MV.float() - total_M[:, None]).exp()
+    return ((softmax - target.float()) * factor_M[:, None]).to(logits_MV.dtype)
+
+
+@cache
+def _compiler(function: Callable[..., Any], backend: str) -> Any:
+    return torch.compile(function, dynamic=True, backend=backend)
+
+
+def _maybe_compiled(function: Callable[..., Any], compiled: bool) -> Any:
+    return _compiler(function, BACKEND) if compiled else function
+
+
 class LinearCost(torch.autograd.Function):
     """(Σ cost, Σ nll) of a linear layer's logits, the gradient of the first computed along the way."""
 
@@ -96,6 +133,7 @@ class LinearCost(torch.autograd.Function):
         cost: TokenCost,
         size: int,
         with_gradient: bool,
+        compiled: bool = False,
     ) -> Any:
         device = hidden_MH.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_MH.dtype
@@ -110,19 +148,18 @@ class LinearCost(torch.autograd.Function):
             for rows in torch.arange(len(targets_M), device="cpu").split(size):
                 part = slice(int(rows[0]), int(rows[-1]) + 1)
                 hidden, targets, known = hidden_MH[part].to(dtype), targets_M[part, None], tokens.part(part)
-                logits = functional.linear(hidden, weight, bias).float()
-                total = torch.logsumexp(logits, dim=-1)
-                nll = total - logits.gather(1, targets).squeeze(1)
+                logits = functional.linear(hidden, weight, bias)
+                if not compiled:
+                    logits = logits.float()
+                total, nll = _maybe_compiled(totals, compiled)(logits, targets)
                 total_cost, pull = _with_slope(cost, -nll, known)
                 sums[0] += total_cost
                 sums[1] += (nll * _pulls(known)).sum()
                 if not (need_hidden or need_weight or need_bias):
                     continue
-                slope = logits.sub_(total[:, None]).exp_()  # softmax, in the memory of the logits
-                slope.scatter_add_(1, targets, torch.full_like(targets, -1, dtype=slope.dtype))
-                slope.mul_(-pull[:, None])
+                slope = (_maybe_compiled(slopes, True) if compiled else in_place)(logits, targets, total, -pull)
                 if grad_bias is not None:
-                    grad_bias += slope.sum(dim=0)
+                    grad_bias += slope.sum(dim=0, dtype=torch.float32)
                 slope = slope.to(dtype)
                 if grad_hidden is not None:
                     grad_hidden[part] = slope @ weight
@@ -137,4 +174,4 @@ class LinearCost(torch.autograd.Function):
     def backward(ctx: Any, *grad: Any) -> Any:
         # In place: a copy of the weight's gradient would be as large as the layer. Backward runs once.
         gradients, ctx.gradients = ctx.gradients, None
-        return *(None if g is None else g.mul_(grad[0][0]).to(dtype) for g, dtype in gradients), None, None, None, None, None
+        return *(None if g is None else g.mul_(grad[0][0]).to(dtype) for g, dtype in gradients), None, None, None, None, None, None

@@ -15,13 +15,13 @@ from transformers import PrinterCallback
 
 from rise.dataset.example import Example
 from rise.dataset.losses import cost_of
-from rise.errors import DataError, RiseError
+from rise.errors import ConfigError, DataError, RiseError
 from rise.play.render import Renderer
 from rise.recipe.config import TrainConfig
 from rise.recipe.machines import ModelConfig
-from rise.training import checkpoints
+from rise.training import checkpoints, chunked_loss, varlen
 from rise.training.adapters import add_adapters, merged, merged_on, prepared_for_few_bits, quantization
-from rise.training.arguments import attention_of, is_sharded, training_arguments
+from rise.training.arguments import VARLEN, attention_of, is_sharded, training_arguments
 from rise.training.chunked_loss import Head
 from rise.training.model import check_free, load_model, n_embeddings, save_checkpoint
 from rise.training.optimizers import check_optimizer, make_optimizer
@@ -50,7 +50,7 @@ class Loaded:
     @property
     def flat(self) -> bool:
         """Whether each batch is one line: with several, attention of variable length (flash) ignores position ids."""
-        return bool(self.attention and self.attention.startswith("flash"))
+        return bool(self.attention and (self.attention.startswith("flash") or self.attention == VARLEN))
 
 
 def finetune(
@@ -75,7 +75,7 @@ def finetune(
     arguments = training_arguments(config, work, seed, 1, logs=out)
     sharded = is_sharded(arguments)
     check_optimizer(config, sharded=sharded)
-    loaded = _load(start, config, model, arguments.device)
+    loaded = _load(start, config, model, arguments.device, sharded=sharded)
     rows = make_rows(weighted, per=config.per, merge=config.merge)
     check_ids(weighted, loaded.renderer, n_embeddings(loaded.net), start)
     plan = _plan(rows, config, arguments.world_size, seed)
@@ -86,11 +86,10 @@ def finetune(
     if plan.n_steps == 1:  # warming up starts from 0: a single step would train nothing
         config = config.model_copy(update={"warmup_ratio": 0.0})
     arguments = training_arguments(config, work, seed, plan.accumulation, logs=out)
-    if not (sharded or (model and model.lora and model.lora.quantize)):  # they place the model themselves
-        loaded.net.to(arguments.device)  # before masters are copied from it, or they would stay behind
     trainer = _trainer(loaded, arguments, rows, plan, config, on_log=on_log, on_save=on_save)
     with _memory(config):
         trainer.train(resume_from_checkpoint=resume)
+        trainer.losses.settle()
     _save(trainer, start, out, loaded, card, model=model, sharded=sharded, n_steps=plan.n_steps)
     if trainer.is_world_process_zero():
         shutil.rmtree(work, ignore_errors=True)
@@ -98,23 +97,57 @@ def finetune(
     return _counts(weighted, dropped, rows, plan)
 
 
-def _load(start: Path | str, config: TrainConfig, model: ModelConfig | None, device: Any) -> Loaded:
-    """The model at `start`, with adapters where the recipe has them, in the number format it trains in."""
+def _load(start: Path | str, config: TrainConfig, model: ModelConfig | None, device: Any, *, sharded: bool) -> Loaded:
+    """The model at `start`, with adapters where the recipe has them, in the number format it trains in, on the device."""
     lora = model.lora if model else None
     # What trains is float32, or bfloat16 with float32 masters. A base that adapters leave as it is may be smaller.
     dtype = model.dtype if model and lora else "bfloat16" if config.masters else "float32"
     attention = attention_of(config, dtype, device)
+    own = None if attention == VARLEN else attention
     net, renderer = load_model(
         start,
         dtype=dtype,
         chat_format=model.chat_format if model else None,
-        attention=attention,
+        attention=own,
         quantization=quantization(lora, torch.bfloat16),
     )
     net.config.use_cache = False
+    places_itself = sharded or (lora and lora.quantize)
+    if not places_itself:
+        net.to(device)
+    if attention == VARLEN:
+        attention = _rows_by_themselves(net, config, device, sharded=sharded)
     if lora:
         net = add_adapters(prepared_for_few_bits(net) if lora.quantize else net, lora)
+        if not places_itself:
+            net.to(device)  # before masters are copied from it, or they would stay behind
+    if config.compile:
+        compile_layers(net)
     return Loaded(net, renderer, dtype, attention)
+
+
+def _rows_by_themselves(net: Any, config: TrainConfig, device: Any, *, sharded: bool) -> str | None:
+    """Give the model attention of variable length; None where `auto` must not. Raises `ConfigError` where it was asked for."""
+    if config.attention == "auto" and not varlen.kernel(device, torch.bfloat16, varlen.head_width(net)):
+        return None
+    if not varlen.fits(net, sharded=sharded):
+        if config.attention == "auto":
+            return None
+        raise ConfigError(
+            'train.attention = "varlen" is not right for this model: its attention does more than the plain one (windows, caps, '
+            'sinks), or does not go through transformers\' interface. "auto" takes what it can have.'
+        )
+    net.set_attn_implementation(varlen.register())
+    return VARLEN
+
+
+def compile_layers(net: Any) -> None:
+    """Compile each decoder layer in place. One compilation serves all of them, where compiling the model would unroll them."""
+    lists = {name: module for name, module in net.named_modules() if isinstance(module, torch.nn.ModuleList)}
+    # Not the experts of a layer, which are more.
+    outer = [module for name, module in lists.items() if not any(part.isdigit() for part in name.split("."))]
+    for layer in max(outer, key=len, default=()):
+        layer.compile(backend=chunked_loss.BACKEND)
 
 
 def check_ids(examples: Sequence[Example], renderer: Renderer, n_words: int, start: Path | str) -> None:
@@ -165,6 +198,7 @@ def _trainer(
     on_save: Callable[[Path], None] | None,
 ) -> WeightedTrainer:
     head, flat = Head(loaded.net), loaded.flat
+    head.compiled = config.compile
     half = loaded.dtype != "float32" or arguments.bf16 or arguments.fp16
     trainer = WeightedTrainer(
         model=loaded.net,

@@ -15,16 +15,19 @@ COLUMNS = ("weights", "sampled", "reference", "kl")
 
 
 def tensors(lines: list[list[Any]], pad_id: int, *, flat: bool = False) -> dict[str, Any]:
-    """Rows laid end to end, line by line → input ids, position ids and the `COLUMNS`, each (B, T).
+    """Rows laid end to end, line by line → input ids, position ids and the `COLUMNS`, each (B, T), and what is known of them here,
+    so that no device is asked and waited for: `at`, the places before trained tokens (M).
 
     No attention mask: rows are told apart by their position ids, which is exact only without one and with the cache
     off. Padding at the end of a short line is a row with weight 0. `flat` joins all lines into one, which needs no padding:
-    attention of variable length (flash) tells rows apart in a single line only.
+    attention of variable length tells rows apart in a single line only, by `starts` (N + 1) and the length of the `longest`.
     """
     if not lines:
         zero = torch.zeros((1, 2), dtype=torch.long)
         nothing = {name: torch.zeros((1, 2)) for name in COLUMNS}
-        return {"input_ids": zero + pad_id, "position_ids": torch.arange(2)[None], **nothing}
+        ids, positions = zero + pad_id, torch.arange(2)[None]
+        known = {"at": places(nothing), **(_lengths([2]) if flat else {})}
+        return {"input_ids": ids, "position_ids": positions, **nothing, **known}
     if flat:
         lines = [[row for line in lines for row in line]]
     length = max(2, max(sum(len(row.ids) for row in line) for line in lines))
@@ -42,7 +45,32 @@ def tensors(lines: list[list[Any]], pad_id: int, *, flat: bool = False) -> dict[
                 column[b, start : start + len(values)] = torch.tensor(values)
             start = end
         positions[b, start:] = torch.arange(length - start)
-    return {"input_ids": ids, "position_ids": positions, **columns}
+    known = {"at": places(columns)}
+    if flat:
+        used = [len(row.ids) for row in lines[0]]
+        known |= _lengths([*used, length - sum(used)] if sum(used) < length else used)
+    return {"input_ids": ids, "position_ids": positions, **columns, **known}
+
+
+def places(columns: dict[str, Any]) -> Any:
+    """Places (M) in the flattened batch whose next token trains; where none does, the first, whose next token has weight 0."""
+    line, place = trained(columns)[:, 1:].nonzero(as_tuple=True)
+    # Data-parallel training waits for a gradient of every weight.
+    return line * columns["weights"].shape[1] + place if len(line) else torch.zeros(1, dtype=torch.long)
+
+
+def _lengths(lengths: list[int]) -> dict[str, Any]:
+    starts = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+    return {"starts": starts, "longest": 1 << (max(lengths) - 1).bit_length()}  # rounded up: compiled once for many batches
+
+
+def logits(model: Any, inputs: dict[str, Any]) -> Any:
+    """A forward pass over packed rows; attention of variable length is told where they begin."""
+    known = {}
+    if "starts" in inputs:
+        starts, longest = inputs["starts"], inputs["longest"]
+        known = {"cu_seq_lens_q": starts, "cu_seq_lens_k": starts, "max_length_q": longest, "max_length_k": longest}
+    return model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False, **known).logits
 
 
 def trained(inputs: dict[str, Any]) -> Any:
@@ -56,11 +84,13 @@ def batch_loss(model: Any, inputs: dict[str, Any], head: Head | None = None, cos
     `head` belongs to the unwrapped model (DDP and FSDP wrap it); None makes one for `model`.
     """
     head = head or Head(model)
-    ids = inputs["input_ids"]
-    wanted = trained(inputs)[:, 1:]
-    if not bool(wanted.any()):
-        wanted[0, 0] = True  # with weight 0: data-parallel training waits for a gradient of every weight
-    targets_M, tokens = ids[:, 1:][wanted], Tokens(*(inputs[name][:, 1:][wanted] for name in COLUMNS))
-    with head.scoring(wanted, targets_M, tokens, cost):
-        scored = model(input_ids=ids, position_ids=inputs["position_ids"], use_cache=False).logits
+    targets_M, tokens = targets(inputs)
+    with head.scoring(inputs["at"], targets_M, tokens, cost):
+        scored = logits(model, inputs)
     return head.sums(scored, targets_M, tokens, cost)
+
+
+def targets(inputs: dict[str, Any]) -> tuple[Any, Tokens]:
+    """The tokens behind the places `at`, (M), and what is known of each."""
+    behind_M = inputs["at"] + 1
+    return inputs["input_ids"].flatten()[behind_M], Tokens(*(inputs[name].flatten()[behind_M] for name in COLUMNS))

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from rise.dataset.losses import WEIGHTED_NLL, Tokens
+from rise.dataset.losses import WEIGHTED_NLL
 from rise.errors import RiseError
 from rise.training.chunked_loss import Head
-from rise.training.loss import COLUMNS, batch_loss, tensors, trained
+from rise.training.loss import batch_loss, logits, targets, tensors, trained
 from rise.training.rows import Plan, Row
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ def check_exact(model: Any, head: Head, rows: Sequence[Row], plan: Plan, pad_id:
     model.eval()
 
     def inputs(members: list[Row]) -> dict[str, Any]:
-        return {name: t.to(device) for name, t in tensors([members], pad_id, flat=flat).items()}
+        made = tensors([members], pad_id, flat=flat)
+        return {name: t.to(device) if isinstance(t, torch.Tensor) else t for name, t in made.items()}
 
     *others, last = members
     unweighted = [replace(row, weights=[0.0] * len(row.ids), kl=[]) for row in others]
@@ -76,16 +77,15 @@ def check_exact(model: Any, head: Head, rows: Sequence[Row], plan: Plan, pad_id:
 
 def token_scores(model: Any, head: Head, inputs: dict[str, Any]) -> Any:
     """nll of each trained token, by the whole output layer."""
-    wanted = trained(inputs)[:, 1:]
-    targets = inputs["input_ids"][:, 1:][wanted]
-    tokens = Tokens(*(inputs[name][:, 1:][wanted] for name in COLUMNS))
+    targets_M, tokens = targets(inputs)
     fused, head.fused = head.fused, False
     try:
-        with head.scoring(wanted, targets, tokens, WEIGHTED_NLL):
-            logits = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False).logits
+        with head.scoring(inputs["at"], targets_M, tokens, WEIGHTED_NLL):
+            scored = logits(model, inputs)
     finally:
         head.fused = fused
-    return torch.nn.functional.cross_entropy(logits[0].float(), targets, reduction="none")
+    nll_M = torch.nn.functional.cross_entropy(scored[0].float(), targets_M, reduction="none")
+    return nll_M[(tokens.weights_M != 0) | (tokens.kl_M != 0)]
 
 
 def reach(model: Any, head: Head, before: Row, row: Row, inputs: Callable[[list[Row]], dict[str, Any]]) -> float:

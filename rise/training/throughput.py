@@ -89,20 +89,23 @@ class Meter:
     def __init__(self, net: Any, device: Any) -> None:
         self.cost, self.peak, self.device = cost_of(net), peak_of(device), device
         self.began = time.perf_counter()
-        self.counts = [0.0] * 5
-        """Σ nll of trained tokens without weights, trained tokens, tokens of rows, tokens computed, operations."""
+        self.nll: Any = 0.0
+        """Σ nll of trained tokens without weights; on the device, which is not asked before a log line."""
+        self.counts = [0.0] * 4
+        """Trained tokens, tokens of rows, tokens computed, operations."""
 
-    def add(self, nll: float, n_trained: float, n_rows: float, n_computed: float, n_operations: float) -> None:
-        self.counts = [a + b for a, b in zip(self.counts, (nll, n_trained, n_rows, n_computed, n_operations), strict=True)]
+    def add(self, nll: Any, n_trained: float, n_rows: float, n_computed: float, n_operations: float) -> None:
+        self.nll = self.nll + nll
+        self.counts = [a + b for a, b in zip(self.counts, (n_trained, n_rows, n_computed, n_operations), strict=True)]
 
     def read(self, accelerator: Any) -> dict[str, float]:
         """The values of one log line; counting then starts from 0. Every rank must call it."""
-        counts = self.counts
+        counts = [float(self.nll), *self.counts]
         if accelerator.num_processes > 1:
             counts = accelerator.reduce(torch.tensor(counts, device=accelerator.device), "sum").tolist()
         nll, n_trained, n_rows, n_computed, n_operations = counts
         now = time.perf_counter()
-        seconds, self.began, self.counts = max(now - self.began, 1e-9), now, [0.0] * 5
+        seconds, self.began, self.nll, self.counts = max(now - self.began, 1e-9), now, 0.0, [0.0] * 4
         if not n_trained:
             return {}
         out = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,42 @@ class Batches(Dataset):
         inputs = tensors(lines, self.pad_id, flat=self.flat)
         flat = self.members(index)
         inputs["n"] = torch.tensor(float(sum(r.n_examples if self.per == "sequence" else r.n_trained for r in flat)))
-        inputs["index"] = torch.tensor(index)
+        inputs["index"] = index
         return inputs
+
+
+class Losses:
+    """Sees that each loss is a number. On a GPU it is looked at when it arrives: asking would hold up the next launches."""
+
+    def __init__(self) -> None:
+        self._under_way: deque[tuple[int, Any, Any]] = deque()
+        """Step, loss on its way to this machine's memory, and the event that ends the way."""
+
+    def add(self, step: int, loss: Any) -> None:
+        """Raises `RiseError` for an earlier loss, or this one, that is known to be no number."""
+        if loss.device.type != "cuda":
+            self.check(step, float(loss))
+            return
+        there = torch.empty((), dtype=loss.dtype, pin_memory=True)
+        there.copy_(loss, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        self._under_way.append((step, there, arrived))
+        while self._under_way and self._under_way[0][2].query():
+            step, there, _ = self._under_way.popleft()
+            self.check(step, float(there))
+
+    def settle(self) -> None:
+        """Look at those that are still under way: before anything is saved."""
+        while self._under_way:
+            step, there, arrived = self._under_way.popleft()
+            arrived.synchronize()
+            self.check(step, float(there))
+
+    @staticmethod
+    def check(step: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise RiseError(f"the training loss became {loss} at step {step}. {WAY_OUT}")
 
 
 class WeightedTrainer(Trainer):
@@ -65,6 +100,7 @@ class WeightedTrainer(Trainer):
         self.check: Callable[[Any], None] | None = check
         """Called with the wrapped model before the first step."""
         self.meter = Meter(self.model, self.args.device)
+        self.losses = Losses()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
@@ -100,12 +136,10 @@ class WeightedTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         total, plain = batch_loss(model, inputs, self.head, self.cost)
-        loss_sum, plain_sum = torch.stack([total.detach(), plain]).tolist()
-        if not math.isfinite(loss_sum):
-            raise RiseError(f"the training loss became {loss_sum} at step {self.state.global_step + 1}. {WAY_OUT}")
-        rows, cost = self.train_dataset.members(int(inputs["index"])), self.meter.cost
+        self.losses.add(self.state.global_step + 1, total.detach())
+        rows, cost = self.train_dataset.members(inputs["index"]), self.meter.cost
         self.meter.add(
-            plain_sum,
+            plain,
             sum(r.n_trained for r in rows),
             sum(len(r.ids) for r in rows),
             inputs["input_ids"].numel(),
@@ -115,6 +149,7 @@ class WeightedTrainer(Trainer):
         return total * self.accelerator.num_processes / num_items_in_batch
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.losses.settle()
         work = Path(str(self.args.output_dir))
         what = f"what training has reached at step {self.state.global_step} (train.save_steps)"
         with room_for(what, work / checkpoints.PARTIAL, self._n_bytes):
@@ -136,6 +171,7 @@ class WeightedTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
+            self.losses.settle()
             logs.update(self.meter.read(self.accelerator))
         super().log(logs, start_time)
 

@@ -59,6 +59,7 @@ def test_any_other_argument_reaches_the_trainer(data, nano_dir, tmp_path):
 SAME = {
     "activation checkpointing": {"arguments": {"gradient_checkpointing": True}},
     "attention without SDPA": {"attention": "eager"},
+    "batches made ahead by another process": {"arguments": {"dataloader_num_workers": 1, "dataloader_prefetch_factor": 4}},
     "compiled": {"arguments": {"torch_compile": True, "torch_compile_backend": "aot_eager"}},
 }
 
@@ -110,12 +111,16 @@ def test_all_lines_as_one_give_the_same_loss_and_need_no_filling(nano_dir):
 
 
 def test_auto_takes_flash_where_it_can_be_had_and_nothing_else_is_taken_in_silence(monkeypatch):
+    assert attention_of(TrainConfig(attention="varlen"), "float32", "cpu") == "rise_varlen"
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: True if name == "flash_attn" else find(name, *a))
     assert attention_of(TrainConfig(), "bfloat16", "cuda") == "flash_attention_2"
     assert attention_of(TrainConfig(), "float32", "cuda") is None
     assert attention_of(TrainConfig(), "bfloat16", "cpu") is None
     assert attention_of(TrainConfig(attention="flex"), "float32", "cuda") == "flex_attention"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "flash_attn" else find(name, *a))
+    assert attention_of(TrainConfig(), "bfloat16", "cuda") == "rise_varlen"
+    assert attention_of(TrainConfig(), "float32", "cuda") is None
     for name, device, why in (
         ("flash", "cpu", "GPU and bfloat16"),
         ("flash", "cuda", "GPU and bfloat16"),

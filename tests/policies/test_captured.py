@@ -1,0 +1,153 @@
+"""Decoding over slots: the replies that `generate` gives, whoever comes and goes; on a GPU each step is one captured graph."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from test_continuous import TEXTS, ask, continued, ids, limited, request
+
+from rise.policies import make_policy
+from rise.policies.captured import CapturedBatch
+from rise.policies.local import LocalPolicy
+from rise.policies.slots import attend, has_kernel
+from rise.recipe.machines import EngineConfig
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def model(nano_dir):
+    """Steeper than an untrained model, so that replies end at different lengths."""
+    policy = LocalPolicy.load(nano_dir)
+    with torch.no_grad():
+        policy.model.model.norm.weight *= 6.0
+    return policy
+
+
+def captured(model, limit):
+    policy = LocalPolicy(model.model, model.renderer, name="c", batch_size=limit, fixed_batches=False, captured=True)
+    assert isinstance(policy.running, CapturedBatch)
+    return policy
+
+
+@pytest.mark.parametrize("limit", [1, 3, 64])
+def test_replies_are_those_of_generate(model, limit):
+    requests = [request(model, text, 3) for text in TEXTS]
+    expected = ids(model.generate(requests))
+    assert ids(ask(captured(model, limit), requests)) == expected
+    assert len({len(reply[0]) for replies in expected for reply in replies}) > 3
+
+
+def test_settings_of_sampling_may_differ_within_the_batch(model):
+    requests = [
+        request(model, text, 2, temperature=t, top_p=p, max_new_tokens=m)
+        for text, t, p, m in [("1", 0, 1.0, 5), ("2+2", 0.7, 0.8, 9), ("3*3", 1.0, 1.0, 12)]
+    ]
+    assert ids(ask(captured(model, 4), requests)) == ids(model.generate(requests))
+
+
+def test_whoever_ends_makes_room_and_slots_close_up(model):
+    """30 replies of 1 to 12 tokens in 5 slots: each token once, also of rows that moved into another slot."""
+    requests = [request(model, f"{i}+{i}", 1) for i in range(30)]
+    expected = model.generate(requests)
+    policy = captured(model, 5)
+    assert ids(ask(policy, requests)) == ids(expected)
+    assert policy.running.n_row_steps == sum(len(replies[0].ids) - 1 for replies in expected)  # the first comes with the prompt
+    assert not policy.running.busy and policy._futures == {}
+
+
+def test_longer_rows_get_longer_slots_while_others_are_under_way(model):
+    policy = captured(model, 8)
+    short = [request(model, text, 1, max_new_tokens=50) for text in TEXTS]
+    assert ids(ask(policy, short)) == ids(model.generate(short))
+    before = policy.running._slots.length
+    long = [*short, request(model, "1" * 120, 2, max_new_tokens=20)]
+    assert ids(ask(policy, long)) == ids(model.generate(long))
+    assert policy.running._slots.length > before == 128
+
+
+def test_later_turns_are_read_whole_and_are_the_same(model):
+    policy = captured(model, 64)
+    first = [replace(request(model, text, 1), problem=f"p{i}") for i, text in enumerate(TEXTS)]
+    replies = ask(policy, first)
+    second = [continued(model, a, r[0], "?" * (1 + 5 * i)) for i, (a, r) in enumerate(zip(first, replies, strict=True))]
+    assert ids(ask(policy, second)) == ids(model.generate(second))
+    assert policy.running.n_prompt_tokens_kept == 0
+
+
+def test_tokens_fall_as_often_as_the_model_says(model):
+    """4,000 first-and-second tokens of one prompt against the model's probabilities: chi-square, at most 1 in 10,000."""
+    n = 4000
+    asked = request(model, "2+2", n, max_new_tokens=2)
+    [replies] = ask(captured(model, 256), [asked])
+    first = Counter(reply.ids[0] for reply in replies)
+    start = next(token for token, _ in first.most_common() if token not in model.eos_ids)
+    second = Counter(reply.ids[1] for reply in replies if reply.ids[0] == start)
+    with torch.no_grad():
+        scores = model.model(torch.tensor([[*asked.prompt_ids, start]])).logits[0]
+    for counts, row in ((first, scores[-2]), (second, scores[-1])):
+        total = sum(counts.values())
+        expected = torch.softmax(row.double(), -1) * total
+        large = [i for i in range(len(expected)) if expected[i] >= 5]
+        rest = total - float(expected[large].sum())
+        cells = [(counts[i], float(expected[i])) for i in large]
+        cells += [(total - sum(counts[i] for i in large), rest)] if rest >= 5 else []
+        assert len(cells) > 3
+        chi = sum((seen - e) ** 2 / e for seen, e in cells)
+        df = len(cells) - 1
+        # Wilson and Hilferty (1931): chi-square's cube root is nearly normal; 3.72 is its 1 − 10⁻⁴ quantile.
+        assert (chi / df) ** (1 / 3) < 1 - 2 / (9 * df) + 3.72 * math.sqrt(2 / (9 * df))
+
+
+@pytest.mark.parametrize("n_rows", [3, 7])
+def test_out_of_memory_halves_the_batch_and_loses_no_token(model, n_rows):
+    """A step of more rows than `n_rows` does not fit; what was under way is read again, not sampled again."""
+    requests = [request(model, text, 2) for text in TEXTS]
+    policy = captured(model, 16)
+    small = limited(model, n_rows)
+    policy.running.model = small
+    small.dtype = model.model.dtype
+    assert ids(ask(policy, requests)) == ids(model.generate(requests))
+    assert policy.running.n_halved >= 1 and policy.running.limit <= n_rows
+
+
+def test_a_slot_by_hand():
+    """Two slots of three places; queries 0 look at what counts in equal parts: 1 and (1 + 3 + 8) ÷ 3. Two heads share a value."""
+    query, values = torch.zeros(2, 2, 1, 1), torch.tensor([[1.0, 7, 9], [1, 3, 8]]).view(2, 1, 3, 1)
+    mask = torch.tensor([[True, False, False], [True, True, True]]).view(2, 1, 1, 3)
+    out, _ = attend(None, query, torch.zeros(2, 1, 3, 1), values, mask, 1.0, slots=True)
+    assert out.shape == (2, 1, 2, 1) and out.flatten().tolist() == pytest.approx([1, 1, 4, 4])
+
+
+def test_a_model_whose_step_is_another_keeps_the_plain_way(model, monkeypatch):
+    """An attention that forgets which tokens count: found by the trial before the first reply."""
+    from rise.policies import slots
+
+    real = slots.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        slots.functional, "scaled_dot_product_attention", lambda q, k, v, attn_mask=None, **kw: real(q, k, v, **kw)
+    )
+    assert not CapturedBatch.can(LocalPolicy.load(model.renderer.tokenizer.name_or_path).model)
+
+
+def test_a_recipe_asks_for_it_and_fixed_batches_come_first(nano_dir):
+    settings = EngineConfig(captured=True)
+    assert isinstance(make_policy(str(nano_dir), engine=settings).running, CapturedBatch)
+    assert make_policy(str(nano_dir), engine=settings, deterministic=True).running is None
+    assert not isinstance(make_policy(str(nano_dir)).running, CapturedBatch)
+    assert not has_kernel(None, torch.bfloat16, 64)
+
+
+def test_scores_are_those_of_a_plain_pass(model):
+    """Log-probabilities after replies were drawn: the model's attention is SDPA still, where no slots are given."""
+    import asyncio
+
+    policy = captured(model, 8)
+    [[reply]] = ask(policy, [request(model, "2+2", 1)])
+    prompt = request(model, "2+2", 1).prompt_ids
+    [own] = asyncio.run(policy.score([prompt], [reply.ids]))
+    with torch.no_grad():
+        table = torch.log_softmax(model.model(torch.tensor([[*prompt, *reply.ids]])).logits[0], -1)
+    assert own == pytest.approx([table[len(prompt) - 1 + i, t].item() for i, t in enumerate(reply.ids)], abs=1e-5)
