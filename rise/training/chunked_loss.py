@@ -174,4 +174,12 @@ class LinearCost(torch.autograd.Function):
     def backward(ctx: Any, *grad: Any) -> Any:
         # In place: a copy of the weight's gradient would be as large as the layer. Backward runs once.
         gradients, ctx.gradients = ctx.gradients, None
-        return *(None if g is None else g.mul_(grad[0][0]).to(dtype) for g, dtype in gradients), None, None, None, None, None, None
+        return (
+            *(None if g is None else g.mul_(grad[0][0]).to(dtype) for g, dtype in gradients),
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+        )

@@ -15,7 +15,7 @@ COLUMNS = ("weights", "sampled", "reference", "kl")
 
 
 def tensors(lines: list[list[Any]], pad_id: int, *, flat: bool = False) -> dict[str, Any]:
-    """Rows laid end to end, line by line → input ids, position ids and the `COLUMNS`, each (B, T), and what is known of them here,
+    """Rows laid end to end, line by line → input ids, position ids and the `COLUMNS`, each (B, T), and what is known beforehand,
     so that no device is asked and waited for: `at`, the places before trained tokens (M).
 
     No attention mask: rows are told apart by their position ids, which is exact only without one and with the cache

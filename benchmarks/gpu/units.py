@@ -1,0 +1,402 @@
+"""One unit of the check: `units.py NAME --out FILE [--toy]`. What it finds is written to FILE as JSON, also in between."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import prepare
+from shapes import BANDWIDTH, SHAPES, TOY, Shape, examples, made, renderer
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "gpu"
+PEAK = 989e12
+"""Dense bfloat16 operations a second of an H100 or H200, by the data sheet."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--toy", action="store_true")
+    given = parser.parse_args()
+    part, *rest = given.name.replace(",", "").split()
+    unit = {"tests": tests, "train": train, "generate": generate, "real": real}[part]
+
+    def put(found: dict[str, Any]) -> None:
+        given.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+    put(unit(rest, given.toy, put))
+
+
+def device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+# (a) tests
+
+
+def tests(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """pytest on tests/gpu; how many passed, and what did not."""
+    few = ["-k", "rows_apart or finite"] if toy else []
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfEs", str(ROOT / "tests" / "gpu"), *few]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    print(done.stdout[-20000:], done.stderr[-2000:])
+    counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout.rsplit("\n", 2)[-2])}
+    names = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
+    return {**counts, "not passed": [name[:300] for name in names]}
+
+
+# (b) training, and (e) its memory
+
+
+def train(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    import torch
+
+    name, side, *how = words
+    shape = (TOY if toy else SHAPES)[name]
+    n_steps = 3 if toy else 8
+    longest = 64 if toy else 2048
+    data = examples(n_steps * 2 * shape.micro, shape.vocabulary, longest=longest)
+    micro = shape.micro
+    while True:
+        try:
+            torch.manual_seed(0)
+            found = (with_trl if side == "trl" else with_ours)(shape, data, micro, longest, how, n_steps)
+            break
+        except Exception as error:
+            no_memory = "out of memory" in str(error) or isinstance(error, torch.OutOfMemoryError)
+            if not no_memory or micro <= longest:
+                raise
+            micro //= 2
+            put({"out of memory at": 2 * micro})
+            torch.cuda.empty_cache()
+    return {"parameters": shape.n_parameters, "micro_batch_tokens": micro, "adapters": shape.lora, **found}
+
+
+def model_for_training(shape: Shape) -> Any:
+    return made(shape, device(), "bfloat16" if device() == "cuda" else "float32")
+
+
+def with_ours(shape: Shape, data: Any, micro: int, longest: int, how: list[str], n_steps: int) -> dict[str, Any]:
+    """Our own training, but for loading and saving."""
+    from rise.recipe.config import TrainConfig
+    from rise.recipe.machines import LoraConfig
+    from rise.training import finetune
+    from rise.training.adapters import add_adapters
+    from rise.training.arguments import VARLEN, attention_of, training_arguments
+    from rise.training.rows import make_rows, plan_batches
+    from rise.training.throughput import memory_MiB
+
+    on_gpu = device() == "cuda"
+    config = TrainConfig(
+        epochs=1,
+        batch_size=max(1, len(data) // n_steps),
+        learning_rate=1e-5,
+        schedule="constant",
+        warmup_ratio=0,
+        max_length=4 * longest,
+        line_length=longest,
+        micro_batch_tokens=micro,
+        masters=on_gpu and not shape.lora,
+        compile="compiled" in how and on_gpu,
+        attention="sdpa" if "sdpa" in how else "auto" if on_gpu else "varlen",
+        arguments={"logging_steps": 1},
+    )
+    net = model_for_training(shape)
+    net.config.use_cache = False
+    attention = attention_of(config, "bfloat16" if on_gpu else "float32", net.device)
+    if attention == VARLEN:
+        attention = finetune._rows_by_themselves(net, config, net.device, sharded=False)
+    if shape.lora:
+        net = add_adapters(net, LoraConfig(rank=16)).to(net.device)
+    if config.compile:
+        finetune.compile_layers(net)
+    loaded = finetune.Loaded(net, renderer(), "bfloat16" if on_gpu else "float32", attention)
+    rows = make_rows(data, per=config.per, merge=True)
+    plan = plan_batches(
+        rows,
+        batch_size=config.batch_size,
+        epochs=1,
+        max_steps=None,
+        line_length=longest,
+        micro_batch_tokens=micro,
+        world=1,
+        seed=0,
+    )
+    logs: list[dict[str, Any]] = []
+    stamps: list[float] = []
+    n_computed: list[int] = []
+
+    def note(line: dict[str, Any]) -> None:
+        logs.append(line)
+        stamps.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = training_arguments(config, Path(scratch), 0, plan.accumulation, logs=Path(scratch) / "logs")
+        trainer = finetune._trainer(loaded, arguments, rows, plan, config, on_log=note, on_save=None)
+        began = time.perf_counter()
+        trainer.train()
+        trainer.losses.settle()
+    each = plan.accumulation
+    for step in range(plan.n_steps):
+        members = [rows[i] for b in plan.batches[step * each : (step + 1) * each] for line in b.lines for i in line]
+        n_computed.append(sum(len(row.ids) for row in members))
+    steady = slice(max(1, len(stamps) // 2 - 1), None)  # the first steps compile and warm up
+    seconds = [b - a for a, b in pairwise(stamps)][steady]
+    rate = sum(n_computed[1:][steady]) / sum(seconds)
+    flops = trainer.meter.cost.of(rows) / sum(len(row.ids) for row in rows)
+    return {
+        "attention": str(attention or "sdpa"),
+        "compiled": config.compile,
+        "optimizer": type(getattr(trainer.optimizer, "optimizer", trainer.optimizer)).__name__,
+        "steps": len(logs),
+        "tokens_per_s": round(rate),
+        "trained_share": round(sum(row.n_trained for row in rows) / sum(len(row.ids) for row in rows), 3),
+        "mfu": round(rate * flops / PEAK, 4) if on_gpu else None,
+        "first_step_s": round(stamps[0] - began, 1),
+        "share_padding": round(sum(log["share_padding"] for log in logs) / len(logs), 4),
+        "peak_MiB": memory_MiB(net.device),
+        "loss": [round(log["loss"], 4) for log in (logs[0], logs[-1])],
+    }
+
+
+def with_trl(shape: Shape, data: Any, micro: int, longest: int, how: list[str], n_steps: int) -> dict[str, Any]:
+    """TRL's SFTTrainer on the same examples, each a row of its own, packed, replies alone trained."""
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from rise.training.nano import make_tokenizer
+    from rise.training.throughput import memory_MiB
+
+    rows = [
+        {"input_ids": [*e.prompt_ids, *e.reply_ids], "completion_mask": [0] * len(e.prompt_ids) + [1] * len(e.reply_ids)}
+        for e in data
+    ]
+    stamps: list[float] = []
+
+    class Stamps(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if device() == "cuda":
+                import torch
+
+                torch.cuda.synchronize()
+            stamps.append(time.perf_counter())
+
+    lines = max(1, micro // longest)
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = SFTConfig(
+            output_dir=scratch,
+            use_cpu=device() == "cpu",
+            bf16=False,
+            max_steps=n_steps,
+            per_device_train_batch_size=lines,
+            gradient_accumulation_steps=2,
+            learning_rate=1e-5,
+            lr_scheduler_type="constant",
+            packing=True,
+            completion_only_loss=True,
+            max_length=longest,
+            gradient_checkpointing=False,
+            report_to="none",
+            save_strategy="no",
+            logging_steps=1000,
+            disable_tqdm=True,
+        )
+        adapters = {}
+        if shape.lora:
+            from peft import LoraConfig
+
+            adapters = {"peft_config": LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")}
+        dataset, tokenizer = Dataset.from_list(rows), make_tokenizer("abc")
+        trainer = SFTTrainer(model_for_training(shape), settings, train_dataset=dataset, processing_class=tokenizer, **adapters)
+        trainer.train()
+        packed = [len(row) for row in trainer.train_dataset["input_ids"]]
+    steady = slice(max(1, len(stamps) // 2 - 1), None)
+    seconds = [b - a for a, b in pairwise(stamps)][steady]
+    rate = 2 * lines * len(seconds) * sum(packed) / len(packed) / sum(seconds)
+    merged = sum(len(row["input_ids"]) for row in rows)
+    return {"tokens_per_s": round(rate), "tokens_for_the_same_examples": merged, "peak_MiB": memory_MiB(trainer.model.device)}
+
+
+# (c) generation
+
+
+def generate(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    import random
+
+    import torch
+
+    from rise.policies.local import LocalPolicy
+    from rise.policy import Request, Sampling
+
+    name, how = words
+    shape = (TOY if toy else SHAPES)[name]
+    on_gpu = device() == "cuda"
+    net = made(shape, device(), "bfloat16" if on_gpu else "float32")
+    n_prompt, n_new = (8, 16) if toy else (128, 256)
+    rng = random.Random(0)
+    prompts = [tuple(rng.randrange(3, shape.vocabulary) for _ in range(n_prompt)) for _ in range(shape.rows)]
+    if how == "transformers":
+        return theirs(net, prompts, n_new, shape)
+    net.generation_config.eos_token_id = None
+    policy = LocalPolicy(
+        net, Endless(renderer()), name="r", batch_size=shape.rows, fixed_batches=False, captured=how == "captured"
+    )
+
+    async def ask(n: int) -> list[Any]:
+        sampling = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=n)
+        return await asyncio.gather(*(policy.reply(Request((), sampling, (i,), ids)) for i, ids in enumerate(prompts)))
+
+    began = time.perf_counter()
+    asyncio.run(ask(n_new))  # captures what the second will replay
+    first = time.perf_counter() - began
+    put({"first_s": round(first, 2)})
+    began = time.perf_counter()
+    replies = asyncio.run(ask(n_new))
+    if on_gpu:
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    n_tokens = sum(len(reply.ids) for some in replies for reply in some)
+    return {
+        "way": type(policy.running).__name__,
+        "flash": getattr(policy.running, "_flash", None),
+        "facts": policy.facts(),
+        "rows": shape.rows,
+        "tokens_per_s": round(n_tokens / seconds),
+        "first_s": round(first, 2),
+        **bound(shape, n_prompt, n_new, n_tokens / seconds),
+        "peak_MiB": torch.cuda.max_memory_allocated() >> 20 if on_gpu else None,
+    }
+
+
+class Endless(SimpleNamespace):
+    """A renderer under which no token ends a reply: all are equally long."""
+
+    def __init__(self, own: Any) -> None:
+        super().__init__(tokenizer=SimpleNamespace(pad_token_id=0), eos_ids=frozenset(), text=own.text, add_ends=own.add_ends)
+
+
+def bound(shape: Shape, n_prompt: int, n_new: int, rate: float) -> dict[str, Any]:
+    """Tokens a second if a step only read the weights, and keys and values of what is there; the share of it that was reached."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return {"bound_tokens_per_s": None, "share_of_bound": None}
+    card = torch.cuda.get_device_name()
+    bandwidth = next((value for part, value in BANDWIDTH.items() if part in card), None)
+    if bandwidth is None:
+        return {"bound_tokens_per_s": None, "share_of_bound": None}
+    read = 2 * shape.n_parameters + shape.rows * (n_prompt + n_new / 2) * shape.kv_bytes
+    most = shape.rows * bandwidth / read
+    return {"bound_tokens_per_s": round(most), "share_of_bound": round(rate / most, 3)}
+
+
+def theirs(net: Any, prompts: list[tuple[int, ...]], n_new: int, shape: Shape) -> dict[str, Any]:
+    """transformers' own continuous batching, with its paged SDPA: what there is without flash-attn."""
+    from transformers import GenerationConfig
+
+    settings = GenerationConfig(max_new_tokens=n_new, do_sample=True, eos_token_id=-1, pad_token_id=0)
+    began = time.perf_counter()
+    out = net.generate_batch(inputs=[list(ids) for ids in prompts], generation_config=settings)
+    seconds = time.perf_counter() - began
+    n_tokens = sum(len(found.generated_tokens) for found in out.values())
+    rate = n_tokens / seconds
+    return {"tokens_per_s": round(rate), **bound(shape, len(prompts[0]), n_new, rate)}
+
+
+# (d) a real model
+
+
+def real(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """The recipe with this seed; a run that was stopped goes on. Every stage's metrics."""
+    seed = words[-1]
+    recipe = ROOT / "recipes" / "gpu" / "svamp.toml"
+    with tempfile.TemporaryDirectory() as scratch:
+        run = Path(scratch) / "run" if toy else BUILD / "runs" / f"svamp-{seed}"
+        if toy:
+            options = toy_settings(Path(scratch))
+        else:
+            if why := real_model():
+                return {"skipped": why}
+            options = []
+        command = [
+            sys.executable,
+            "-m",
+            "rise.cli.main",
+            "run",
+            str(recipe),
+            "--set",
+            f"seed={seed}",
+            "--out",
+            str(run),
+            *options,
+        ]
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        while process.poll() is None:
+            time.sleep(0.5)
+            put(stages(run))
+        if process.returncode:
+            raise SystemExit(f"rise run ended with {process.returncode}")
+        return stages(run)
+
+
+def stages(run: Path) -> dict[str, Any]:
+    return {"stages": {path.parent.name: json.loads(path.read_text()) for path in sorted(run.glob("*/metrics.json"))}}
+
+
+def real_model() -> str:
+    """Convert the model once; why that cannot be, or empty."""
+    if not (BUILD / "data" / "svamp-train.jsonl").exists():
+        return "no data: python benchmarks/gpu/prepare.py where they are, and carry build/gpu/data"
+    if (BUILD / "smollm2" / "config.json").exists():
+        return ""
+    whole = prepare.join_model()
+    if whole is None:
+        return "the model's parts are not both here: carry build/gpu/model-1, then build/gpu/model-2"
+    from rise.training.model import convert_gguf
+
+    convert_gguf(whole.parent, whole.name, BUILD / "smollm2")
+    return ""
+
+
+def toy_settings(folder: Path) -> list[str]:
+    """Eight problems and a model of characters, in place of SVAMP and SmolLM2."""
+    from rise.recipe.machines import NanoConfig
+    from rise.training.nano import make_nano
+
+    rows = [
+        {"question": f"Ann has {i} pens and buys {i % 7} more. How many?", "gold": str(i + i % 7)}
+        | {"solution": f"{i} + {i % 7} = {i + i % 7}\n#### {i + i % 7}"}
+        for i in range(60)
+    ]
+    for name, some in (("train", rows[:40]), ("validation", rows[40:50]), ("test", rows[50:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
+    shape = NanoConfig(hidden=32, layers=2, heads=2, kv_heads=1, intermediate=64, max_length=1024)
+    letters = "".join(map(chr, range(32, 127))) + "\n"
+    make_nano(shape, letters, seed=0, path=folder / "model")
+    chosen = {f"task.settings.{name}_path": folder / f"{name}.jsonl" for name in ("train", "validation", "test")}
+    chosen |= {"model.path": folder / "model"}
+    if device() == "cpu":
+        chosen |= {"model.dtype": "float32"}
+        chosen |= {f"{part}.masters": "false" for part in ("train", "boost.train", "boost.train_multi_turn")}
+    return ["--scale", "toy", *(word for name, value in chosen.items() for word in ("--set", f"{name}={value}"))]
+
+
+if __name__ == "__main__":
+    main()
