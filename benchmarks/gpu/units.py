@@ -56,7 +56,9 @@ def tests(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) ->
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfEs", str(ROOT / "tests" / "gpu"), *few]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     print(done.stdout[-20000:], done.stderr[-2000:])
-    counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout.rsplit("\n", 2)[-2])}
+    counts = {
+        f"n_{kind}": int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout.rsplit("\n", 2)[-2])
+    }
     names = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
     return {**counts, "not passed": [name[:300] for name in names]}
 

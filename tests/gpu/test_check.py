@@ -14,6 +14,7 @@ import check  # noqa: E402
 import prepare  # noqa: E402
 import shapes  # noqa: E402
 import svamp  # noqa: E402
+import table  # noqa: E402
 
 from rise.training.rows import make_rows  # noqa: E402
 
@@ -129,3 +130,24 @@ def test_the_recipe_of_the_real_run_loads_at_both_scales_and_its_problems_suffic
     assert full.task.n_test >= 600
     n = full.boost.n_problems + full.iterate.rounds * full.task.n_train
     assert n <= 2602  # what svamp.py makes of the authors' 2,961
+
+
+def test_the_page_has_the_table_of_the_results():
+    assert (ROOT / "docs/performance.md").read_text() == table.page(), "run python benchmarks/gpu/table.py"
+
+
+def test_only_what_a_card_measured_stands_in_the_table(tmp_path, monkeypatch):
+    """A toy's numbers and failed units never do; of two results the later one does."""
+    monkeypatch.setattr(table, "RESULTS", tmp_path)
+    card = {"card": "H100", "date": "2026-11-30", "torch": "2.11.0", "toy": False}
+    for name, rate, machine in (
+        ("1", 10, card),
+        ("2", 20, card),
+        ("3", 30, {**card, "toy": True}),
+        ("4", 40, {**card, "card": None}),
+    ):
+        found = {"machine": machine, "train 1b ours": {"tokens_per_s": rate}, "tests": {"failed": "not done after 3 s"}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    shown = table.table()
+    assert "| train 1b ours | – | 20 tokens/s | H100, 2026-11-30, torch 2.11.0 |" in shown
+    assert "| tests | – | **not run** |" in shown
