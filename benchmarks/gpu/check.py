@@ -56,6 +56,8 @@ UNITS = (
     Unit("generate", "generate smollm2 transformers", 45),
 )
 """In the order in which they are done. Limits count an import of torch, and a compilation where there is one."""
+TOY_TIMES = 4
+"""A toy runs on a processor, beside whatever else runs there."""
 
 
 def main() -> None:
@@ -80,10 +82,11 @@ def main() -> None:
         ):
             continue
         left = given.budget - (time.monotonic() - began)
-        if left < min(20.0, unit.limit_s):
+        limit_s = unit.limit_s * (TOY_TIMES if given.toy else 1)
+        if left < 20.0:
             results.put(unit.name, {"skipped": f"{left:.0f} s were left"})
             continue
-        results.put(unit.name, run(unit, given.out, min(left, unit.limit_s), site, toy=given.toy))
+        results.put(unit.name, run(unit, given.out, min(left, limit_s), site, toy=given.toy))
     print(json.dumps(results.found, indent=1, ensure_ascii=False))
 
 

@@ -26,11 +26,11 @@ BUILD = ROOT / "build" / "gpu"
 LIMIT = 64 << 20
 THERE = (
     "torch transformers accelerate tokenizers safetensors huggingface-hub numpy scipy sympy mpmath pandas pyarrow matplotlib "
-    "jinja2 httpx httpcore h11 anyio certifi idna pyyaml tqdm packaging psutil fsspec requests filelock regex typing-extensions "
+    "jinja2 httpx httpcore h11 anyio certifi idna pyyaml tqdm packaging psutil fsspec requests filelock regex "
     "click setuptools pytest hf-xet networkx urllib3 charset-normalizer six python-dateutil aiohttp contourpy cycler fonttools "
     "kiwisolver pillow pyparsing markupsafe triton sniffio"
 )
-"""Packages that the machine is taken to have."""
+"""Packages that the machine is taken to have. Not typing-extensions: pydantic wants a newer one than most machines have."""
 PLATFORMS = (
     "manylinux_2_28_x86_64",
     "manylinux_2_27_x86_64",

@@ -59,7 +59,7 @@ def test_svamps_rows_become_three_files_and_no_test_question_trains(tmp_path):
 def test_what_is_missing_there_is_what_rise_needs_less_what_is_there():
     """All of rise's needs, and theirs: pydantic's core comes along, torch and what it needs never does."""
     found = {word.partition("==")[0] for word in prepare.needed(prepare.THERE.split(), prepare.wanted())}
-    assert {"pydantic", "pydantic-core", "math-verify", "rich", "typer", "gguf", "peft"} <= found
+    assert {"pydantic", "pydantic-core", "typing-extensions", "math-verify", "rich", "typer", "gguf", "peft"} <= found
     assert not found & set(prepare.THERE.split())
     assert prepare.needed(["typer"], ["typer"]) == []
 
