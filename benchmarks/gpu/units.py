@@ -53,7 +53,7 @@ def device() -> str:
 def tests(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """pytest on tests/gpu; how many passed, and what did not."""
     few = ["-k", "attention or number"] if toy else []
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfEs", str(ROOT / "tests" / "gpu"), *few]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rfEs", str(ROOT / "tests" / "gpu"), *few]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     print(done.stdout[-20000:], done.stderr[-2000:])
     counts = {
