@@ -54,6 +54,12 @@ def measured(unit: Unit, found: dict[str, Any]) -> str:
 
 def _stage(name: str, numbers: dict[str, Any]) -> str:
     chosen = [f"{key} {numbers[key]['value']:.3f}" for key in ("m1@t1", "m5@t1", "m1@t5") if key in numbers]
+    paired = numbers.get("paired", {})
+    chosen += [
+        f"{words} {paired[key]['low']:+.3f} … {paired[key]['high']:+.3f}"
+        for key, words in (("t5-t1", "t5 − t1"), ("m1@t5-m5@t1", "m1@t5 − m5@t1"))
+        if key in paired
+    ]
     return f"{name}: {', '.join(chosen)}"
 
 

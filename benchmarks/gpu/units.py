@@ -22,6 +22,8 @@ from shapes import BANDWIDTH, SHAPES, TOY, Shape, examples, made, renderer
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "gpu"
+KEPT = ("m1@t1", "m5@t1", "m1@t5", "t5", "p1@t5", "wrong_to_right", "right_to_wrong", "unparsable", "accuracy_by_turn", "paired")
+"""What is kept of a stage's metrics.json."""
 PEAK = 989e12
 """Dense bfloat16 operations a second of an H100 or H200, by the data sheet."""
 
@@ -359,7 +361,8 @@ def real(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> 
 
 
 def stages(run: Path) -> dict[str, Any]:
-    return {"stages": {path.parent.name: json.loads(path.read_text()) for path in sorted(run.glob("*/metrics.json"))}}
+    found = {path.parent.name: json.loads(path.read_text()) for path in sorted(run.glob("*/metrics.json"))}
+    return {"stages": {name: {key: values[key] for key in KEPT if key in values} for name, values in found.items()}}
 
 
 def real_model() -> str:
