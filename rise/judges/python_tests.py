@@ -25,6 +25,18 @@ class Test:
     arguments: str
     """A Python literal, the tuple of arguments."""
     expected: Any
+    within: float | None = None
+    """How far off a number may be: `assert abs(f(2) - 0.5) < 1e-6`; None: equal."""
+
+    truth: bool = False
+    """Whether only the truth of what is returned counts: `assert bool(f([])) == False`."""
+
+    def passes(self, got: Any) -> bool:
+        if self.truth:
+            return bool(got) is self.expected
+        if self.within is None:
+            return bool(got == self.expected)
+        return isinstance(got, int | float) and abs(got - self.expected) < self.within
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +60,34 @@ def read_tests(gold: str) -> tuple[str, tuple[Test, ...]]:
         raise DataError(f"gold {gold[:80]!r} is no Python ({error}). Write tests, one a line: assert f(2) == 5") from error
     for statement in statements:
         match statement:
+            case ast.Assert(
+                test=ast.Compare(
+                    left=ast.Call(func=ast.Name(id="bool"), args=[ast.Call(func=ast.Name(id=called), keywords=[]) as call]),
+                    ops=[ast.Eq()],
+                    comparators=[ast.Constant(value=bool()) as wanted],
+                )
+            ) if name in (None, called):
+                name = called
+                tests.append(Test(ast.unparse(call), *_values(statement, call, wanted), truth=True))
             case ast.Assert(test=ast.Compare(left=ast.Call(func=ast.Name(id=called), keywords=[]) as call, ops=[ast.Eq()])):
                 if name not in (None, called):
                     raise DataError(f"gold tests both {name} and {called}; one problem asks for one function.")
                 name = called
-                try:
-                    expected = ast.literal_eval(statement.test.comparators[0])  # type: ignore[attr-defined]
-                    arguments = repr(tuple(ast.literal_eval(argument) for argument in call.args))
-                except ValueError as error:
-                    raise DataError(
-                        f"gold test {ast.unparse(statement)!r}: arguments and result must be plain values."
-                    ) from error
-                tests.append(Test(ast.unparse(call), arguments, expected))
+                tests.append(Test(ast.unparse(call), *_values(statement, call, statement.test.comparators[0])))  # type: ignore[attr-defined]
+            case ast.Assert(
+                test=ast.Compare(
+                    left=ast.Call(
+                        func=ast.Name(id="abs"),
+                        args=[
+                            ast.BinOp(left=ast.Call(func=ast.Name(id=called), keywords=[]) as call, op=ast.Sub(), right=wanted)
+                        ],
+                    ),
+                    ops=[ast.Lt()],
+                    comparators=[ast.Constant(value=float() as within)],
+                )
+            ) if name in (None, called):
+                name = called
+                tests.append(Test(ast.unparse(call), *_values(statement, call, wanted), within))
             case _:
                 raise DataError(
                     f"gold line {ast.unparse(statement)[:80]!r} is no test. Write tests, one a line: assert f(2) == 5"
@@ -67,6 +95,14 @@ def read_tests(gold: str) -> tuple[str, tuple[Test, ...]]:
     if name is None:
         raise DataError("gold holds no test. Write tests, one a line: assert f(2) == 5")
     return name, tuple(tests)
+
+
+def _values(statement: ast.stmt, call: ast.Call, wanted: ast.expr) -> tuple[str, Any]:
+    """(the arguments as a literal tuple, what is expected). Raises `DataError` where one of them is no plain value."""
+    try:
+        return repr(tuple(ast.literal_eval(argument) for argument in call.args)), ast.literal_eval(wanted)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"gold test {ast.unparse(statement)!r}: arguments and result must be plain values.") from error
 
 
 def read_outcome(outcome: dict[str, Any], name: str, tests: Sequence[Test]) -> Finding:
@@ -80,7 +116,7 @@ def read_outcome(outcome: dict[str, Any], name: str, tests: Sequence[Test]) -> F
                     got = decoded(value)
                 except (TypeError, ValueError, KeyError, RecursionError):
                     got = _Other("something that cannot be read")
-                if not isinstance(got, _Other) and got == test.expected:
+                if not isinstance(got, _Other) and test.passes(got):
                     continue
                 shown, wanted = _shown(got), _shown(test.expected)
                 return Finding(
@@ -115,6 +151,8 @@ def decoded(value: Any) -> Any:
         return int(content, 16)
     if kind == "float":
         return float(content)
+    if kind == "complex":
+        return complex(content)
     if kind == "other":
         return _Other(f"a value of type {_ascii(str(content))}")
     if kind == "dict":

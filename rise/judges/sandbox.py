@@ -18,6 +18,7 @@ Request {"normal": code, "limit_s"}: the answer is the code without comments, la
 from __future__ import annotations
 
 import ast
+import collections
 import contextlib
 import ctypes
 import gc
@@ -354,12 +355,12 @@ def encoded(value: Any, depth: int = 0) -> Any:
         return value
     if kind is int and value.bit_length() <= 10_000:
         return ["int", hex(value)]
-    if kind is float:
-        return ["float", repr(value)]
+    if kind is float or kind is complex:
+        return [kind.__name__, repr(value)]
     if depth < MAX_DEPTH:
         if kind is list or kind is tuple or kind is set or kind is frozenset:
             return [kind.__name__, [encoded(item, depth + 1) for item in value]]
-        if kind is dict:
+        if kind is dict or kind in (collections.Counter, collections.OrderedDict, collections.defaultdict):
             return ["dict", [[encoded(key, depth + 1), encoded(item, depth + 1)] for key, item in value.items()]]
     return ["other", kind.__name__[:100]]
 

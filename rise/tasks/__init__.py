@@ -16,6 +16,8 @@ KINDS = {
     "gsm8k": "rise.tasks.gsm8k:GSM8K",
     "math": "rise.tasks.competition_math:CompetitionMath",
     "svamp": "rise.tasks.svamp:SVAMP",
+    "mbpp": "rise.tasks.mbpp:MBPP",
+    "humaneval": "rise.tasks.humaneval:HumanEval",
     "python-functions": "rise.tasks.python_functions:PythonFunctions",
     "divisor": "rise.tasks.divisor:Divisor",
     "signs": "rise.tasks.signs:Signs",
