@@ -6,14 +6,18 @@ python recipes/bases/ship.py RUN rise/recipe/bases/NAME
 from __future__ import annotations
 
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
 
 from rise.errors import ConfigError
 from rise.recipe.bases import LIMIT
+from rise.recipe.config import RunConfig
 from rise.recipe.toml import load_recipe
 from rise.runs.directory import RunDir
+from rise.tasks import make_task
+from rise.tasks.search import SearchTask
 from rise.training.model import load_model, save_checkpoint
 from rise.training.weights import weights_hash
 
@@ -39,7 +43,8 @@ def ship(run: RunDir, out: Path) -> dict[str, Any]:
 
 A Llama made from nothing by `recipes/bases/{config.task.name}.toml`, in float16. It knows the notation and the small steps of the
 task `{config.task.name}` and a few skills, each learnt apart (`rise/tasks/search.py`): to make attempts (again, another or any
-candidate, whether or not one hit), to say a line again, to say whether a line hits, to list the candidates that are left.
+candidate, whether or not one hit), to say a line again,
+{_more(config)}to list the candidates that are left.
 Nothing taught it to join them, so it does not correct itself: accuracy by turn on {config.task.n_validation} validation problems
 {by_turn} %. Good for the laboratory (`recipes/nano.toml`, `recipes/laboratory/`), and for nothing else.
 
@@ -50,6 +55,14 @@ Nothing taught it to join them, so it does not correct itself: accuracy by turn 
 """
     (out / "README.md").write_text(text, encoding="utf-8")
     return about
+
+
+def _more(config: RunConfig) -> str:
+    """The skills that only some tasks teach."""
+    task = make_task(config.task.name, **config.task.settings)
+    steps = isinstance(task, SearchTask) and task.small_steps(task.problems("train", 1)[0].question, random.Random(0), 1)
+    hit = isinstance(task, SearchTask) and task.checked
+    return f"{'to say whether a line hits, ' if hit else ''}{'to do a small step by itself, ' if steps else ''}"
 
 
 if __name__ == "__main__":

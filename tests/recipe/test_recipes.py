@@ -17,11 +17,14 @@ from rise.recipe.toml import load_recipe, to_toml
 
 HOME = Path(__file__).resolve().parents[2] / "recipes"
 RECIPES = sorted([*HOME.glob("*.toml"), *HOME.glob("laboratory/*.toml")])
-NAMES = [path.stem for path in RECIPES]
+NAMES = [path.relative_to(HOME).with_suffix("").as_posix() for path in RECIPES]
 
 
 def scales(path):
-    return [None, *tomllib.loads(path.read_text()).get("scale", {})]
+    """Those of a recipe and of what it extends."""
+    data = tomllib.loads(path.read_text())
+    above = scales(path.parent / data["extends"])[1:] if "extends" in data else []
+    return [None, *{**dict.fromkeys(above), **data.get("scale", {})}]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
@@ -37,14 +40,14 @@ def test_it_loads_at_every_scale_and_its_resolved_form_is_the_same_recipe(path, 
 def test_it_has_a_toy_scale_and_its_first_lines_say_how_to_run_it(path):
     assert "toy" in scales(path)
     head = path.read_text().split("\nname =")[0]
-    assert f"rise run recipes/{path.name}" in head
+    assert f"rise run recipes/{path.name}" in head or f"rise run {path.relative_to(HOME).with_suffix('')}" in head
 
 
 def test_the_scales_named_by_a_recipes_first_lines_and_by_make_run_exist():
     for path in RECIPES:
         named = re.findall(r"--scale (\w+)", path.read_text().split("\nname =")[0])
         assert set(named) <= set(scales(path)), f"{path.name} names {named}"
-    makefile = (RECIPES[0].parent.parent / "Makefile").read_text()
+    makefile = (HOME.parent / "Makefile").read_text()
     assert "rise run recipes/nano.toml $(if $(SCALE),--scale $(SCALE))" in makefile
 
 
@@ -67,14 +70,13 @@ def why_not(config):
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
 def test_its_toy_scale_runs_to_the_report(path, tmp_path, monkeypatch, one_thread):
-    root = path.parent.parent
     overrides = ["threads=1"]
     if load_recipe(path, scale="toy").model.nano:
         overrides += SMALLER
     if path.stem == "own":
         own_things(tmp_path)
         overrides += [f"task.settings.path={tmp_path}/problems.jsonl", f"model.path={tmp_path}/my-model"]
-    monkeypatch.chdir(root)
+    monkeypatch.chdir(HOME.parent)
     config = load_recipe(path, scale="toy", overrides=overrides)
     if config.model.path and path.stem != "own" and (reason := why_not(config)):
         pytest.skip(reason)
