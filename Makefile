@@ -9,6 +9,7 @@
 # make claims-quick   every claim of the paper as a small experiment with one seed: minutes; then runs/claims-quick/claims.html
 # make wheel  write dist/rise_lm-…-py3-none-any.whl, which works without a clone
 # make test-wheel   install that wheel into an empty environment and run there what README and docs/index.md say: minutes
+# make test-trackers   wandb, trackio and mlflow themselves, offline: installs each by itself, minutes
 # make docs   write docs/cli.md, docs/settings.md and docs/architecture.md from the program, then build the site into build/site (open index.html)
 # make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
 # make test-engines  the real vLLM and `transformers serve`; needs venv-vllm and models/smollm2, takes minutes
@@ -18,7 +19,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run claims-quick test test-oldest test-clients test-ray test-wheel wheel venv docs venv-vllm test-engines venv-adapters test-adapters
+.PHONY: run claims-quick test test-oldest test-clients test-ray test-wheel test-trackers wheel venv docs venv-vllm test-engines \
+  venv-adapters test-adapters
 .DEFAULT_GOAL := run
 
 run: venv
@@ -40,6 +42,10 @@ test-clients: .venv/.test
 
 test-ray: .venv/.ray
 	OMP_NUM_THREADS=1 RISE_TEST_RAY=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 900 --reruns 1 --durations 10 tests/ray
+
+# wandb, trackio and mlflow, each in an environment of its own under .trackers/; one that cannot be had is skipped, with the reason.
+test-trackers: .venv/.test
+	OMP_NUM_THREADS=1 RISE_TEST_TRACKERS=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 1200 tests/trackers
 
 # In an environment of its own, which sees the packages of .venv but not this clone.
 test-wheel: .venv/.test

@@ -42,6 +42,7 @@ from rise.policy import Policy
 from rise.recipe.config import RunConfig, SamplingConfig, StateConfig
 from rise.recipe.problems import some_problems
 from rise.recipe.toml import build_config, load_recipe, merged
+from rise.report import write_report
 from rise.report.load import LoadedRun, load
 from rise.report.numbers import percent, percent_interval, points, points_interval
 from rise.runs.bench import Bench, at_work
@@ -300,8 +301,12 @@ def run(
     if settings:
         config = build_config(merged(config.model_dump(), settings), "rise.run")
     target = Path(out) if out is not None else Path("runs") / (f"{config.name}-{scale}" if scale else config.name)
-    done = _apart(run_seeds, config, target, seeds) if seeds else _apart(run_recipe, config, target)
+    done = _apart(run_seeds, config, target, seeds, _page) if seeds else _apart(run_recipe, config, target, report=_page)
     return load(done.path)
+
+
+def _page(path: Path) -> Path:
+    return write_report(path)[0]
 
 
 # ---- how a call becomes a recipe -----------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ GoldProbabilityOption = Annotated[
 ClusterOption = Annotated[
     str | None, typer.Option(help="Ask replicas on a Ray cluster: auto, local or HOST:PORT; more by --set cluster.replicas=4.")
 ]
+PriceOption = Annotated[float, typer.Option(min=0, help="Of an endpoint, per million tokens; what the measurement cost is told.")]
 OutOption = Annotated[Path | None, typer.Option(help="Keep records, ledger and metrics in this directory; continues it.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print metrics as JSON.")]
 
@@ -56,6 +57,8 @@ def evaluate(
     control: ControlOption = True,
     gold_probability: GoldProbabilityOption = False,
     cluster: ClusterOption = None,
+    price_prompt: PriceOption = 0.0,
+    price_reply: PriceOption = 0.0,
     out: OutOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -81,7 +84,8 @@ def evaluate(
     check_choice("--split", split, SPLITS)
     check_choice("--dtype", dtype, DTYPES)
     policy = checkpoint_of(policy)
-    measured = {"samples": samples, "gold_probability": gold_probability, **({"turns": turns} if turns else {})}
+    measured: dict[str, Any] = {"samples": samples, "gold_probability": gold_probability, **({"turns": turns} if turns else {})}
+    measured |= {"price_prompt": price_prompt, "price_reply": price_reply}
     model = {"dtype": dtype, "chat_format": chat_format}
     settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "model": model, "evaluate": measured}
     config = config_for(policy, task=task, **_with_cluster(policy, settings, cluster, set_ or []))

@@ -20,7 +20,9 @@ def judge(
     from rise.cli.output import alone_on_stdout
     from rise.errors import ConfigError, DataError
     from rise.jsonl import dumps, read_jsonl
+    from rise.policies import make_policy
     from rise.runs.card import divide
+    from rise.runs.model_judge import at_desk
     from rise.task import Problem
     from rise.tasks import make_task
     from rise.tasks.sources import text_of
@@ -30,8 +32,8 @@ def judge(
         raise ConfigError("rise judge: --set takes settings of the task only, such as mode=lenient or judge=my_judge:Judge.")
     troubles: list[str] = []
     known = {"id", "question", "gold", "reply"}
-    with alone_on_stdout() as out:
-        decide = make_task(task, **settings).judge()
+    decide = make_task(task, **settings).judge()
+    with alone_on_stdout() as out, at_desk(decide, make_policy, None):
         for number, line in read_jsonl(file):
             place = f"{file}, line {number}"
             if not isinstance(line.get("reply"), str):

@@ -59,6 +59,8 @@ def stage_sentence(name: str, metrics: dict[str, Any]) -> str:
 def measured_lines(name: str, metrics: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
     """(text, style) of each line of a measurement: its numbers, and that they mean nothing where that is so."""
     yield stage_line(name, metrics), None
+    if metrics.get("price") is not None:
+        yield f"  its replies cost {metrics['price']:.4g}, in the currency of the prices", None
     if is_toy(n := metrics["m1@t1"]["n"]):
         yield toy_words(n), "yellow"
 

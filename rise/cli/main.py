@@ -21,6 +21,7 @@ from rise.cli.judge import judge
 from rise.cli.play import play
 from rise.cli.push import push
 from rise.cli.recipes import app as recipes
+from rise.cli.rejudge import rejudge
 from rise.cli.report import report
 from rise.cli.run import run
 from rise.cli.serve import serve
@@ -54,6 +55,7 @@ COMMANDS: list[Callable[..., Any]] = [
     export,
     push,
     judge,
+    rejudge,
     serve,
     play,
     demo,

@@ -18,6 +18,7 @@ KINDS = {
     "regex": "rise.judges.plain:Regex",
     "number": "rise.judges.plain:Number",
     "json": "rise.judges.plain:Json",
+    "model": "rise.judges.by_model:ModelJudge",
     "python-functions": "rise.judges.python_functions:FunctionJudge",
     "reasoning-gym": "rise.judges.reasoning_gym:GymJudge",
 }

@@ -71,6 +71,7 @@ def improve(
         with bench.timed(stage, "select", len(relabelled)) as timer:
             judge = student if config.judge == "self" else config.judge or ""
             player = bench.player(bench.policy(judge), purpose.removesuffix("relabel") + "select")
+            player.budget = Budget(config.judge_price_prompt, config.judge_price_reply)
             relabelled = play_out(player, choose(player, problems, relabelled))
             timer.of(player)
     return sorted(relabelled, key=lambda item: (item.problem_id, item.sample, item.turn))

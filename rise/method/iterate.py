@@ -6,7 +6,7 @@ last file is in place, so a run that was stopped continues when it is started ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,20 +20,32 @@ from rise.method.fit import train_stage
 from rise.method.improve import relabel_stage
 from rise.method.measure import measure_stage
 from rise.recipe.config import RunConfig
-from rise.runs.bench import Bench, Progress, at_work
+from rise.runs.bench import Bench, Progress, Silent, at_work
 from rise.runs.directory import RunDir, provenance
 from rise.runs.preflight import Ready, preflight
 from rise.runs.stages import round_name
 from rise.runs.takeover import matched, take_collection, take_start
+from rise.runs.trackers import tracking
 
 
-def run(config: RunConfig, directory: Path, *, progress: Progress | None = None, command: list[str] | None = None) -> RunDir:
+def run(
+    config: RunConfig,
+    directory: Path,
+    *,
+    progress: Progress | None = None,
+    command: list[str] | None = None,
+    report: Callable[[Path], Path] | None = None,
+) -> RunDir:
     """Run a recipe to its end, or continue it. Returns the run directory.
 
+    `report` writes the run's page, for the trackers that the recipe names; it is not called where there are none.
     Raises `RiseError` for whatever the user can put right; a bad reply never raises.
     """
     ready = preflight(config, out=directory)
-    with _opened(ready, directory, progress, command) as bench:
+    with (
+        tracking(config, directory, progress or Silent(), report) as told,
+        _opened(ready, directory, told, command) as bench,
+    ):
         bench.progress.start(ready)
         _note_overlap(bench)
         base = base_model(bench)
@@ -95,3 +107,4 @@ def _opened(ready: Ready, directory: Path, progress: Progress | None, command: l
     finally:
         if new and not run_dir.config.exists():
             run_dir.ledger.unlink(missing_ok=True)
+            run_dir.judge_ledger.unlink(missing_ok=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rise.evaluation.analyses import analyse, with_gold_scores
 from rise.evaluation.chain import chain
 from rise.evaluation.evaluate import evaluate, with_internalised
-from rise.evaluation.held_out import HeldOut, read_held_out, write_held_out
+from rise.evaluation.held_out import REPLIES, HeldOut, read_held_out, write_held_out
 from rise.evaluation.metrics import by_fields, measure, paired_stages
 from rise.jsonl import write_whole
+from rise.play.budget import Budget
 from rise.play.player import Player, play_out
 from rise.policy import Policy
 from rise.runs import stages
@@ -44,7 +45,7 @@ def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None, *,
     metrics = {**numbers(bench, records), "stage": name}
     if bench.ready.rates and not metrics["truthful"]:
         metrics["chain"] = _chain(bench, stage, model)
-    _compare(bench, stage, records, metrics)
+    compare_stages(bench, stage, records, metrics)
     if metrics["chain"]:
         note_turns(stage.checkpoint, metrics["chain"]["turns_to_serve"])  # before the file that proves the stage done
     write_model_card(stage.checkpoint, about_stage(bench.config, bench.ready.prompt.instructions, stage, metrics))
@@ -57,7 +58,7 @@ def play_held_out(
 ) -> list[HeldOut]:
     """Play the policy on held-out problems as `[evaluate]` says. `control` also shows other problems' attempts."""
     with bench.timed(stage, "evaluate", len(problems)) as timer:
-        player = bench.player(bench.policy(model), purpose or f"{stage}/evaluate", measured=True)
+        player = _priced(bench, bench.player(bench.policy(model), purpose or f"{stage}/evaluate", measured=True))
         records = play_out(player, _played(bench, player, problems, control))
         timer.of(player)
     bench.sound(of_replies(stage, "evaluate", (turn for r in records for turn in (*r.run, *r.samples)), bench.config))
@@ -69,20 +70,44 @@ def _chain(bench: Bench, stage: StageDir, model: Path) -> dict[str, Any] | None:
     if not stage.rates.exists():
         problems = bench.ready.rates
         with bench.timed(stage.name, "evaluate", len(problems)) as timer:
-            player = bench.player(bench.policy(model), f"{stage.name}/rates", measured=True)
+            player = _priced(bench, bench.player(bench.policy(model), f"{stage.name}/rates", measured=True))
             records = play_out(player, evaluate(player, problems, n_turns=2, n_samples=1, control=False))
             timer.of(player)
         write_held_out(stage.rates, records)
-    right = [[float(turn.right) for turn in record.run] for record in read_held_out(stage.rates)]
-    found = chain([r[0] for r in right], [r[1] for r in right], bench.config.evaluate.turns)
+    return predicted(read_held_out(stage.rates), bench.config.evaluate.turns)
+
+
+def predicted(rates: Iterable[HeldOut], n_turns: int) -> dict[str, Any] | None:
+    """The chain with the rates of two turns on validation problems, as metrics.json holds it."""
+    right = [[float(turn.right) for turn in record.run] for record in rates]
+    found = chain([r[0] for r in right], [r[1] for r in right], n_turns)
     return {**found.to_json(), "split": "validation"} if found else None
+
+
+def _priced(bench: Bench, player: Player) -> Player:
+    """The player with the bill of evaluation, where the recipe gives prices."""
+    settings = bench.config.evaluate
+    if settings.price_prompt or settings.price_reply:
+        player.budget = Budget(settings.price_prompt, settings.price_reply)
+    return player
+
+
+def price_of(records: Iterable[HeldOut], price_prompt: float, price_reply: float) -> float:
+    """What all replies of these records cost, whoever asked for them and when."""
+    bill = Budget(price_prompt, price_reply)
+    for record in records:
+        for turn in (turn for field in REPLIES for turn in getattr(record, field)):
+            bill.pay(turn.n_prompt_tokens, turn.n_reply_tokens)
+            if turn.critique:
+                bill.pay(turn.critique.n_prompt_tokens, turn.critique.n_reply_tokens)
+    return bill.spent
 
 
 def _play_internalised(
     bench: Bench, stage: str, problems: Sequence[Problem], records: Sequence[HeldOut], model: Path
 ) -> list[HeldOut]:
     with bench.timed(stage, "evaluate", len(problems)) as timer:
-        player = bench.player(bench.policy(model), f"{stage}/evaluate/internalised", measured=True)
+        player = _priced(bench, bench.player(bench.policy(model), f"{stage}/evaluate/internalised", measured=True))
         out = play_out(player, with_internalised(player, problems, records, bench.config.evaluate.samples))
         timer.of(player)
     return out
@@ -100,10 +125,13 @@ def numbers(bench: Bench, records: Sequence[HeldOut]) -> dict[str, Any]:
     metrics = measure(records, bench.judge.same, truthful=truthful, turns=turns)
     metrics |= analyse(records, turns)
     metrics["by_field"] = by_fields(records, bench.judge.same, truthful=truthful, turns=turns)
+    prices = bench.config.evaluate.price_prompt, bench.config.evaluate.price_reply
+    if any(prices):
+        metrics["price"] = round(price_of(records, *prices), 6)
     return metrics
 
 
-def _compare(bench: Bench, stage: StageDir, records: Sequence[HeldOut], metrics: dict[str, Any]) -> None:
+def compare_stages(bench: Bench, stage: StageDir, records: Sequence[HeldOut], metrics: dict[str, Any]) -> None:
     """Differences, problem by problem, from the stage before, and of a round also from what the rounds began with."""
     truthful, turns = bench.ready.evaluated.stops_when_right, bench.config.evaluate.turns
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rise.errors import RiseError
@@ -11,14 +11,14 @@ from rise.recipe.config import RunConfig
 from rise.runs.group import GroupDir, for_seed
 
 
-def run_seeds(config: RunConfig, directory: Path, seeds: Sequence[int]) -> GroupDir:
+def run_seeds(config: RunConfig, directory: Path, seeds: Sequence[int], report: Callable[[Path], Path] | None = None) -> GroupDir:
     """Run or continue every seed. One that fails stops no other: its `RiseError` is raised when all have ended."""
     group = GroupDir(directory)
     group.open(config, seeds)
     troubles: dict[int, RiseError] = {}
     for seed in seeds:
         try:
-            run(for_seed(config, seed), group.seed(seed).path)
+            run(for_seed(config, seed), group.seed(seed).path, report=report)
         except RiseError as error:
             troubles[seed] = error
     for seed, trouble in troubles.items():

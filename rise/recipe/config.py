@@ -9,16 +9,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rise.dataset.keep import KEEP_RULES
-from rise.dataset.weigh import WEIGH_RULES
+from rise.recipe.examples import IterateConfig, KeepConfig, WeighConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.learning import AdvantageConfig, DatasetConfig, LossConfig
-from rise.recipe.machines import ClusterConfig, EngineConfig, HttpConfig, ModelConfig
+from rise.recipe.machines import ClusterConfig, EngineConfig, HttpConfig, ModelConfig, TrackConfig
 from rise.recipe.rules import RELABEL, RUN, check
 from rise.recipe.settings import Settings, one_of
 from rise.recipe.wordings import feedback_mode, with_preset
 
 Count = Annotated[int, Field(ge=1)] | Literal["all"]
+
+
+class FilterConfig(Settings):
+    """Training problems by difficulty: how often a model was right on each, as a run or an evaluation found."""
+
+    pass_rate: list[float] = Field(min_length=2, max_length=2)
+    """The least and the largest share of replies that were right; both ends count. Unit: share."""
+    rates: str
+    """Where the shares come from: a run, a stage, what `rise evaluate --split train --out` wrote, or a .jsonl of `id` and
+    `pass_rate`."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> FilterConfig:
+        low, high = self.pass_rate
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"task.filter.pass_rate = [{low:g}, {high:g}]: write two shares from 0 to 1, the smaller one first")
+        return self
 
 
 class TaskConfig(Settings):
@@ -35,6 +51,8 @@ class TaskConfig(Settings):
     """Validation problems, for choosing settings; no round trains on them. Unit: problems."""
     n_test: Count = 2000
     """Test problems, on which every stage is measured. Unit: problems."""
+    filter: FilterConfig | None = None
+    """Train on the problems of a difficulty alone; None: on all."""
 
 
 class RewardConfig(Settings):
@@ -250,6 +268,10 @@ class RelabelConfig(Settings):
     continued. Unit: the currency of the prices."""
     states: Literal["last", "every"] = "last"
     """Improve the last state reached (as published) or every state."""
+    judge_price_prompt: float = Field(0.0, ge=0)
+    """What the model in `judge` costs for prompts. Unit: currency per million tokens."""
+    judge_price_reply: float = Field(0.0, ge=0)
+    """What it costs for replies. Unit: currency per million tokens."""
     relabel_right: Literal["skip", "keep", "restate"] = "skip"
     """At a state whose last attempt was right: do nothing, ask the improver as elsewhere, or train the attempt itself
     again."""
@@ -257,32 +279,6 @@ class RelabelConfig(Settings):
     @model_validator(mode="after")
     def _possible(self) -> RelabelConfig:
         return check(self, RELABEL)
-
-
-class KeepConfig(Settings):
-    """Which replies become examples (reference code `--criteria`)."""
-
-    rule: Annotated[str, one_of(KEEP_RULES)] = "all"
-    """`all` judged replies, those `better` than every earlier one, the `best` of the trajectory, or right ones
-    (`success`)."""
-    trained_turns: Literal["all", "last"] = "all"
-    """`last`: only the improver's replies train; `all`: the student's too."""
-
-
-class WeighConfig(Settings):
-    """exp(reward / temperature), paper eq. 4.6."""
-
-    rule: Annotated[str, one_of(WEIGH_RULES)] = "exp"
-    """`exp`: exp(reward / τ). `equal`: every example has the same weight: plain supervised fine-tuning. `reward`: the reward;
-    where it is below 0, as `centre` makes it, the reply is pushed down."""
-    temperature: float = Field(0.4, gt=0)
-    """τ in exp(reward / τ); smaller values favour right replies more."""
-    centre: bool = False
-    """Subtract the mean reward of all judged replies to the same problem in the round."""
-    clip: float | None = Field(None, gt=0)
-    """Largest weight of either sign before scaling; None for no limit."""
-    scale: Literal["mean-one", "raw"] = "mean-one"
-    """`mean-one`: weights of a round are divided by the mean of their sizes; `raw`: they stay as they are."""
 
 
 class EvaluateConfig(Settings):
@@ -306,23 +302,12 @@ class EvaluateConfig(Settings):
     that it predicts the test problems. 0, or split = "validation": from the measured problems themselves. Unit: problems."""
     state: StateConfig | None = None
     """What the model is shown in evaluation; None: the same as in collection. Set Self-Refine prompting here."""
+    price_prompt: float = Field(0.0, ge=0)
+    """What the measured policy costs for prompts, where it is an endpoint's. Unit: currency per million tokens."""
+    price_reply: float = Field(0.0, ge=0)
+    """What it costs for replies. Unit: currency per million tokens."""
     gold_probability: bool = False
     """Also score the worked solution at every turn's state: one more forward pass a turn, by a `local:` policy."""
-
-
-class IterateConfig(Settings):
-    """How the rounds follow each other."""
-
-    rounds: int = Field(2, ge=0)
-    """Rounds of rollout, relabel, train and evaluate. Unit: rounds."""
-    start: Literal["base", "boost", "previous"] = "previous"
-    """The checkpoint that each round's training starts from."""
-    allow_no_right: bool = False
-    """Train a round in which no reply is right. Off, the run stops there: such a round teaches the model its own mistakes. Toy
-    scales set it, since a model trained for a few steps is rarely right. May be changed when a run is continued."""
-    match_tokens: bool = False
-    """Train each round on as many tokens as the same round of the run that `boost.reuse` names, the last on what is left:
-    baselines at equal training."""
 
 
 class RunConfig(Settings):
@@ -374,6 +359,8 @@ class RunConfig(Settings):
     """Section [evaluate]."""
     iterate: IterateConfig = IterateConfig()
     """Section [iterate]."""
+    track: TrackConfig = TrackConfig()
+    """Section [track]."""
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from rise.recipe.bases import resolved
 from rise.recipe.endpoints import looks_like_a_key
 from rise.recipe.rules import CLUSTER, check
-from rise.recipe.settings import Settings
+from rise.recipe.settings import Settings, one_of
 
 
 class NanoConfig(Settings):
@@ -131,6 +131,21 @@ class HttpConfig(Settings):
                 "shown, since it may be a key). Put the key into that variable"
             )
         return name
+
+
+TRACKERS = {"wandb": "wandb", "trackio": "trackio", "mlflow": "mlflow", "tensorboard": "tensorboard"}
+"""Where numbers can go besides the run directory, and the package each needs."""
+
+
+class TrackConfig(Settings):
+    """Trackers that hear of a run: its parts, its stages, its report. What each training logs: `train.arguments.report_to`."""
+
+    to: list[Annotated[str, one_of(TRACKERS)]] = Field([])
+    """`wandb`, `trackio`, `mlflow`, `tensorboard`: any of them. Accounts and places are as their own variables say."""
+    project: str = "rise"
+    """The project, or experiment, that the run is filed under."""
+    name: str | None = None
+    """The run's name there; None: that of its directory."""
 
 
 class ClusterConfig(Settings):

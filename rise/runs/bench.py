@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rise.judge import Judge
+from rise.judges.by_model import ModelJudge
 from rise.play.ledger import Ledger
 from rise.play.memory_ledger import MemoryLedger
 from rise.play.player import Player, Usage
@@ -26,6 +27,7 @@ from rise.runs.card import check_weights
 from rise.runs.checks import with_engine
 from rise.runs.continuing import first_value
 from rise.runs.directory import RunDir, StageDir
+from rise.runs.model_judge import JudgeDesk, at_desk, judging
 from rise.runs.preflight import Ready
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Bench:
     """Where replies are drawn and training runs; None: in this process."""
     run_dir: RunDir | None = None
     """None where one stage is done by itself, from files to a file."""
+    desk: JudgeDesk | None = None
+    """Who asks the model that judges; None where no model does."""
 
     @property
     def config(self) -> RunConfig:
@@ -144,6 +148,7 @@ class Bench:
     def timed(self, stage: str, part: str, total: int) -> Iterator[Timer]:
         """A part of a stage: a bar while it runs, a line in metrics.jsonl when it ends without an error."""
         timer = Timer(self, stage, part, total)
+        judged = self.desk.counts() if self.desk else {}
         self.progress.begin(stage, part, total)
         began = time.perf_counter()
         try:
@@ -154,6 +159,9 @@ class Bench:
         if self.run_dir is not None:
             usage = {name: getattr(timer.usage, name) for name in ("n_replies", "n_prompt_tokens", "n_reply_tokens", "n_reused")}
             facts = timer.usage.facts | timer.facts | ({"n_empty": timer.usage.n_empty} if timer.usage.n_empty else {})
+            facts |= judging(judged, self.desk)
+            if price := facts.get("judge", {}).get("price"):
+                facts["price"] = round(facts.get("price", 0.0) + price, 6)
             self.run_dir.write_log(stage=stage, part=part, seconds=seconds, **usage, **facts)
 
 
@@ -166,8 +174,10 @@ class Timer:
         self.facts: dict[str, Any] = {}
 
     def of(self, player: Player) -> None:
-        """What the player generated."""
+        """What the player generated, and what it cost where it has a bill."""
         self.usage = player.usage
+        if player.budget is not None and (player.budget.price_prompt or player.budget.price_reply):
+            self.facts = {"price": round(player.budget.spent, 6)}
 
     def restart(self, total: int) -> None:
         """The number of steps has become known."""
@@ -184,18 +194,22 @@ def at_work(
     directory: Path,
     progress: Progress | None = None,
     run_dir: RunDir | None = None,
+    judge: Judge | None = None,
 ) -> Iterator[Bench]:
     """A bench with its ledger locked and its cluster joined; engines are stopped and all is closed whatever happens.
 
-    `ledger` is the file of replies; None keeps them in memory. `directory` is what a cluster's nodes must see.
+    `ledger` is the file of replies; None keeps them in memory. `directory` is what a cluster's nodes must see. `judge` is
+    another one than the task's.
     """
     config = ready.config
     with Ledger(ledger) if ledger else MemoryLedger() as book:
         try:
             with join_cluster(config, directory) as cluster:
-                judge = ready.task.judge()
-                judge = cluster.judge(judge) if cluster else judge  # its places come before those of replicas
-                yield Bench(ready, judge, book, progress or Silent(), cluster, run_dir)
+                judge = judge or ready.task.judge()
+                if cluster and not isinstance(judge, ModelJudge):  # a model is asked from here
+                    judge = cluster.judge(judge)  # its places come before those of replicas
+                with at_desk(judge, lambda spec: open_policy(config, spec, own_format=True), ledger, config.seed) as desk:
+                    yield Bench(ready, judge, book, progress or Silent(), cluster, run_dir, desk)
         finally:
             stop_engines()
 
@@ -209,12 +223,15 @@ def join_cluster(config: RunConfig, directory: Path) -> AbstractContextManager[C
     return joined(config, directory)
 
 
-def open_policy(config: RunConfig, spec: str | Path, cluster: Cluster | None = None) -> Policy:
-    """The policy behind a spec, with the recipe's settings: on the cluster's replicas where there is one."""
+def open_policy(config: RunConfig, spec: str | Path, cluster: Cluster | None = None, *, own_format: bool = False) -> Policy:
+    """The policy behind a spec, with the recipe's settings: on the cluster's replicas where there is one.
+
+    `own_format` keeps the chat format of a model that is not the recipe's.
+    """
     text = with_engine(str(spec), config)
     # A teacher and a model that chooses have chat formats of their own.
     others = (config.relabel.teacher, config.relabel.judge)
-    chat_format = None if str(spec) in others else config.model.chat_format
+    chat_format = None if own_format or str(spec) in others else config.model.chat_format
     if cluster and parse_spec(text).kind.on_cluster:
         return cluster.policy(text, chat_format=chat_format)
     return make_policy(

@@ -20,7 +20,7 @@ from rise.play.render import Renderer
 from rise.policies import check_place, check_spec, is_bare, parse_spec
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.recipe.improvers import IMPROVERS, INJECTED
-from rise.recipe.machines import ModelConfig
+from rise.recipe.machines import TRACKERS, ModelConfig
 from rise.recipe.shipped import vllm_environment
 from rise.task import Problem, Task
 from rise.training.arguments import check_arguments, check_devices
@@ -52,6 +52,13 @@ def check_packages(config: RunConfig) -> None:
         from rise.training.arguments import check_quantize
 
         check_quantize(config.model.lora)
+
+
+def check_trackers(config: RunConfig) -> None:
+    """The packages of trackers that the recipe names."""
+    for name in config.track.to:
+        if not installed(TRACKERS[name]):
+            raise ConfigError(f'track.to has "{name}", which needs the package {TRACKERS[name]}: pip install {TRACKERS[name]}.')
 
 
 def installed(package: str) -> bool:

@@ -14,7 +14,11 @@ from rise.recipe.toml import differences
 from rise.runs import stages
 from rise.training.checkpoints import HARMLESS, SPEED, complete
 
-FREE = ("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "iterate.allow_no_right", "cluster", "http", "engine")
+FREE = (
+    *("relabel.budget", "relabel.price_prompt", "relabel.price_reply", "relabel.judge_price_prompt", "relabel.judge_price_reply"),
+    *("evaluate.price_prompt", "evaluate.price_reply", "iterate.allow_no_right"),
+    *("cluster", "http", "engine", "track"),
+)
 """Settings, and tables, of money, patience and speed: they decide nothing about what a run's files hold."""
 TRAININGS = ("train", "boost.train", "boost.train_multi_turn")
 FREE_IN_TRAINING = (*SPEED, "save_steps", "launcher", *(f"arguments.{name}" for name in HARMLESS))

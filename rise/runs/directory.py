@@ -101,6 +101,11 @@ class RunDir:
     def ledger(self) -> Path:
         return self.path / "ledger.jsonl"
 
+    @property
+    def judge_ledger(self) -> Path:
+        """What a model that judges has said; without one there is none."""
+        return self.path / "judge-ledger.jsonl"
+
     def stage(self, name: str) -> StageDir:
         return StageDir(self.path / name)
 
@@ -185,7 +190,7 @@ class RunDir:
 
     @property
     def _first_files(self) -> tuple[Path, ...]:
-        return self.config, self.provenance, self.ledger, self.log
+        return self.config, self.provenance, self.ledger, self.judge_ledger, self.log
 
     def _is_own(self, file: Path, own: set[str]) -> bool:
         """A file of a start that came to nothing; with a config.toml, also a stage without anything in it."""

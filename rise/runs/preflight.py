@@ -23,6 +23,7 @@ from rise.recipe.problems import boost_problems, held_out_problems, rate_problem
 from rise.recipe.wordings import is_own_feedback
 from rise.runs import checks
 from rise.runs.contents import contents
+from rise.runs.pass_rates import filtered
 from rise.runs.takeover import check_takeover
 from rise.task import Problem, Task
 from rise.tasks import make_task
@@ -82,6 +83,8 @@ def preflight(
     fix_threads(config)
     look = _Look(list_missing)
     task = make_task(config.task.name, **config.task.settings)
+    if work in ("run", "collect"):
+        task = filtered(task, config.task.filter)
     prompt, evaluated = make_prompt(config, task), make_prompt(config, task, evaluation=True)
     for shown in (prompt, evaluated):
         if is_own_feedback(shown.feedback):
@@ -127,6 +130,7 @@ _CHECKS: dict[str, Sequence[Callable[[RunConfig], None]]] = {
     "run": (
         checks.check_process,
         checks.check_packages,
+        checks.check_trackers,
         checks.check_model,
         checks.check_adapters,
         checks.check_engine,

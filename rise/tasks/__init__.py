@@ -50,6 +50,16 @@ def class_of(name: str) -> type[Task] | None:
     return cast(type[Task], getattr(importlib.import_module(module), attribute))
 
 
+def takes(name: str, setting: str) -> bool:
+    """Whether a task has a setting of that name; a family's member has not.
+
+    >>> takes("gsm8k", "judge"), takes("arithmetic", "judge")
+    (True, False)
+    """
+    found = class_of(name)
+    return found is not None and setting in inspect.signature(found).parameters
+
+
 def make_task(name: str, **settings: Any) -> Task:
     """The task of that name. An unknown name or setting raises `ConfigError` with the nearest valid one.
 

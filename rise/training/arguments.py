@@ -12,7 +12,7 @@ from typing import Any
 
 from rise.errors import ConfigError, did_you_mean
 from rise.recipe.config import TrainConfig
-from rise.recipe.machines import LoraConfig
+from rise.recipe.machines import TRACKERS, LoraConfig
 
 REFUSED = {
     "per_device_train_batch_size": "the recipe sets the global batch: train.batch_size",
@@ -64,15 +64,11 @@ def check_arguments(config: TrainConfig, name: str = "train") -> None:
     _check_packages(config, name)
 
 
-REPORTERS = {"wandb": "wandb", "trackio": "trackio", "tensorboard": "tensorboard", "mlflow": "mlflow"}
-"""Where log lines can go besides metrics.jsonl, and the package each needs."""
-
-
 def _check_packages(config: TrainConfig, name: str) -> None:
     """Raises `ConfigError` for an option whose package is not installed."""
     wanted = config.arguments.get("report_to") or []
     for reporter in [wanted] if isinstance(wanted, str) else wanted:
-        package = REPORTERS.get(reporter)
+        package = TRACKERS.get(reporter)
         if package and importlib.util.find_spec(package) is None:
             raise ConfigError(f'{name}.arguments.report_to = "{reporter}" needs a package: pip install {package}.')
     if config.arguments.get("use_liger_kernel"):

@@ -1,0 +1,98 @@
+"""`rise rejudge`: another judge over the replies on disk. The numbers are counted by hand in tests/support/synthetic_run.py."""
+
+import json
+
+import pytest
+from odd_endpoint import OddEndpoint, chat
+from synthetic_run import BOOST, ROUND_1, write_run
+from toys import files
+from typer.testing import CliRunner
+
+from rise.cli.main import app
+from rise.runs.directory import RunDir
+
+# Wrong replies at turn k (from 0) answer 90 + k, and gold is 42: within 48.5 of it lies the wrong answer of turn 1 alone.
+WIDE = '{ name = "number", tolerance = 48.5 }'
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run", {"boost": BOOST, "round-1": ROUND_1})
+
+
+def rise(*words):
+    done = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    return done.output
+
+
+def test_verdicts_numbers_and_votes_are_the_other_judges_and_the_run_stays(run, tmp_path):
+    before = files(run.path)
+    said = rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide")
+    assert files(run.path) == before
+    wide = RunDir(tmp_path / "wide").stage("round-1").read_metrics()
+    was = run.stage("round-1").read_metrics()
+    # Of round 1's problems three answered 90 at turn 1: right now, so 7 of 8. Nothing else changes at later turns.
+    assert [e["value"] for e in wide["accuracy_by_turn"]] == [7 / 8, *(e["value"] for e in was["accuracy_by_turn"][1:])]
+    [boost, round_1] = json.loads((tmp_path / "wide" / "rejudged.json").read_text())
+    assert round_1["held_out"].pop("replies") == 8 * (5 + 4 + 4)
+    assert round_1["held_out"].pop("to_right") == 3 and set(round_1["held_out"].values()) == {0}
+    assert boost["held_out"]["to_right"] == 7 and boost["stage"] == "boost"
+    # 90 to 94 are one answer to this judge, and the first of them is right: the vote of boost goes from 1 of 8 to all.
+    votes = [r.stage("boost").read_metrics()["m1@t5"]["value"] for r in (run, RunDir(tmp_path / "wide"))]
+    assert votes == [1 / 8, 1.0]
+    assert "Verdicts that changed" in said and "50.0 → 87.5" in said and "+37.5" in said
+
+
+def test_report_compare_and_show_read_what_it_writes(run, tmp_path):
+    rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide")
+    assert (tmp_path / "wide" / "report.html").stat().st_size > 10_000
+    rise("compare", run.path, tmp_path / "wide", "--out", tmp_path / "compared")
+    rows = json.loads((tmp_path / "compared" / "compare.json").read_text())["runs"]
+    assert rows[1]["minus_first"]["m1@t1"]["value"] == 3 / 8
+    assert "87.5" in rise("show", tmp_path / "wide")
+
+
+def test_the_same_judge_changes_nothing(run, tmp_path):
+    rise("rejudge", run.path, "--judge", '{ name = "regex", pattern = "=([0-9]+)" }', "--out", tmp_path / "same")
+    changed = [row["held_out"] for row in json.loads((tmp_path / "same" / "rejudged.json").read_text())]
+    assert all(row[name] == 0 for row in changed for name in row if name != "replies")
+    new, old = (r.stage("round-1").read_metrics() for r in (RunDir(tmp_path / "same"), run))
+    assert new["m1@t5"] == old["m1@t5"] and new["paired"]["t5-t1"] == old["paired"]["t5-t1"]
+
+
+def test_with_write_the_run_itself_has_the_new_numbers(run, tmp_path):
+    rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide", "--write")
+    assert run.stage("round-1").read_metrics()["accuracy_by_turn"][0]["value"] == 7 / 8
+    assert run.read_log()[-1]["rejudged"] == {"of": "run", "judge": {"name": "number", "tolerance": 48.5}}
+
+
+def test_a_model_judges_what_is_there_and_is_asked_once(run, tmp_path):
+    endpoint = OddEndpoint(lambda call: chat("VERDICT: WRONG"))
+    judge = f'{{ name = "model", policy = "{endpoint.spec}" }}'
+    rise("rejudge", run.path, "--judge", judge, "--out", tmp_path / "strict")
+    assert RunDir(tmp_path / "strict").stage("round-1").read_metrics()["p1@t5"]["value"] == 0
+    n = len(endpoint.calls)
+    for stage in RunDir(tmp_path / "strict").stages():
+        stage.metrics.unlink()
+    rise("rejudge", run.path, "--judge", judge, "--out", tmp_path / "strict")
+    assert len(endpoint.calls) == n and (tmp_path / "strict" / "judge-ledger.jsonl").exists()
+    endpoint.stop()
+
+
+def test_what_is_no_run_and_a_folder_of_another_judge_are_refused(run, tmp_path):
+    def trouble(*words):
+        return str(CliRunner().invoke(app, ["rejudge", *map(str, words)]).exception)
+
+    assert "is a stage: give its run" in trouble(run.path / "round-1", "--judge", "exact")
+    assert 'Did you mean "number"' in trouble(run.path, "--judge", "nubmer")
+    rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide")
+    assert "holds something else" in trouble(run.path, "--judge", "exact", "--out", tmp_path / "wide")
+
+
+def test_a_real_run_is_judged_again_with_its_training_replies(toy_run, tmp_path):
+    rise("rejudge", toy_run.path, "--judge", "exact", "--out", tmp_path / "again")
+    rows = json.loads((tmp_path / "again" / "rejudged.json").read_text())
+    # 12 problems of 2 turns and 3 candidates behind each in round 2; equal states of two turns are asked anew.
+    assert rows[-1]["training"]["replies"] == 12 * 2 + 12 * 2 * 3
+    assert (tmp_path / "again" / "round-2" / "relabelled.jsonl").exists() and not (tmp_path / "again/round-2/checkpoint").exists()
