@@ -77,6 +77,10 @@ class Turn:
         return None if self.verdict is Verdict.UNPARSABLE else self.answer
 
 
+SERVED = "served"
+"""Field of a client's question that `rise serve --log` kept: the name that the model was served under."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trajectory:
     """The turns one policy took on one problem."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -66,8 +67,6 @@ def evaluate(
 
     State and sampling come from the checkpoint's rise.json where there is one.
     """
-    import json
-
     from rise.cli.lines import measured_lines
     from rise.cli.progress import Bars
     from rise.evaluation.held_out import write_held_out

@@ -52,6 +52,12 @@ DtypeOption = Annotated[str, typer.Option(help="Of a local policy's weights: flo
 ChatFormatOption = Annotated[
     str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
 ]
+LogOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--log", help="Keep what clients ask and what is replied in DIR/trajectories.jsonl, for rise relabel. Tell them."
+    ),
+]
 LogTextOption = Annotated[bool, typer.Option("--log-text", help="Write what is asked and replied into the log.")]
 
 
@@ -73,14 +79,13 @@ def serve(
     batch_size: BatchSizeOption = 32,
     dtype: DtypeOption = "float32",
     chat_format: ChatFormatOption = None,
+    log: LogOption = None,
     log_text: LogTextOption = False,
 ) -> None:
     """Serve a model that corrects its own answers to any client of the chat completions API, with a page to try it.
 
     State, sampling and turns come from the checkpoint's rise.json. A key for clients is read from $RISE_API_KEY.
     """
-    import os
-
     from rise.errors import ConfigError, installing
 
     try:
@@ -88,15 +93,11 @@ def serve(
         from rise.serve.run import run
     except ModuleNotFoundError as error:
         raise ConfigError(f"rise serve needs the package {error.name}: {installing('serve')}.") from error
+    from rise.serve.keep import Keeper
     from rise.serve.requests import Limits
-    from rise.serve.web.hosts import Hosts, is_loopback
+    from rise.serve.web.hosts import Hosts
 
-    key = os.environ.get("RISE_API_KEY") or None
-    if key is None and not is_loopback(host):
-        raise ConfigError(
-            f"--host {host} lets others in, and $RISE_API_KEY is not set. Set it to a secret that clients "
-            "will send, or stay on 127.0.0.1."
-        )
+    key = _key(host)
     hosts = Hosts.of(host, allow_host or [])
     from rise.policies import stop_engines
 
@@ -110,10 +111,28 @@ def serve(
         max_body_bytes=max_body * 1024,
     )
     suit(reviser.policy, limits)
+    keeper = Keeper(log, served.name, reviser.prompt.instructions) if log is not None else None
+    app = make_app(reviser, served, limits, key=key, log_text=log_text, hosts=hosts, keeper=keeper)
     try:
-        run(make_app(reviser, served, limits, key=key, log_text=log_text, hosts=hosts), served, host=host, port=port)
+        run(app, served, host=host, port=port)
     finally:
         stop_engines()
+
+
+def _key(host: str) -> str | None:
+    """What clients must send; None where everybody may ask, which is this machine alone. Raises `ConfigError`."""
+    import os
+
+    from rise.errors import ConfigError
+    from rise.serve.web.hosts import is_loopback
+
+    key = os.environ.get("RISE_API_KEY") or None
+    if key is None and not is_loopback(host):
+        raise ConfigError(
+            f"--host {host} lets others in, and $RISE_API_KEY is not set. Set it to a secret that clients "
+            "will send, or stay on 127.0.0.1."
+        )
+    return key
 
 
 def assemble(

@@ -42,7 +42,7 @@ def rollout(
 
 def relabel(
     recipe: Recipe,
-    trajectories: Annotated[Path, typer.Option(help="File that `rise rollout` wrote.")],
+    trajectories: Annotated[Path, typer.Option(help="File that `rise rollout` wrote, or `rise serve --log`.")],
     policy: Annotated[
         str,
         typer.Option(
@@ -60,6 +60,7 @@ def relabel(
     from rise.jsonl import write_jsonl
     from rise.method.examples import examples_file
     from rise.method.improve import improve
+    from rise.method.served import judge_served, served_problems
     from rise.recipe.toml import load_recipe
     from rise.runs.bench import at_work
     from rise.runs.preflight import preflight
@@ -69,10 +70,12 @@ def relabel(
     ready = preflight(config, "collect", policy=policy)
     records = list(read_trajectories(trajectories))
     wanted = {t.problem_id for t in records}
-    problems = [p for p in ready.problems(1) if p.id in wanted]
+    asked = served_problems(records)
+    problems = [*(p for p in ready.problems(1) if p.id in wanted - {a.id for a in asked}), *asked]
     if len(problems) < len(wanted):
         raise DataError(f"{trajectories}: {len(wanted) - len(problems)} of its problems are not in the recipe's task.")
     with Bars() as bars, at_work(ready, ledger_of(out), directory=out.parent, progress=bars) as bench:
+        records = judge_served(bench, problems, records) if asked else records
         done = improve(bench, out.name, problems, records, policy, teacher=policy, purpose="relabel")
         write_jsonl(out, (to_json(r) for r in done))
         print(f"{out}: {len(done)} states, {sum(r.reply.right for r in done)} with a right improved reply")

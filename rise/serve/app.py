@@ -17,6 +17,7 @@ import rise
 from rise.serve import schema
 from rise.serve.admission import Gate
 from rise.serve.chat import Chat
+from rise.serve.keep import Keeper
 from rise.serve.meters import Meters
 from rise.serve.middleware import Guard
 from rise.serve.problems import add_problems
@@ -45,9 +46,10 @@ def make_app(
     key: str | None = None,
     log_text: bool = False,
     hosts: Hosts | None = None,
+    keeper: Keeper | None = None,
 ) -> FastAPI:
     """The application. `key` None lets everybody in; `log_text` writes conversations into the log; `hosts` are the names by
-    which it may be called, by default those of this machine."""
+    which it may be called, by default those of this machine; `keeper` keeps conversations in a file."""
     limits = limits or Limits()
     gate = Gate(limits.n_active, limits.n_waiting)
     meters = Meters(gate)
@@ -56,6 +58,8 @@ def make_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await reviser.close()
+        if keeper is not None:
+            keeper.close()
 
     # No /docs: its scripts come from elsewhere.
     app = FastAPI(
@@ -69,7 +73,7 @@ def make_app(
     app.add_middleware(Guard, key=key, meters=meters, hosts=hosts or Hosts.of("127.0.0.1"), log_text=log_text)
     app.add_exception_handler(ApiError, _api_error)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
-    chat = Chat(reviser, served, limits, gate, meters, log_text)
+    chat = Chat(reviser, served, limits, gate, meters, log_text, keeper)
     _add_chat(app, chat)
     _add_models(app, served, limits)
     add_problems(app, served.problems, reviser, limits)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from rise.serve.admission import Full, Gate
 from rise.serve.conversation import Conversation
+from rise.serve.keep import Keeper
 from rise.serve.meters import Meters
 from rise.serve.requests import ApiError, Limits, Served, read_request, to_ask
 from rise.serve.responses import Completion
@@ -32,6 +33,7 @@ class Chat:
     gate: Gate
     meters: Meters
     log_text: bool = False
+    keeper: Keeper | None = None
 
     async def respond(self, request: Request) -> Response:
         """The response to one request. Raises `ApiError`."""
@@ -54,7 +56,9 @@ class Chat:
                 headers={"retry-after": str(full.retry_after_s)},
             ) from None
         conversation = Conversation(
-            self.reviser, self.meters, ask, n, ticket, name, self.limits.max_answer_bytes, log_text=self.log_text
+            *(self.reviser, self.meters, ask, n, ticket, name, self.limits.max_answer_bytes),
+            log_text=self.log_text,
+            keeper=self.keeper,
         )
         if asked.stream:
             include_usage = bool(asked.stream_options and asked.stream_options.include_usage)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rise.errors import Busy, PolicyError
 from rise.serve.admission import Ticket
+from rise.serve.keep import Keeper
 from rise.serve.meters import Meters
 from rise.serve.middleware import described
 from rise.serve.own_code import OwnCodeError
@@ -44,9 +45,10 @@ class Conversation:
         most_bytes: int,
         *,
         log_text: bool = False,
+        keeper: Keeper | None = None,
     ) -> None:
         """`most_bytes`: of what all turns hold, beyond which the request fails."""
-        self.reviser, self.meters, self.log_text = reviser, meters, log_text
+        self.reviser, self.meters, self.log_text, self.keeper = reviser, meters, log_text, keeper
         self.ask, self.ticket, self.name = ask, ticket, name
         self.most_bytes, self.n_bytes = most_bytes, 0
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -75,6 +77,8 @@ class Conversation:
         async with self.ticket.place():
             outcome = await self.reviser.revise(self.ask, index, on_turn)
         self.meters.outcome(outcome)
+        if self.keeper is not None:
+            self.keeper.keep(self.ask, outcome)
         self.events.put_nowait(Event(index, outcome=outcome))
         return outcome
 

@@ -135,12 +135,13 @@ def serving(
     key: str | None = None,
     log_text: bool = False,
     problems: tuple[Problem, ...] = (),
+    keeper: Any = None,
 ) -> Iterator[Running]:
     """A server with `policy` (the script above by default) as model `m`."""
     policy = policy or ScriptedPolicy.from_table(TABLE)
     reviser = Reviser(policy, prompt or Prompt(), judge or MathJudge(), choose)
     served = Served("m", turns, rule, Sampling(max_new_tokens=64), judged_by_function=choose is not None, problems=problems)
-    app = make_app(reviser, served, limits, key=key, log_text=log_text)
+    app = make_app(reviser, served, limits, key=key, log_text=log_text, keeper=keeper)
     server = uvicorn.Server(config_of(app, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,0 +1,107 @@
+"""`rise serve --log DIR`: conversations kept as trajectories, for their owner's eyes, and what `rise relabel` makes of them."""
+
+import json
+import stat
+
+import pytest
+from odd_endpoint import OddEndpoint, chat
+from serving import TABLE, serving
+from toys import small, write
+from typer.testing import CliRunner
+
+from rise.cli.main import app
+from rise.errors import ConfigError
+from rise.recipe.config import TaskConfig
+from rise.recipe.toml import to_toml
+from rise.serve.keep import Keeper
+from rise.trajectory import read_relabelled, read_trajectories
+
+
+def kept(folder):
+    return list(read_trajectories(folder / "trajectories.jsonl"))
+
+
+def test_each_choice_is_a_trajectory_and_a_question_asked_again_its_next_sample(tmp_path):
+    with serving(keeper=Keeper(tmp_path / "log", "m", None), turns=2) as server:
+        assert server.ask("347*68").status_code == 200 and server.ask("hello", n=2).status_code == 200
+        assert server.ask("347*68").status_code == 200
+    with serving(keeper=Keeper(tmp_path / "log", "m", None), turns=2) as server:  # a server that is started again
+        server.ask("347*68")
+    found = kept(tmp_path / "log")
+    assert sorted((t.question, t.sample) for t in found) == [*(("347*68", k) for k in range(3)), ("hello", 0), ("hello", 1)]
+    first = next(t for t in found if t.question == "347*68")
+    assert [turn.reply for turn in first.turns] == TABLE["347*68"][:2] and first.fields == {"served": "m"}
+    assert (first.gold, first.turns[0].verdict, first.turns[1].answer) == ("", None, "23596")
+
+
+def test_nobody_else_may_read_it_and_without_the_option_nothing_is_kept(tmp_path):
+    with serving(keeper=Keeper(tmp_path / "log", "m", None)) as server:
+        server.ask("hello")
+    assert stat.S_IMODE((tmp_path / "log" / "trajectories.jsonl").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o700
+    with serving() as server:
+        server.ask("hello")
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+def test_what_no_recipe_could_show_again_is_left_out(tmp_path):
+    keeper = Keeper(tmp_path, "m", "Be brief.")
+    with serving(keeper=keeper, turns=1) as server:
+        for before in ([{"role": "system", "content": "Be rude."}], [{"role": "user", "content": "a"}], []):
+            messages = [*before, {"role": "user", "content": "hello"}]
+            server.client.post("/v1/chat/completions", json={"model": "m", "messages": messages})
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "tie"}]
+        server.client.post("/v1/chat/completions", json={"model": "m", "messages": messages})
+    assert [t.question for t in kept(tmp_path)] == ["hello", "tie"] and keeper.n_left_out == 2
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anybody_is_served(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="Give a directory"):
+        Keeper(tmp_path / "file", "m", None)
+
+
+@pytest.fixture
+def conversations(tmp_path):
+    with serving(keeper=Keeper(tmp_path / "log", "m", None), turns=2) as server:
+        server.ask("347*68")
+    return tmp_path / "log" / "trajectories.jsonl"
+
+
+def relabel(tmp_path, nano_dir, conversations, **settings):
+    problems = write(tmp_path / "p.jsonl", [{"question": f"{i}+{i}", "answer": str(2 * i)} for i in range(10)])
+    made = small(model={"nano": None, "path": str(nano_dir)}, relabel={"improver": "teacher", "teacher": "http://h/v1#t"})
+    task = TaskConfig(name="jsonl", settings={"path": str(problems), "instructions": "", **settings}, n_train=2, n_test=1)
+    (tmp_path / "r.toml").write_text(to_toml(made.model_copy(update={"task": task})))
+    write(tmp_path / "t.json", [json.dumps({"347*68": ["\\boxed{23596}"]})])
+    words = [
+        "--trajectories",
+        str(conversations),
+        "--policy",
+        f"scripted:{tmp_path}/t.json",
+        "--out",
+        str(tmp_path / "out.jsonl"),
+    ]
+    return CliRunner().invoke(app, ["relabel", str(tmp_path / "r.toml"), *words])
+
+
+def test_relabel_takes_them_where_a_model_judges(conversations, tmp_path, nano_dir):
+    endpoint = OddEndpoint(lambda call: chat("VERDICT: WRONG" if "23000" in str(call.body) else "VERDICT: RIGHT"))
+    judge = {"name": "model", "policy": endpoint.spec, "reads": "math"}
+    done = relabel(tmp_path, nano_dir, conversations, judge=judge)
+    endpoint.stop()
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    # The first reply was wrong and the second right, so there is nothing to improve behind the last one.
+    assert "0 states" in done.output and list(read_relabelled(tmp_path / "out.jsonl")) == []
+
+
+def test_without_an_answer_a_judge_that_compares_is_refused_and_with_one_it_is_taken(conversations, tmp_path, nano_dir):
+    said = str(relabel(tmp_path, nano_dir, conversations).exception)
+    assert "1 questions of clients have no right answer" in said and 'name = "model"' in said
+    line = json.loads(conversations.read_text())
+    line["turns"] = line["turns"][:1]
+    conversations.write_text(json.dumps({**line, "gold": "23596"}) + "\n")
+    done = relabel(tmp_path, nano_dir, conversations)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    [better] = read_relabelled(tmp_path / "out.jsonl")
+    assert better.reply.right and better.reply.reply == "\\boxed{23596}"
