@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from rise.cli.main import app
 from rise.errors import ConfigError
+from rise.policy import Sampling
 from rise.recipe.config import TaskConfig
 from rise.recipe.toml import to_toml
 from rise.serve.keep import Keeper
-from rise.trajectory import read_relabelled, read_trajectories
+from rise.serve.revise import Ask, Outcome
+from rise.trajectory import Message, Turn, read_relabelled, read_trajectories
 
 
 def kept(folder):
@@ -46,13 +48,14 @@ def test_nobody_else_may_read_it_and_without_the_option_nothing_is_kept(tmp_path
 
 def test_what_no_recipe_could_show_again_is_left_out(tmp_path):
     keeper = Keeper(tmp_path, "m", "Be brief.")
-    with serving(keeper=keeper, turns=1) as server:
-        for before in ([{"role": "system", "content": "Be rude."}], [{"role": "user", "content": "a"}], []):
-            messages = [*before, {"role": "user", "content": "hello"}]
-            server.client.post("/v1/chat/completions", json={"model": "m", "messages": messages})
-        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "tie"}]
-        server.client.post("/v1/chat/completions", json={"model": "m", "messages": messages})
-    assert [t.question for t in kept(tmp_path)] == ["hello", "tie"] and keeper.n_left_out == 2
+    user, brief, rude = (
+        Message(role, text) for role, text in (("user", "hello"), ("system", "Be brief."), ("system", "Be rude."))
+    )
+    for messages in ((user,), (brief, user), (rude, user), (user, Message("assistant", "Hello!"), user)):
+        ask = Ask(messages, Sampling(), turns=1, rule="majority", seed=0)
+        keeper.keep(ask, Outcome((Turn("Hi"),), (), None, 1, "turns"))
+    keeper.close()
+    assert [t.sample for t in kept(tmp_path)] == [0, 1] and (keeper.n_kept, keeper.n_left_out) == (2, 2)
 
 
 def test_a_place_that_cannot_be_written_is_said_before_anybody_is_served(tmp_path):
@@ -91,8 +94,9 @@ def test_relabel_takes_them_where_a_model_judges(conversations, tmp_path, nano_d
     done = relabel(tmp_path, nano_dir, conversations, judge=judge)
     endpoint.stop()
     assert done.exit_code == 0, done.output + repr(done.exception)
-    # The first reply was wrong and the second right, so there is nothing to improve behind the last one.
-    assert "0 states" in done.output and list(read_relabelled(tmp_path / "out.jsonl")) == []
+    # The recipe improves every state: behind the first attempt and behind the second, both judged by the model.
+    found = list(read_relabelled(tmp_path / "out.jsonl"))
+    assert [(item.turn, item.reply.right) for item in found] == [(1, True), (2, True)]
 
 
 def test_without_an_answer_a_judge_that_compares_is_refused_and_with_one_it_is_taken(conversations, tmp_path, nano_dir):
