@@ -48,9 +48,7 @@ def test_nobody_else_may_read_it_and_without_the_option_nothing_is_kept(tmp_path
 
 def test_what_no_recipe_could_show_again_is_left_out(tmp_path):
     keeper = Keeper(tmp_path, "m", "Be brief.")
-    user, brief, rude = (
-        Message(role, text) for role, text in (("user", "hello"), ("system", "Be brief."), ("system", "Be rude."))
-    )
+    user, brief, rude = Message("user", "hello"), Message("system", "Be brief."), Message("system", "Be rude.")
     for messages in ((user,), (brief, user), (rude, user), (user, Message("assistant", "Hello!"), user)):
         ask = Ask(messages, Sampling(), turns=1, rule="majority", seed=0)
         keeper.keep(ask, Outcome((Turn("Hi"),), (), None, 1, "turns"))
