@@ -85,12 +85,11 @@ def evaluate(
     policy = checkpoint_of(policy)
     measured: dict[str, Any] = {"samples": samples, "gold_probability": gold_probability, **({"turns": turns} if turns else {})}
     measured |= {"price_prompt": price_prompt, "price_reply": price_reply}
-    model = {"dtype": dtype, "chat_format": chat_format}
-    settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "model": model, "evaluate": measured}
+    settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "evaluate": measured}
+    settings["model"] = {"dtype": dtype, "chat_format": chat_format}
     config = config_for(policy, task=task, **_with_cluster(policy, settings, cluster, set_ or []))
     ready = preflight(config, "measure", policy=policy, held_out=lambda task: some_problems(task, cast(Split, split), n))
-    name = config.task.name
-    ledger = out / "ledger.jsonl" if out else None
+    name, ledger = config.task.name, out / "ledger.jsonl" if out else None
     with Bars() as bars, at_work(ready, ledger, directory=out or Path.cwd(), progress=Silent() if json_ else bars) as bench:
         records = play_held_out(bench, name, ready.held_out, policy, control=control, purpose="evaluate")
         metrics = {"policy": policy, "task": name, "split": split} | numbers(bench, records)
