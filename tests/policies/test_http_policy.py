@@ -242,7 +242,7 @@ def test_pace_gives_back_what_a_guess_was_too_high() -> None:
         await pace.take(90)
         return asyncio.get_running_loop().time() - began
 
-    assert asyncio.run(go()) < 1.0
+    assert asyncio.run(go()) < 4.0  # else it would have waited for the end of the window, 5 s
 
 
 BAD_LUCK = ["429", "500", "502", "hang", "close", "gone", "garbage", "empty", "list"]

@@ -108,7 +108,7 @@ def test_the_demonstration_opens(env, outside):
             told += process.stdout.readline()
         assert "Playground" in told, told
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(300)
     finally:
         process.kill()
         process.communicate()
