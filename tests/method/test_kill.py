@@ -152,7 +152,6 @@ def test_ctrl_c_ends_at_once_and_continues_like_a_kill(kind, name, n, server, wh
     stopped = server.run(tmp_path / "run", at=at, when="after", signal=int(signal.SIGINT))
     assert stopped["code"] == 130, Path(f"{tmp_path / 'run'}.log").read_text()[-3000:]
     writes = [tuple(write) for write in json.loads((tmp_path / "run.writes.json").read_text())]
-    assert writes[: at + 1] == whole.writes[: at + 1]
     ended = [name for kind, name in writes[at + 1 :] if kind == "replace"]
     assert ended == [], "a part of the run was still brought to its end"
     server.finish(tmp_path / "run")
