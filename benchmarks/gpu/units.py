@@ -228,7 +228,8 @@ def with_trl(shape: Shape, data: Any, micro: int, longest: int, how: list[str], 
 
             adapters = {"peft_config": LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")}
         dataset, tokenizer = Dataset.from_list(rows), make_tokenizer("abc")
-        trainer = SFTTrainer(model_for_training(shape), settings, train_dataset=dataset, processing_class=tokenizer, **adapters)
+        rest = {"train_dataset": dataset, "processing_class": tokenizer, "callbacks": [Stamps()], **adapters}
+        trainer = SFTTrainer(model_for_training(shape), settings, **rest)
         trainer.train()
         packed = [len(row) for row in trainer.train_dataset["input_ids"]]
     steady = slice(max(1, len(stamps) // 2 - 1), None)
