@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rise.method.claims.experiment import Experiment, Laboratory
+    from rise.method.claims.plan import Plan
 
 
 def claims(
@@ -26,18 +30,10 @@ def claims(
 
     Arms that several experiments share are run once. The same command continues what was stopped.
     """
-    from rich.console import Console
-
     from rise.errors import ConfigError
     from rise.method.claims.experiment import load_experiments, load_laboratory
     from rise.method.claims.plan import make_plan
-    from rise.method.claims.results import tried
-    from rise.method.claims.run import Outcome, is_done, run_plan
-    from rise.report.claims_page import Ran, headline, main_table, write_claims
-    from rise.report.console import rich_table
-    from rise.runs.directory import cpu_count
     from rise.runs.group import parse_seeds
-    from rise.training.threads import has_accelerator
 
     if quick and scale not in (None, "quick"):
         raise ConfigError(f"--quick is --scale quick, and --scale {scale} was asked for too. Leave one out.")
@@ -49,6 +45,32 @@ def claims(
     wanted = {e.claim: own or list(range(min(e.seeds, most or e.seeds))) for e in chosen}
     out = out or Path("runs") / (f"claims-{scale}" if scale else "claims")
     plan = make_plan(chosen, lab, scale=scale, seeds=wanted)
+    _try(plan, chosen, lab, out, scale, jobs, seeds, page, dry_run=dry_run, as_is=as_is)
+
+
+def _try(
+    plan: Plan,
+    chosen: list[Experiment],
+    lab: Laboratory,
+    out: Path,
+    scale: str | None,
+    jobs: int | None,
+    seeds: str | None,
+    page: Path | None,
+    *,
+    dry_run: bool,
+    as_is: bool,
+) -> None:
+    """Run what is planned, and write and print what came of it."""
+    from rich.console import Console
+
+    from rise.method.claims.results import tried
+    from rise.method.claims.run import Outcome, is_done, run_plan
+    from rise.report.claims_page import Ran, headline, main_table, write_claims
+    from rise.report.console import rich_table
+    from rise.runs.directory import cpu_count
+    from rise.training.threads import has_accelerator
+
     n_left = sum(not is_done(job, out) for job in plan.jobs)
     threads = max((t.arm.settings.get("threads") or 1 for t in plan.trainings.values()), default=1)
     n_jobs = jobs or (1 if has_accelerator() else max(1, cpu_count() // threads))

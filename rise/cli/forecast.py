@@ -41,13 +41,11 @@ def forecast(
 
     How far such forecasts are off is judged on finished runs of `rise claims`, one task left out at a time.
     """
-    import json
     from typing import cast
 
     from rise.cli.progress import Bars
     from rise.evaluation.forecast import calibrate
     from rise.evaluation.forecast import forecast as make_forecast
-    from rise.jsonl import write_whole
     from rise.method.forecast import ask, trained_runs
     from rise.play.player import play_out
     from rise.runs.bench import Silent, at_work
@@ -58,34 +56,35 @@ def forecast(
 
     check_choice("--split", split, ("train", "validation"))
     policy = checkpoint_of(policy)
-    settings: dict[str, Any] = {
-        "seed": seed,
-        "batch_size": batch_size,
-        "model": {"dtype": dtype, "chat_format": chat_format},
-        "evaluate": {"turns": 2, "samples": samples},
-    }
+    model = {"dtype": dtype, "chat_format": chat_format}
+    measured = {"turns": 2, "samples": samples}
+    settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "model": model, "evaluate": measured}
     config = config_for(policy, task=task, settings=settings, overrides=set_ or [])
     ready = preflight(config, "measure", policy=policy, held_out=lambda task: task.problems(cast("Split", split), n))
     ledger = out / "ledger.jsonl" if out else None
     with Bars() as bars, at_work(ready, ledger, directory=out or Path.cwd(), progress=Silent() if json_ else bars) as bench:
         player = bench.player(bench.policy(policy), "forecast", measured=True)
         quantities = play_out(player, ask(player, list(ready.held_out), samples))
-    found = make_forecast(
-        quantities,
-        calibrate(trained_runs(claims)),
-        turns=turns,
-        n_train=n_train,
-        rounds=rounds,
-        price_prompt=price_prompt,
-        price_reply=price_reply,
-    )
+    run: dict[str, Any] = {"n_train": n_train, "rounds": rounds, "price_prompt": price_prompt, "price_reply": price_reply}
+    found = make_forecast(quantities, calibrate(trained_runs(claims)), turns=turns, **run)
+    _tell(found, out, json_=json_)
+
+
+def _tell(found: Forecast, out: Path | None, *, json_: bool) -> None:
+    """Into forecast.json of `out`, and on the terminal."""
+    import json
+
+    from rich.console import Console
+
+    from rise.jsonl import write_whole
+
     if out is not None:
         write_whole(out / "forecast.json", json.dumps(found.to_json(), indent=1) + "\n")
     if json_:
         print(json.dumps(found.to_json()))
         return
     for line in lines(found):
-        bars.console.print(line, highlight=False, soft_wrap=True, markup=False)
+        Console().print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def lines(found: Forecast) -> list[str]:
