@@ -199,7 +199,7 @@ def is_setting(name):
 def named_settings(text):
     sections = "|".join(name for name, field in RunConfig.model_fields.items() if hasattr(field.annotation, "model_fields"))
     for name in re.findall(rf"`(?:--set )?((?:{sections})(?:\.\w+)+)", text):
-        if name.rsplit(".", 1)[1] not in ("py", "md", "toml", "json", "jsonl", "html"):
+        if name.rsplit(".", 1)[1] not in ("py", "md", "toml", "json", "jsonl", "csv", "html"):
             yield name
 
 
