@@ -155,8 +155,8 @@ def is_reading(name: str) -> bool:
 def words(name: str) -> str:
     """What a reading is, in words.
 
-    >>> words("m1@t5"), words("wrong_to_right")
-    ('vote over 5 turns', 'of wrong replies, the share whose next is right')
+    >>> words("m1@t5")
+    'vote over 5 turns'
     """
     found = find(name)
     if found:

@@ -18,7 +18,7 @@ from rise.tasks.sources import Hub, Row, benchmark_rows, text_of
 
 INSTRUCTIONS = "Write the Python function that is asked for, in one ```python block. Write no tests and print nothing."
 HUB = Hub("google-research-datasets/mbpp", ("full",))
-PARTS: dict[Split, range] = {"test": range(11, 511), "validation": range(511, 601), "train": range(601, 975)}
+SPLITS: dict[Split, range] = {"test": range(11, 511), "validation": range(511, 601), "train": range(601, 975)}
 """Task numbers of each split, as published; 1 … 10 are the prompt's examples."""
 
 
@@ -87,7 +87,7 @@ def _of(split: Split, rows: Iterable[Row]) -> Iterator[Row]:
         number = row.get("task_id")
         if not isinstance(number, int):
             raise DataError(f"{place}: task_id = {number!r}; MBPP numbers its tasks, and their splits go by that.")
-        if number in PARTS[split]:
+        if number in SPLITS[split]:
             yield place, row
 
 
