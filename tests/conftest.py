@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 # Before torch is imported anywhere: two workers on two cores, and no network to wait for.
@@ -55,6 +56,26 @@ def one_thread():
     yield
     torch.set_num_threads(before[0])
     torch.use_deterministic_algorithms(before[1])
+
+
+@pytest.fixture
+def rise(monkeypatch, capsys):
+    """`rise ARGUMENTS` in this process: (exit code, standard output, standard error)."""
+    from rise.cli.main import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rise", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,8 +33,9 @@ def judge(
         raise ConfigError("rise judge: --set takes settings of the task only, such as mode=lenient or judge=my_judge:Judge.")
     troubles: list[str] = []
     known = {"id", "question", "gold", "reply"}
-    decide = make_task(task, **settings).judge()
-    with alone_on_stdout() as out, at_desk(decide, make_policy, None):
+    with alone_on_stdout() as out, ExitStack() as stack:
+        decide = make_task(task, **settings).judge()  # an own judge may print when it is imported
+        stack.enter_context(at_desk(decide, make_policy, None))
         for number, line in read_jsonl(file):
             place = f"{file}, line {number}"
             if not isinstance(line.get("reply"), str):

@@ -219,7 +219,7 @@ def test_rise_compare_at_80_columns(rise, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, err = rise("compare", *runs)
     assert code == 0, err
-    assert "50.0" in out and "21.5–78.5" in out and not re.search(r"–…|\d…\s", out)
+    assert "50.0" in out and "17.4–82.6" in out and not re.search(r"–…|\d…\s", out)
 
 
 # ---- N06: rise judge -------------------------------------------------------------------------------------------------------

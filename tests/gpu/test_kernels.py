@@ -1,16 +1,23 @@
 """What only a GPU can show, on whichever device is here: `cpu` cases run in every suite, `cuda` cases where there is one."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
-from test_captured import TEXTS, ask, ids, request
-from test_packing import EXACT, made
-from training import examples, loss_and_gradient, one_step, weights_of
 
-from rise.policies.captured import CapturedBatch
-from rise.policies.local import LocalPolicy
-from rise.training import train, varlen
-from rise.training.model import load_model
-from rise.training.trainer import Losses
+for _name in ("policies", "training"):  # helpers there are used here, also when these tests run alone
+    sys.path.append(str(Path(__file__).resolve().parents[1] / _name))
+
+from test_captured import TEXTS, ask, ids, request  # noqa: E402
+from test_packing import EXACT, made  # noqa: E402
+from training import examples, loss_and_gradient, one_step, weights_of  # noqa: E402
+
+from rise.policies.captured import CapturedBatch  # noqa: E402
+from rise.policies.local import LocalPolicy  # noqa: E402
+from rise.training import train, varlen  # noqa: E402
+from rise.training.model import load_model  # noqa: E402
+from rise.training.trainer import Losses  # noqa: E402
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]

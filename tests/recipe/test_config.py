@@ -71,7 +71,10 @@ def test_a_wrong_type_names_setting_and_value(data, expected):
         ({"sampling": {"top_p": 1.5}}, "sampling.top_p = 1.5"),
         ({"task": {"n_test": 0}}, "task.n_test = 0"),
         ({"state": {"window": -1}}, 'use 0 (no attempt shown), a count, or "all"'),
-        ({"state": {"feedback": "thruthful"}}, "Use always-wrong, neutral, truthful, self-refine or module:function"),
+        (
+            {"state": {"feedback": "thruthful"}},
+            "Use always-wrong, neutral, truthful, self-refine, environment or module:function",
+        ),
         ({"relabel": {"n_samples": 1}}, "best-of-n has nothing to choose from below 2"),
         ({"relabel": {"improver": "teacher"}}, "needs relabel.teacher"),
         ({"dataset": {"replay_share": 0.5}}, "enable the boost"),

@@ -45,7 +45,7 @@ def test_a_mode_that_asks_for_a_critique_refines(monkeypatch):
 def test_a_wrong_name_is_answered_with_the_list_and_the_nearest():
     with pytest.raises(ConfigError, match="is no mode") as caught:
         toy_recipe(state={"feedback": "nuetral"})
-    for words in ("Use always-wrong, neutral, truthful, self-refine or module:function", 'Did you mean "neutral"?'):
+    for words in ("Use always-wrong, neutral, truthful, self-refine, environment or module:function", 'Did you mean "neutral"?'):
         assert words in str(caught.value)
 
 

@@ -48,7 +48,7 @@ def test_a_table_of_numbers_reads_back_from_csv(tmp_path):
     table = main_table(collect(write_run(tmp_path / "run").path))
     found = list(csv.DictReader(io.StringIO(table_csv(table))))
     row = next(row for row in found if row["stage"] == "round 1")
-    assert (row["t5"], row["t5 change"]) == ("62.5", "+12.5") and row["m1@t1"] == "50.0" and row["m1@t1 beneath"] == "21.5–78.5"
+    assert (row["t5"], row["t5 change"]) == ("62.5", "+12.5") and row["m1@t1"] == "50.0" and row["m1@t1 beneath"] == "17.4–82.6"
 
 
 def test_a_cell_of_any_text_is_one_cell():

@@ -42,6 +42,7 @@ def played(request):
     return {"score": float(said == "Yes."), "observation": said, "done": said == "Yes.", "over": False}
 
 
-print("ready", flush=True)
-for line in sys.stdin:
-    print(json.dumps(answer(json.loads(line))), flush=True)
+if __name__ == "__main__":
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("rise", "recipes", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
+NEEDED = ("rise", "recipes", "experiments", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 
 

@@ -336,11 +336,11 @@ def test_math_500_rows_are_read_too(tmp_path):
     assert (problem.gold, problem.fields) == ("2", {"level": 3, "subject": "Prealgebra"})
 
 
-def test_svamp_is_for_testing_only(data):
+def test_svamp_trains_on_a_file_of_its_own_which_is_named_where_it_is_missing(data):
     task = make_task("svamp", path=data)
     (problem,) = task.problems("test")
     assert (problem.question, problem.gold) == ("If each pen costs 3 dollars, What do 2 cost?", "6")
-    with pytest.raises(DataError, match="published for testing only"):
+    with pytest.raises(DataError, match=r"train\.csv not found"):
         task.problems("train")
 
 
