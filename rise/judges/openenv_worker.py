@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -75,7 +76,7 @@ async def describe(client: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 def http(request: dict[str, Any], path: str, body: Any = None) -> Any:
     """What the server says there; None where it has no such thing."""
-    if not request["url"].startswith(("http://", "https://")):
+    if urllib.parse.urlsplit(request["url"]).scheme not in ("http", "https"):
         raise Refused(f"{request['url']} is no address of a server: it begins with http:// or https://.")
     data = None if body is None else json.dumps(body).encode()
     try:
