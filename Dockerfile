@@ -8,6 +8,7 @@ FROM python:3.13-slim AS wheel
 WORKDIR /src
 COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE ./
 COPY recipes recipes
+COPY experiments experiments
 COPY rise rise
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
