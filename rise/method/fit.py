@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -57,7 +58,8 @@ def fit(
         about = card(bench.config, bench.ready.prompt, stage)
         run = bench.cluster.train if bench.cluster else partial(training.train, model=bench.config.model, seed=bench.config.seed)
         timer.facts = run(examples, start, out, config, card=about, work=work, on_log=tell)
-    write_model_card(out, _about(bench, stage, out, part))
+    if os.environ.get("RANK", "0") == "0":  # of several ranks of a launcher, the one that wrote the checkpoint
+        write_model_card(out, _about(bench, stage, out, part))
     return timer.facts
 
 
