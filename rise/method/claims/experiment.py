@@ -137,6 +137,8 @@ class Scale(Settings):
     set: dict[str, Any] = Field({})
     tasks: dict[str, LabTask] | None = None
     """In place of the laboratory's."""
+    only: list[str] | None = None
+    """Those of the laboratory's tasks that are tried, by name; by default all."""
 
 
 class Laboratory(Settings):
@@ -157,8 +159,12 @@ class Laboratory(Settings):
         if scale not in self.scale:
             raise ConfigError(f"--scale {scale}: the laboratory has no such scale. {did_you_mean(scale, self.scale)}")
         own = self.scale[scale]
-        settings = merged(self.set, own.set)
-        return self.model_copy(update={"recipe": own.recipe or self.recipe, "set": settings, "tasks": own.tasks or self.tasks})
+        tasks = own.tasks or self.tasks
+        for name in own.only or ():
+            if name not in tasks:
+                raise ConfigError(f'[scale.{scale}] only = "{name}": there is no such task. {did_you_mean(name, tasks)}')
+        tasks = {name: task for name, task in tasks.items() if own.only is None or name in own.only}
+        return self.model_copy(update={"recipe": own.recipe or self.recipe, "set": merged(self.set, own.set), "tasks": tasks})
 
     def chosen(self, tasks: Tasks) -> list[str]:
         """Names of the tasks that a comparison is asked on."""
