@@ -34,8 +34,8 @@ def test_signs_show_the_running_sum():
 
 
 def test_a_pair_shows_its_sum():
-    assert make_task("pair").worked("34 81 27 65=92", "27+65") == "27+65=92 92? yes"
-    assert make_task("pair").worked("34 81 27 65=92", "65+27") is None  # written in the order of the question, once
+    assert make_task("pair").worked("a34 b81 c27 d65=92", "cd") == "cd:27+65=92 92? yes"
+    assert make_task("pair").worked("a34 b81 c27 d65=92", "dc") is None  # written in the order of the question, once
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +62,7 @@ def test_a_written_lie_is_wrong_whichever_way_it_lies():
     assert verdict(task, "43015?", "11:43r10 100r1 11r0 5r0 yes") is Verdict.WRONG  # says it hits
     assert verdict(task, "43015?", "7:43r1 10r3 31r3 35r0 no") is Verdict.WRONG  # hits, and says it does not
     assert verdict(task, "43015?", "7:43r2 20r6 60r4 35r0 yes") is Verdict.WRONG  # hits, beside false work
-    assert verdict(make_task("pair"), "34 81 27 65=92", "34+81=92 92? yes") is Verdict.WRONG
+    assert verdict(make_task("pair"), "a34 b81 c27 d65=92", "ab:34+81=92 92? yes") is Verdict.WRONG
 
 
 @pytest.mark.parametrize("reply", ["", "7", ":", "yes", "9" * 500 + ":"])
@@ -101,7 +101,7 @@ def test_each_candidate_hits_about_equally_often(name):
 def test_no_problem_is_in_two_splits_not_even_in_another_order(name):
     keys = {split: {make_task(name).key(p.question) for p in make_task(name).problems(split, 300)} for split in ("train", "test")}
     assert len(keys["train"]) == 300 and not keys["train"] & keys["test"]
-    assert make_task("pair").key("34 81 27 65=92") == make_task("pair").key("65 27 34 81=92")
+    assert make_task("pair").key("a34 b81 c27 d65=92") == make_task("pair").key("a65 b27 c34 d81=92")
     assert make_task("signs").key("47 8 5 9=53") == make_task("signs").key("47 9 8 5=53") != make_task("signs").key("8 47 5 9=53")
 
 
