@@ -1,4 +1,5 @@
-"""Whether the longest state a run can reach fits the model's context: said before anything is generated, not hours later."""
+"""Whether the model can be shown what a recipe asks for: its context holds the longest state of a run, and its tokenizer has
+tokens for the recipe's words. Said before anything is generated, not hours later."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 from rise.errors import ConfigError
 from rise.play.prompt import Prompt
-from rise.recipe.wordings import is_own_feedback
+from rise.recipe.wordings import CRITIQUE_TEXT, is_own_feedback
 from rise.task import Problem
 from rise.trajectory import Turn, Verdict
 
@@ -22,6 +23,8 @@ def check_context(
 
     `limit` is the model's `max_position_embeddings`; None, and a renderer of None, where the endpoint knows and we do not.
     """
+    if renderer is not None:
+        check_words(prompt, renderer, asks_again=attempts > 0)
     if limit is None or renderer is None or not problems:
         return
     shown = attempts if prompt.window is None else min(prompt.window, attempts)
@@ -40,6 +43,26 @@ def check_context(
             f"sampling.max_new_tokens (now {max_new_tokens}), state.window (now "
             f"{'all' if prompt.window is None else prompt.window}), or the turns of rollout and evaluation."
         )
+
+
+def check_words(prompt: Prompt, renderer: Any, *, asks_again: bool = True) -> None:
+    """Raise `ConfigError` for words of the recipe's [state] that the tokenizer has no token for.
+
+    Without `asks_again` no attempt is followed by feedback, so its words do not matter.
+    """
+    shown = prompt.demonstration
+    words = {
+        "instructions": prompt.instructions,
+        "feedback_text": None if not asks_again or is_own_feedback(prompt.feedback) else prompt.feedback_text or prompt.mode.text,
+        "critique_text": (prompt.critique_text or CRITIQUE_TEXT) if prompt.refines else None,
+        "demonstration": f"{shown.question} {shown.reply}" if shown else None,
+    }
+    for name, text in words.items():
+        if text and (unknown := renderer.unknown(text.replace("{question}", ""))):
+            raise ConfigError(
+                f"state.{name} = {text[:60]!r}: the model's tokenizer has no token for {unknown[:20]!r}, so the model would be "
+                "shown its mark for unknown characters. Write it in others."
+            )
 
 
 def _too_long(problem: Problem, first: int, limit: int, n: int, n_all: int) -> str:
