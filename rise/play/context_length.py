@@ -3,12 +3,13 @@ tokens for the recipe's words. Said before anything is generated, not hours late
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from rise.errors import ConfigError
 from rise.play.prompt import Prompt
-from rise.recipe.wordings import CRITIQUE_TEXT, is_own_feedback
+from rise.recipe.wordings import is_own_feedback
 from rise.task import Problem
 from rise.trajectory import Turn, Verdict
 
@@ -46,23 +47,19 @@ def check_context(
 
 
 def check_words(prompt: Prompt, renderer: Any, *, asks_again: bool = True) -> None:
-    """Raise `ConfigError` for words of the recipe's [state] that the tokenizer has no token for.
+    """Raise `ConfigError` for feedback in words that the tokenizer has no token for; instructions in such words are said.
 
     Without `asks_again` no attempt is followed by feedback, so its words do not matter.
     """
-    shown = prompt.demonstration
-    words = {
-        "instructions": prompt.instructions,
-        "feedback_text": None if not asks_again or is_own_feedback(prompt.feedback) else prompt.feedback_text or prompt.mode.text,
-        "critique_text": (prompt.critique_text or CRITIQUE_TEXT) if prompt.refines else None,
-        "demonstration": f"{shown.question} {shown.reply}" if shown else None,
-    }
-    for name, text in words.items():
-        if text and (unknown := renderer.unknown(text.replace("{question}", ""))):
-            raise ConfigError(
+    for name, text in prompt.words(asks_again=asks_again).items():
+        if unknown := renderer.unknown(text.replace("{question}", "")):
+            found = (
                 f"state.{name} = {text[:60]!r}: the model's tokenizer has no token for {unknown[:20]!r}, so the model would be "
                 "shown its mark for unknown characters. Write it in others."
             )
+            if name in ("feedback_text", "critique_text"):
+                raise ConfigError(found)
+            warnings.warn(found, stacklevel=2)
 
 
 def _too_long(problem: Problem, first: int, limit: int, n: int, n_all: int) -> str:

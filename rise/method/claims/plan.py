@@ -122,6 +122,6 @@ def check_probes(plan: Plan) -> None:
         config = probe_config(build_config(checkable(arm.settings), arm.name), found.probe)
         try:
             ready = preflight(config, "measure", policy=config.model.place)
-            check_contexts(ready, student_renderer(config, ready.task, ready.prompt), context_of(config))
+            check_contexts(ready, student_renderer(config, ready.task, ready.prompt, ready.evaluated), context_of(config))
         except RiseError as error:
             raise type(error)(f"{arm.name}, {found.stage}, probe of kind {found.probe.kind}: {error}") from None
