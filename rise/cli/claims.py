@@ -64,6 +64,7 @@ def _try(
     """Run what is planned, and write and print what came of it."""
     from rich.console import Console
 
+    from rise.method.claims.plan import check_probes
     from rise.method.claims.results import tried
     from rise.method.claims.run import Outcome, is_done, run_plan
     from rise.report.claims_page import Ran, headline, main_table, write_claims
@@ -75,6 +76,8 @@ def _try(
     threads = max((t.arm.settings.get("threads") or 1 for t in plan.trainings.values()), default=1)
     n_jobs = jobs or (1 if has_accelerator() else max(1, cpu_count() // threads))
     print(f"{out}: {len(plan.trainings)} runs and {len(plan.probes)} probes, {n_left} to do, {n_jobs} at a time", flush=True)
+    if not as_is:
+        check_probes(plan)
     if dry_run:
         return
     began_fresh = n_left == len(plan.jobs) and not as_is

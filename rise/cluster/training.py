@@ -57,9 +57,8 @@ def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]]
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.util.queue import Queue
 
-    queue = Queue(actor_options={"num_cpus": 0})
+    queue = _queue()
     n: int | tuple[int, int] = settings.workers
     if settings.min_workers is not None and settings.min_workers < settings.workers:
         n = (settings.min_workers, settings.workers)
@@ -100,6 +99,16 @@ def fit(asked: Asked, settings: ClusterConfig, on_log: Callable[[dict[str, Any]]
         get_folder(done.pop("model"), asked.out)
     shutil.rmtree(asked.work, ignore_errors=True)  # Ray Train keeps files there
     return done
+
+
+def _queue() -> Any:
+    """For the workers' events, on the driver's node: on another it would be lost with that node, and the training with it."""
+    import ray
+    from ray.util.queue import Queue
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
 
 def _listen(

@@ -20,7 +20,7 @@ def base_model(bench: Bench) -> Path:
         if model.nano:
             from rise.training.nano import make_nano
 
-            alphabet = nano_alphabet(bench.ready.task, bench.ready.prompt)
+            alphabet = nano_alphabet(bench.ready.task, bench.ready.prompt, bench.ready.evaluated)
             make_nano(model.nano, alphabet, bench.config.seed, stage.checkpoint, card=about)
         else:
             from rise.training.model import context_length, convert_gguf

@@ -1,7 +1,9 @@
-"""Whether the longest state a run can reach fits the model's context: said before anything is generated, not hours later."""
+"""Whether the model can be shown what a recipe asks for: its context holds the longest state of a run, and its tokenizer has
+tokens for the recipe's words. Said before anything is generated, not hours later."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +24,8 @@ def check_context(
 
     `limit` is the model's `max_position_embeddings`; None, and a renderer of None, where the endpoint knows and we do not.
     """
+    if renderer is not None:
+        check_words(prompt, renderer, asks_again=attempts > 0)
     if limit is None or renderer is None or not problems:
         return
     shown = attempts if prompt.window is None else min(prompt.window, attempts)
@@ -40,6 +44,22 @@ def check_context(
             f"sampling.max_new_tokens (now {max_new_tokens}), state.window (now "
             f"{'all' if prompt.window is None else prompt.window}), or the turns of rollout and evaluation."
         )
+
+
+def check_words(prompt: Prompt, renderer: Any, *, asks_again: bool = True) -> None:
+    """Raise `ConfigError` for feedback in words that the tokenizer has no token for; instructions in such words are said.
+
+    Without `asks_again` no attempt is followed by feedback, so its words do not matter.
+    """
+    for name, text in prompt.words(asks_again=asks_again).items():
+        if unknown := renderer.unknown(text.replace("{question}", "")):
+            found = (
+                f"state.{name} = {text[:60]!r}: the model's tokenizer has no token for {unknown[:20]!r}, so the model would be "
+                "shown its mark for unknown characters. Write it in others."
+            )
+            if name in ("feedback_text", "critique_text"):
+                raise ConfigError(found)
+            warnings.warn(found, stacklevel=2)
 
 
 def _too_long(problem: Problem, first: int, limit: int, n: int, n_all: int) -> str:

@@ -68,6 +68,24 @@ class Prompt:
         """Whether the model criticises each attempt before it tries again; with nothing shown there is nothing to criticise."""
         return self.mode.asks_critique and self.window != 0
 
+    def words(self, *, asks_again: bool = True) -> dict[str, str]:
+        """What the recipe itself says, by its setting in [state]; without `asks_again`, of the first turn alone.
+
+        What a judge or a function of yours says is not known beforehand.
+
+        >>> Prompt(feedback="neutral", feedback_text="{question}").words()
+        {'feedback_text': '{question}'}
+        """
+        found = {"instructions": self.instructions or ""}
+        if self.demonstration:
+            found["demonstration"] = " ".join(self.demonstration.model_dump().values())
+        if asks_again and not is_own_feedback(self.feedback):
+            right = "" if self.stops_when_right else self.mode.right_text or ""  # nobody reads what an episode ends in
+            found["feedback_text"] = (self.feedback_text or self.mode.text) + right
+        if asks_again and self.refines:
+            found["critique_text"] = self._critique_text
+        return {name: text for name, text in found.items() if text}
+
     def feedback_for(self, problem: Problem, turns: Sequence[Turn]) -> str:
         """The text that follows the last of `turns`. Raises `ConfigError` where a function of yours returns no text."""
         if is_own_feedback(self.feedback):

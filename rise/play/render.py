@@ -123,6 +123,13 @@ class Renderer:
         """What a sampled reply says: special tokens left out, outer white space stripped."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
 
+    def unknown(self, text: str) -> str:
+        """The characters of a text that the tokenizer has no token for, each once; a model is shown one mark for all of them."""
+        mark = self.tokenizer.unk_token_id
+        if mark is None or mark not in self._ids(text):
+            return ""
+        return "".join(sorted({character for character in text if mark in self._ids(character)}))
+
     def _hidden(self, messages: Sequence[Message]) -> list[Message]:
         """The messages, with what was typed in them and reads like a mark put as a number."""
         return [Message(m.role, self._marks.hidden(m.content, reply=m.role == "assistant")) for m in messages]

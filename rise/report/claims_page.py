@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -241,7 +242,7 @@ def markdown(page: ClaimsPage, ran: Ran) -> str:
     for claim in page.claims:
         parts += [
             f"## {claim.number}. {inline(claim.title)}: {claim.verdict}",
-            _wrapped((f"{claim.says} Source: {claim.source}.", *claim.lines)),
+            _wrapped((f"{claim.says} Source: {claim.source}.", *claim.lines), prose),
             "\n\n".join(table_markdown(claim.table).split("\n\n")[1:]),
             f"Experiment: `experiments/{claim.file}`. Again: `{claim.command}`",
         ]
@@ -259,6 +260,15 @@ def _main_markdown(page: ClaimsPage) -> str:
     return "\n\n".join(table_markdown(Table(table.key, table.title, table.columns, plain)).split("\n\n")[1:])
 
 
-def _wrapped(lines: Sequence[str], width: int = 140) -> str:
+def prose(text: str) -> str:
+    """Text of an experiment file as Markdown: what stands in backticks is code, the rest means itself.
+
+    >>> prose("`hit 1` asks *once*")
+    '`hit 1` asks \\\\*once\\\\*'
+    """
+    return re.sub(r"`[^`]+`|[^`\s]+", lambda found: found[0] if found[0].startswith("`") else inline(found[0]), text)
+
+
+def _wrapped(lines: Sequence[str], written: Callable[[str], str] = inline, width: int = 140) -> str:
     """Paragraphs whose lines can be read in a diff."""
-    return "\n\n".join("\n".join(textwrap.wrap(inline(line), width, break_long_words=False)) for line in lines)
+    return "\n\n".join("\n".join(textwrap.wrap(written(line), width, break_long_words=False)) for line in lines)

@@ -164,8 +164,8 @@ def on_this_machine(model: ModelConfig) -> bool:
     return model.path is None or Path(model.place).exists() or is_cached(model.path)
 
 
-def student_renderer(config: RunConfig, task: Task, prompt: Prompt, *, fetch: bool = True) -> Renderer | None:
-    """The student's renderer: of the recipe's model, or made as that of a nano model is.
+def student_renderer(config: RunConfig, task: Task, *prompts: Prompt, fetch: bool = True) -> Renderer | None:
+    """The student's renderer: of the recipe's model, or made as that of a nano model is, which knows the words of `prompts`.
 
     None for a GGUF file, whose tokenizer is read when it is converted: that takes as long as reading the weights.
 
@@ -175,7 +175,7 @@ def student_renderer(config: RunConfig, task: Task, prompt: Prompt, *, fetch: bo
     if config.model.nano is not None:
         from rise.training.nano import make_tokenizer
 
-        return Renderer(make_tokenizer(nano_alphabet(task, prompt)))
+        return Renderer(make_tokenizer(nano_alphabet(task, *prompts)))
     if not fetch and not on_this_machine(config.model):
         raise NotHereError(
             f"{config.model.path}: not on this machine (there is no directory {Path(config.model.place).absolute()}); fetched "
@@ -195,11 +195,9 @@ def check_embeddings(renderer: Renderer, place: str | Path, named: str) -> None:
     check_vocabulary(renderer.tokenizer, getattr(config_of(place).get_text_config(), "vocab_size", None), named)
 
 
-def nano_alphabet(task: Task, prompt: Prompt) -> str:
+def nano_alphabet(task: Task, *prompts: Prompt) -> str:
     """Every character that a nano model may be shown."""
-    example = "".join(prompt.demonstration.model_dump().values()) if prompt.demonstration else ""
-    own = (prompt.feedback_text or "") + (prompt.critique_text or "") + (prompt.instructions or "") + example
-    return (task.alphabet or "") + own + "?"
+    return (task.alphabet or "") + "".join(text for prompt in prompts for text in prompt.words().values()) + "?"
 
 
 def check_alphabet(config: RunConfig, task: Task) -> None:

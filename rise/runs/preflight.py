@@ -116,7 +116,7 @@ def preflight(
         checks.say_shared(task, [*(rounds if config.iterate.rounds else ()), boost], measured)
     renderer = None
     if work in ("run", "collect"):
-        renderer = look.at(lambda: checks.student_renderer(config, task, prompt, fetch=not list_missing))
+        renderer = look.at(lambda: checks.student_renderer(config, task, prompt, evaluated, fetch=not list_missing))
     if work == "run":
         look.at(lambda: checks.check_space(config, out))
     hashes = contents(config, rounds[:1], boost, [*measured, *rates]) if work == "run" and not look.missing else {}

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from rise.cli.main import app
 from rise.errors import ConfigError
-from rise.method.claims.experiment import load_experiments, load_laboratory
-from rise.method.claims.plan import make_plan
+from rise.method.claims.experiment import Probe, load_experiments, load_laboratory
+from rise.method.claims.plan import check_probes, make_plan
+from rise.method.claims.probes import probe_config
 from rise.method.claims.results import tried
 from rise.method.forecast import trained_runs
-from rise.recipe.toml import to_toml
+from rise.recipe.toml import load_recipe, to_toml
 from rise.runs.directory import RunDir
 
 EXPERIMENT = """
@@ -150,6 +151,25 @@ def test_what_fails_is_said_and_stops_nothing_else(folder, tmp_path):
 def test_a_dry_run_counts_and_runs_nothing(folder, tmp_path):
     done = CliRunner().invoke(app, words(folder, tmp_path / "out", "--dry-run"), catch_exceptions=False)
     assert "4 runs and 6 probes, 10 to do" in done.output and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("scale", [None, "quick", "toy"])
+def test_every_probe_that_ships_can_be(scale):
+    experiments = load_experiments()
+    check_probes(make_plan(experiments, load_laboratory().at(scale), scale=scale, seeds={e.claim: [0] for e in experiments}))
+
+
+def test_a_probe_that_cannot_be_is_refused_before_anything_runs():
+    [hard] = load_experiments(only=[7])
+    hard.probes["wide"] = Probe(set={"evaluate": {"turns": 10}})  # nine attempts with a window over all
+    with pytest.raises(ConfigError, match=r"probe of kind evaluate: the context is too small"):
+        check_probes(make_plan([hard], load_laboratory(), seeds={7: [0]}))
+
+
+def test_what_a_probe_sets_of_a_state_is_over_the_recipes():
+    config = load_recipe("nano")
+    measured = probe_config(config, Probe(set={"evaluate": {"state": {"window": 1}}}))
+    assert measured.evaluate.state == config.state.model_copy(update={"window": 1})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rise.errors import ConfigError
 from rise.evaluation.evaluate import evaluate
 from rise.method.relabel import relabel
 from rise.method.rollout import rollout
-from rise.play.context_length import check_context, state_length
+from rise.play.context_length import check_context, check_words, state_length
 from rise.play.ledger import Ledger
 from rise.play.player import Player
 from rise.play.prompt import Prompt
@@ -82,3 +82,13 @@ def test_a_teachers_context_is_its_own(renderer, judge, tmp_path):
         [found] = asyncio.run(relabel(player, [replace(P, solution="4")], [trajectory], improver="gold"))  # generates nothing
         asyncio.run(rollout(player, [P], n_turns=1, stop_when_right=False))
     assert found.reply.right and policy.n_requests == 1
+
+
+def test_words_that_the_tokenizer_has_no_token_for_are_refused(renderer):
+    assert renderer.unknown("2+2 ✓✓ é") == "é✓" and renderer.unknown("2+2") == ""
+    check_words(replace(ALL, feedback_text="? {question}", instructions="2+2"), renderer)
+    with pytest.raises(ConfigError, match=r"state\.feedback_text = '\? ✓ \{question\}': .* no token for '✓'"):
+        check_context(replace(ALL, feedback_text="? ✓ {question}"), renderer, [P], limit=None, attempts=1, max_new_tokens=1)
+    check_context(replace(ALL, feedback_text="? ✓ {question}"), renderer, [P], limit=None, attempts=0, max_new_tokens=1)
+    with pytest.warns(UserWarning, match=r"state\.instructions"):
+        check_words(replace(ALL, instructions="é"), renderer)

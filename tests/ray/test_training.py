@@ -150,6 +150,19 @@ def test_a_worker_killed_is_started_again_and_training_continues_from_its_last_c
     close_to(alone, one.stage / "checkpoint")
 
 
+def test_the_events_of_workers_are_kept_on_the_drivers_node(two_nodes):
+    import ray
+
+    from rise.cluster.training import _queue
+
+    here = ray.get_runtime_context().get_node_id()
+    queues = [_queue() for _ in range(6)]  # Ray would spread them
+    where = ray.get([q.actor.__ray_call__.remote(lambda _: ray.get_runtime_context().get_node_id()) for q in queues])
+    for queue in queues:
+        queue.shutdown(force=True)
+    assert set(where) == {here}
+
+
 def test_elastic_training_goes_on_with_the_node_that_is_left(two_nodes, model, examples, alone, tmp_path, monkeypatch):
     # Where the loss is not noticed at once, Ray Train first waits so long for two workers again.
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "120")

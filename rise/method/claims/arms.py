@@ -153,7 +153,7 @@ class Arms:
             other = self.bound(match["arm"], task)
             sources[match[0]] = Source(other, bool(match["next"]), match["stage"] or other.last_stage)
         start = self.bound(arm.start, task) if arm.start else None
-        config = build_config(_checkable(data), f'claim {self.experiment.claim}, arm "{name}" on {task}')
+        config = build_config(checkable(data), f'claim {self.experiment.claim}, arm "{name}" on {task}')
         settings = merged(config.model_dump(mode="json", exclude_none=True), _texts(data))
         content = merged(config.model_dump(mode="json", exclude_defaults=True), _texts(data))
         return Bound(task, settings, content, start, arm.equal_tokens, sources)
@@ -169,7 +169,7 @@ def _without(data: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key != first}
 
 
-def _checkable(data: Mapping[str, Any]) -> dict[str, Any]:
+def checkable(data: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as a recipe that can be checked before the checkpoints in it are there."""
     return _filled(data, "local:somewhere")
 

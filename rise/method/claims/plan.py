@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rise.method.claims.arms import Arms, Training
+from rise.errors import RiseError
+from rise.method.claims.arms import Arms, Training, checkable
 from rise.method.claims.experiment import Comparison, Experiment, Laboratory, Probe
 from rise.method.claims.expression import Place, parse
-from rise.method.claims.probes import ProbeDir, probe_name
+from rise.method.claims.probes import ProbeDir, probe_config, probe_name
+from rise.recipe.toml import build_config
+from rise.runs.checks import context_of, student_renderer
+from rise.runs.preflight import check_contexts, preflight
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,22 @@ def make_plan(
             for seed in plan.seeds[claim]:
                 plan.add(Training(bound, seed))
     return plan
+
+
+def check_probes(plan: Plan) -> None:
+    """Refuse a probe that cannot be before anything is run: every one whose model is on this machine already, once.
+
+    Raises the `RiseError` of the measurement, with the probe's arm.
+    """
+    seen = set()
+    for found in plan.probes.values():
+        arm, name = found.training.arm, probe_name("", found.probe)
+        if (arm.name, name) in seen or not arm.settings["model"].get("path"):
+            continue
+        seen.add((arm.name, name))
+        config = probe_config(build_config(checkable(arm.settings), arm.name), found.probe)
+        try:
+            ready = preflight(config, "measure", policy=config.model.place)
+            check_contexts(ready, student_renderer(config, ready.task, ready.prompt, ready.evaluated), context_of(config))
+        except RiseError as error:
+            raise type(error)(f"{arm.name}, {found.stage}, probe of kind {found.probe.kind}: {error}") from None

@@ -69,8 +69,10 @@ def probe_name(stage: str, probe: Probe) -> str:
 
 
 def probe_config(config: RunConfig, probe: Probe) -> RunConfig:
-    """The recipe under which a checkpoint of `config` is measured once more."""
-    return build_config(merged(config.model_dump(mode="json", exclude_none=True), probe.set), "probe")
+    """The recipe under which a checkpoint of `config` is measured once more. A state that a probe sets is over the recipe's."""
+    data = config.model_dump(mode="json", exclude_none=True)
+    data["evaluate"].setdefault("state", data["state"])
+    return build_config(merged(data, probe.set), "probe")
 
 
 def run_probe(config: RunConfig, kind: str, checkpoint: Path, out: ProbeDir) -> None:
