@@ -114,9 +114,14 @@ def headline(results: Sequence[Result]) -> str:
     if all(r.verdict is None for r in results):
         return f"{len(results)} experiments are written down, and none has been run."
     n = {verdict: sum(r.verdict == verdict for r in results) for verdict in ("holds", "does not hold", "undecided", None)}
-    parts = [f"{n['holds']} hold", f"{n['does not hold']} do not", f"{n['undecided']} are undecided"]
+    one = {verdict: count == 1 for verdict, count in n.items()}
+    parts = [
+        f"{n['holds']} hold{'s' if one['holds'] else ''}",
+        f"{n['does not hold']} {'does' if one['does not hold'] else 'do'} not",
+        f"{n['undecided']} {'is' if one['undecided'] else 'are'} undecided",
+    ]
     if n[None]:
-        parts.append(f"{n[None]} were not run")
+        parts.append(f"{n[None]} {'was' if one[None] else 'were'} not run")
     only = all(r.one_seed for r in results if r.verdict is not None)
     return f"Of {len(results)} claims {', '.join(parts)}." + (" One seed: verdicts rest on problems alone." if only else "")
 
