@@ -31,7 +31,7 @@ test: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy rise
 	$(BIN)/bandit -q -ll -r rise
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # Other people's programs, each installed by itself under .clients/. What cannot be had (Chromium: apt-get install chromium; npm; a
 # registry that does not answer) is skipped, with the reason. No test takes minutes unless the machine is very busy; none may hang.

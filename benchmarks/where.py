@@ -22,7 +22,7 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 GOAL_FILES, GOAL_CHANGES = 3, 24
@@ -65,8 +65,12 @@ class Source:
                     lines[row - 1] = ""
         return "\n".join(lines)
 
-    def definitions(self) -> Iterator[tuple[str, ast.AST]]:
+    @cached_property
+    def definitions(self) -> list[tuple[str, ast.AST]]:
         """(name, node) of every class, function, constant, and `Class.method`."""
+        return list(self._definitions())
+
+    def _definitions(self) -> Iterator[tuple[str, ast.AST]]:
         for node in self.tree.body:
             yield from _named(node)
             if isinstance(node, ast.ClassDef):
@@ -76,16 +80,20 @@ class Source:
 
     def lists(self, entries: set[str], least: int) -> bool:
         """Whether the file holds a list of its own of at least `least` of these entries."""
-        if not self.python:
-            return self._lists_in_text(entries, least)
-        found = [_strings(group) for group in _groups(self.tree)]
-        return any(len(entries & strings) >= least for strings in found)
+        return any(len(entries & strings) >= least for strings in self.listed)
 
-    def _lists_in_text(self, entries: set[str], least: int) -> bool:
+    @cached_property
+    def listed(self) -> list[set[str]]:
+        """The strings of whatever may be a list of names."""
+        if self.python:
+            return [strings for group in _groups(self.tree) if (strings := _strings(group))]
         lines = [set(re.findall(r"""["'`]([^"'`\n]+)["'`]""", line)) for line in self.text.splitlines()]
-        return any(
-            len(entries & set().union(*lines[start : start + WINDOW_LINES])) >= least for start in range(max(1, len(lines)))
-        )
+        return [set().union(*lines[start : start + WINDOW_LINES]) for start in range(max(1, len(lines)))]
+
+    @cached_property
+    def names(self) -> set[str]:
+        """Every name that a field may go by, anywhere in the file."""
+        return {name for node in ast.walk(self.tree) for name in _names_of(node)}
 
 
 def _named(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -132,6 +140,7 @@ class Tree:
     files: list[Source] = field(default_factory=list)
 
     @classmethod
+    @cache
     def read(cls, root: Path) -> Tree:
         paths = sorted(p for ending in ("py", "js", "html", "jinja") for p in root.rglob(f"*.{ending}"))
         return cls(root, [Source(p.relative_to(root.parent).as_posix(), p.read_text(encoding="utf-8")) for p in paths])
@@ -142,11 +151,7 @@ class Tree:
     def defining(self, symbol: str, folder: str = "") -> list[tuple[str, ast.AST]]:
         """(file, node) for each definition of a symbol. Raises `Missing` where there is none."""
         found = [
-            (file.name, node)
-            for file in self.within(folder)
-            if file.python
-            for name, node in file.definitions()
-            if name == symbol
+            (file.name, node) for file in self.within(folder) if file.python for name, node in file.definitions if name == symbol
         ]
         if not found:
             raise Missing(f"{symbol} is defined nowhere in {folder or self.root.name + '/'}")
@@ -209,6 +214,8 @@ class Fields:
         return {home} | {file.name for file in tree.files if file.python and self._named_in(file, names)}
 
     def _named_in(self, file: Source, names: set[str]) -> bool:
+        if len(file.names & names) < self.least:
+            return False
         for node in ast.walk(file.tree):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Dict):
                 continue
@@ -357,10 +364,10 @@ def located(tree: Tree) -> list[tuple[Change, list[str], str]]:
     return found
 
 
-def markdown(tree: Tree) -> str:
-    """The table of docs/architecture.md."""
+def markdown(found: Iterable[tuple[Change, list[str], str]]) -> str:
+    """What `located` found as the table of docs/architecture.md."""
     lines = ["| | To add or alter … | touch |", "| --- | --- | --- |"]
-    for change, files, missing in located(tree):
+    for change, files, missing in found:
         shown = "<br>".join(f"`{name}`" if "(new)" not in name else f"`{name.removesuffix(' (new)')}` (new)" for name in files)
         lines.append(f"| {change.number} | {change.title} | {shown or missing} |")
     return "\n".join(lines) + "\n"

@@ -73,13 +73,12 @@ names, and every other file that would list the names again. {few} of {n} change
 
 def page() -> str:
     """The whole page."""
-    tree = Tree.read(ROOT / "rise")
-    found = located(tree)
+    found = located(Tree.read(ROOT / "rise"))
     few = sum(not missing and len(files) <= GOAL_FILES for _, files, missing in found)
     return PAGE.format(
         tree=tree_lines(),
         figure=figure(),
-        table=markdown(tree),
+        table=markdown(found),
         few=few,
         n=len(found),
         most=GOAL_FILES,

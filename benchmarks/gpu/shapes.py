@@ -123,3 +123,9 @@ def examples(n_tokens: int, vocabulary: int, *, longest: int = 2048, seed: int =
         total += len(ids)
         number += 1
     return out
+
+
+def device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

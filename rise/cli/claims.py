@@ -43,9 +43,12 @@ def claims(
     own = parse_seeds(seeds) if seeds else None
     most = lab.scale[scale].seeds if scale else None
     wanted = {e.claim: own or list(range(min(e.seeds, most or e.seeds))) for e in chosen}
+    words = ["rise", "claims", *(["--quick"] if scale == "quick" else ["--scale", scale] if scale else [])]
+    for option, value in (("--seeds", seeds), ("--experiments", experiments)):
+        words += [option, str(value)] if value else []
     out = out or Path("runs") / (f"claims-{scale}" if scale else "claims")
     plan = make_plan(chosen, lab, scale=scale, seeds=wanted)
-    _try(plan, chosen, lab, out, scale, jobs, seeds, page, dry_run=dry_run, as_is=as_is)
+    _try(plan, chosen, lab, out, scale, jobs, words, page, dry_run=dry_run, as_is=as_is)
 
 
 def _try(
@@ -55,7 +58,7 @@ def _try(
     out: Path,
     scale: str | None,
     jobs: int | None,
-    seeds: str | None,
+    words: list[str],
     page: Path | None,
     *,
     dry_run: bool,
@@ -83,8 +86,6 @@ def _try(
     began_fresh = n_left == len(plan.jobs) and not as_is
     outcome = Outcome() if as_is else run_plan(plan, out, jobs=n_jobs, tell=_tell)
     results = tried(plan, chosen, lab, out)
-    words = ["rise", "claims", *(["--quick"] if scale == "quick" else ["--scale", scale] if scale else [])]
-    words += ["--seeds", seeds] if seeds else []
     failed = [f"{name} failed: {trouble}" for name, trouble in outcome.failed.items()]
     ran = Ran(words, _machine(), outcome.seconds if began_fresh else None, scale, failed)
     html = write_claims(results, ran, out, page)

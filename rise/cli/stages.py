@@ -96,8 +96,6 @@ def train(
 
     Also under a launcher, one process a device: torchrun --nproc-per-node 4 -m -- rise.cli.main train …
     """
-    import os
-
     from rise.cli.progress import Bars
     from rise.dataset.example import read_examples
     from rise.errors import ConfigError
@@ -105,6 +103,7 @@ def train(
     from rise.recipe.toml import load_recipe
     from rise.runs.bench import Silent, at_work
     from rise.runs.preflight import preflight
+    from rise.training.ranks import first_rank
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -112,7 +111,7 @@ def train(
     ready = preflight(config, "train", policy=start)
     records = list(read_examples(examples))
     stage = out.parent.name if out.name == "checkpoint" else out.name
-    first = os.environ.get("RANK", "0") == "0"
+    first = first_rank()
     with Bars() as bars, at_work(ready, None, directory=out.parent, progress=bars if first else Silent()) as bench:
         facts = fit(bench, stage, records, start, out, config.train, work=out.with_name(out.name + ".training"))
     if not first:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from rise.dataset.build import State, judged_reward, unfit
+from rise.dataset.build import State, example_of, judged_reward, unfit
 from rise.dataset.example import Example
 from rise.trajectory import Message, Relabelled, Trajectory, Turn
 
@@ -142,7 +142,7 @@ def advantage_examples(
     by_problem: dict[str, list[Drawn]] = defaultdict(list)
     for drawn in all_drawn(trajectories, relabelled):
         by_problem[drawn.trajectory.problem_id].append(drawn)
-    for every in by_problem.values():
+    for problem_id, every in by_problem.items():
         prompts = {id(drawn): state(drawn.trajectory, drawn.k) for drawn in every}
         groups = _groups(every, prompts, settings.group)
         _value(groups, settings, counts)
@@ -160,7 +160,7 @@ def advantage_examples(
                 if weight == 0 and kl == 0:
                     dropped["as good as the others it is compared with"] += 1
                     continue
-                examples.append(_example(drawn, prompts[id(drawn)], weight, kl))
+                examples.append(example_of(problem_id, drawn.k, drawn.turn, prompts[id(drawn)], weight, kl=kl))
     counts["replies pulled up"] = sum(example.weight > 0 for example in examples)
     counts["replies pushed down"] = sum(example.weight < 0 for example in examples)
     return examples, dropped, counts
@@ -200,19 +200,22 @@ def _groups(every: Sequence[Drawn], prompts: dict[int, tuple[Message, ...]], rul
 def _value(groups: Sequence[Sequence[Drawn]], settings: Comparison, counts: Counter[str]) -> None:
     """Set the value of every reply, from the last turn to the first.
 
-    Where some replies of a group were followed up and others that are not right were not, none is given its later turns:
-    those would have had a chance more.
+    Where some replies of a group were followed up and others that are not right were not, none is given its later turns: those
+    would have had a chance more. So it is where some of the right ones were and earn more by it, and others were not.
     """
     for group in reversed(groups):
-        followed = any(drawn.later for drawn in group)
-        alike = not any(drawn.is_open for drawn in group)
-        if followed and not alike and settings.gamma:
+        own = [judged_reward(drawn.turn) for drawn in group]
+        earned = [
+            CREDITS[settings.credit](reward, [after.value for after in drawn.later], settings.gamma) if drawn.later else reward
+            for drawn, reward in zip(group, own, strict=True)
+        ]
+        rises = any(drawn.turn.right and more > reward for drawn, reward, more in zip(group, own, earned, strict=True))
+        alone = any(drawn.turn.right and not drawn.later for drawn in group)
+        alike = not any(drawn.is_open for drawn in group) and not (rises and alone)
+        if not alike and settings.gamma and any(drawn.later for drawn in group):
             counts["groups whose later turns do not count"] += 1
-        for drawn in group:
-            drawn.value = judged_reward(drawn.turn)
-            if settings.gamma and alike and drawn.later:
-                later = [after.value for after in drawn.later]
-                drawn.value = CREDITS[settings.credit](drawn.value, later, settings.gamma)
+        for drawn, value in zip(group, earned if settings.gamma and alike else own, strict=True):
+            drawn.value = value
 
 
 def _return(drawn: Drawn, settings: Comparison) -> float:
@@ -224,21 +227,3 @@ def _return(drawn: Drawn, settings: Comparison) -> float:
     if settings.progress and drawn.k:
         total += settings.progress * (judged_reward(drawn.turn) - judged_reward(drawn.trajectory.turns[drawn.k - 1]))
     return total - settings.repeat_penalty if drawn.repeats else total
-
-
-def _example(drawn: Drawn, prompt: tuple[Message, ...], weight: float, kl: float) -> Example:
-    turn = drawn.turn
-    return Example(
-        problem_id=drawn.trajectory.problem_id,
-        turn=drawn.k,
-        prompt=prompt,
-        reply=turn.reply,
-        source=turn.source,
-        reward=judged_reward(turn),
-        weight=weight,
-        prompt_ids=turn.prompt_ids or (),
-        reply_ids=turn.reply_ids or (),
-        finish=turn.finish,
-        verdict=turn.verdict,
-        kl=kl,
-    )

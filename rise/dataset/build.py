@@ -61,7 +61,7 @@ def build_examples(
                     dropped[reason] += 1
                     continue
                 weight = raw_weight(judged_reward(turn), weigh, temperature=temperature, baseline=baseline, clip=clip)
-                found.append(_example(trajectory, k, turn, state, weight))
+                found.append(example_of(problem_id, k, turn, state(trajectory, k), weight))
         if deduplicate:
             found = without_repeats(found, dropped)
         examples += _heaviest(found, per_problem, dropped)
@@ -69,12 +69,12 @@ def build_examples(
     return [example for example in examples if example.weight != 0], dropped, counts
 
 
-def _example(trajectory: Trajectory, k: int, turn: Turn, state: State, weight: float) -> Example:
-    """`turn` as an example, behind the trajectory's first k attempts."""
+def example_of(problem_id: str, k: int, turn: Turn, prompt: tuple[Message, ...], weight: float, *, kl: float = 0.0) -> Example:
+    """A judged reply as an example, behind k attempts that `prompt` shows."""
     return Example(
-        problem_id=trajectory.problem_id,
+        problem_id=problem_id,
         turn=k,
-        prompt=state(trajectory, k),
+        prompt=prompt,
         reply=turn.reply,
         source=turn.source,
         reward=judged_reward(turn),
@@ -83,6 +83,7 @@ def _example(trajectory: Trajectory, k: int, turn: Turn, state: State, weight: f
         reply_ids=turn.reply_ids or (),
         finish=turn.finish,
         verdict=turn.verdict,
+        kl=kl,
     )
 
 

@@ -2,7 +2,9 @@
 
 A model that reads its attempt keeps the first and does not repeat the second. *kept* is the share of right attempts after which
 the reply is right; *seen* the share of changed attempts whose next reply is not the same text again. 1 − kept is the false-alarm
-rate and seen the hit rate of a point in the ROC plane; kept + seen − 1 (Youden's J) is 0 for a model that does not look.
+rate and seen the hit rate of a point in the ROC plane; kept + seen − 1 (Youden's J) is 0 for a model that repeats whatever it is
+shown. One that does not look and answers anew keeps what it gets right anyway and repeats nothing, so its J is its accuracy: only
+what J is above that, *kept + seen − 1 − t1*, is read off the attempt.
 """
 
 from __future__ import annotations

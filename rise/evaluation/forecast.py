@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from rise.evaluation.chain import accuracy_after
+from rise.evaluation.seeds import t_95
 from rise.evaluation.uncertainty import NOTHING, Estimate
 
 LEAST_TASKS = 4
@@ -100,6 +101,8 @@ class Calibration:
     error: float | None
     """Root of the mean squared error in gain over tasks, each forecast from the others. Unit: share."""
     worst: float | None
+    n: int
+    """Tasks that share and error are of: those with a ceiling."""
     correlations: Mapping[str, float]
     """Quantity → its correlation with the gain over tasks; only of quantities known on three tasks or more."""
 
@@ -130,13 +133,13 @@ def calibrate(runs: Sequence[Trained]) -> Calibration:
             correlations[name] = r
     known = [run for run in means if run.quantities.get("ceiling") is not None]
     if len(known) < LEAST_TASKS:
-        return Calibration(tuple(tasks), None, None, None, correlations)
+        return Calibration(tuple(tasks), None, None, None, len(known), correlations)
     misses = []
     for run in known:
         share = _share([other for other in known if other is not run])
         misses.append(abs(share * (run.quantities["ceiling"] or 0.0) - run.gain))
     error = math.sqrt(fmean(miss * miss for miss in misses))
-    return Calibration(tuple(tasks), _share(known), error, max(misses), correlations)
+    return Calibration(tuple(tasks), _share(known), error, max(misses), len(known), correlations)
 
 
 def _mean(runs: Sequence[Trained]) -> Trained:
@@ -180,7 +183,8 @@ class Forecast:
     ceiling: Estimate
     """Gain if the model learns to keep whatever is right, and to repair no better than it does."""
     gain: Estimate
-    """The forecast. Not calibrated: no value, and an interval from the floor to the ceiling."""
+    """The forecast, with Student's interval for one more task from the error on tasks left out. Not calibrated: no value, and an
+    interval from the floor to the ceiling."""
     calibration: Calibration
     improver: str
     n_samples: int
@@ -244,7 +248,7 @@ def _expected(floor: Estimate, ceiling: Estimate, calibration: Calibration, n: i
     if calibration.share is None or calibration.error is None:
         low = floor.low if floor.low is not None else 0.0
         return Estimate(None, min(low, ceiling.high), ceiling.high, n)
-    value, half = calibration.share * ceiling.value, 2 * calibration.error
+    value, half = calibration.share * ceiling.value, t_95(calibration.n - 1) * calibration.error
     return replace(ceiling, value=value, low=value - half, high=value + half)
 
 

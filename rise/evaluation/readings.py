@@ -113,10 +113,17 @@ class Reading:
     read: Callable[[Records, int], dict[str, Pair]]
     most: Callable[[Played], int] = lambda p: p.n_turns
     """The largest number it may be asked for."""
+    needs: str = ""
+    """The setting without which records hold nothing of it."""
 
 
 def _samples(p: Played) -> int:
     return len(p.parallel)
+
+
+def _but_as_many_as_turns(p: Played) -> int:
+    """Samples, less the further ones that stand against turns 2 … K."""
+    return max(0, len(p.parallel) - (p.n_turns - 1))
 
 
 READINGS: tuple[Reading, ...] = (
@@ -125,11 +132,13 @@ READINGS: tuple[Reading, ...] = (
     Reading("m#@t1", "vote over # samples", _mean_of(lambda p, s: p.vote_S[s - 1]), _samples),
     Reading("p1@t#", "any of # turns right", _mean_of(lambda p, k: float(any(t.right for t in p.run[:k])))),
     Reading("p#@t1", "any of # samples right", _mean_of(lambda p, s: float(any(t.right for t in p.parallel[:s]))), _samples),
-    Reading("other#", "turn #, another problem's attempt shown", _other),
+    Reading("other#", "turn #, another problem's attempt shown", _other, needs="evaluate.controls"),
     Reading("hard#", "missed by # samples, solved over turns", lambda r, b: _hard(r, b, fresh=False), _samples),
-    Reading("fresh#", "missed by # samples, solved by further samples", lambda r, b: _hard(r, b, fresh=True), _samples),
-    Reading("gold#", "probability of the solution before turn #", _gold),
-    Reading("gold-gain#", "the same minus turn 1's, no right attempt shown", _gold_gain),
+    Reading(
+        "fresh#", "missed by # samples, solved by further samples", lambda r, b: _hard(r, b, fresh=True), _but_as_many_as_turns
+    ),
+    Reading("gold#", "probability of the solution before turn #", _gold, needs="evaluate.gold_probability"),
+    Reading("gold-gain#", "the same minus turn 1's, no right attempt shown", _gold_gain, needs="evaluate.gold_probability"),
     Reading("m-all#", "vote of samples, all tokens of # turns", lambda r, k: _vote_at_cost(r, k, read=True)),
     Reading("m-new#", "vote of samples, written tokens of # turns", lambda r, k: _vote_at_cost(r, k, read=False)),
 )
@@ -179,4 +188,6 @@ def read(records: Records, name: str) -> Share:
     if number > most:
         raise DataError(f"{name} asks for {number}, and the records hold {most}. Evaluate with more turns or samples.")
     pairs = reading.read(records, number)
+    if not pairs:
+        raise DataError(f"{name}: the records hold nothing of it. Evaluate with {reading.needs or 'problems'}.")
     return Share({n: x for n, (x, _) in pairs.items()}, {n: d for n, (_, d) in pairs.items()})

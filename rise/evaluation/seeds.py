@@ -110,6 +110,11 @@ class OverSeeds:
     """The same over problems, each by its mean over seeds."""
 
     @property
+    def values(self) -> list[float]:
+        """Of each training in which the number exists."""
+        return [estimate.value for estimate in self.by_seed.values() if estimate.value is not None]
+
+    @property
     def n_above(self) -> int:
         """In how many seeds the interval lies above zero."""
         return sum(estimate.low is not None and estimate.low > 0 for estimate in self.by_seed.values())
@@ -126,6 +131,13 @@ class OverSeeds:
         if None in (*lows, *highs):
             return Estimate(self.seeds.value, None, None, self.problems.n)
         return Estimate(self.seeds.value, min(map(_known, lows)), max(map(_known, highs)), self.problems.n)
+
+    @property
+    def known(self) -> Estimate:
+        """`both`; of one training the problems' interval alone, of a number without problems (a loss) the trainings'."""
+        if self.seeds.low is None and self.problems.value is not None:
+            return self.problems
+        return self.seeds if self.problems.low is None else self.both
 
 
 def _known(value: float | None) -> float:

@@ -12,11 +12,10 @@ What the task wants and one reply cannot give (tools, a sandbox, another model, 
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import json
-import os
-import sys
+import runpy
+from pathlib import Path
 from typing import Any
 
 
@@ -28,36 +27,30 @@ class Asked(BaseException):
     """The solver has asked for a reply: its messages are the prompt. No `except Exception` of a solver's own catches it."""
 
 
-def main() -> None:
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    try:
-        import inspect_ai._eval.loader  # noqa: F401  # some seconds, before "ready"
-    except ImportError as error:
-        answers.write(f"{error}\n")
-        return
-    answers.write("ready\n")
-    loaded: dict[str, Loaded] = {}
-    with asyncio.Runner() as runner:
-        for line in sys.stdin:
-            request = json.loads(line)
-            try:
-                key = json.dumps([request[name] for name in ("what", "args", "scorer", "part")], sort_keys=True)
-                if key not in loaded:
-                    loaded[key] = runner.run(load(request))
-                said = runner.run(getattr(loaded[key], request["do"])(request))
-            except Refused as error:
-                said = {"refused": str(error)}
-            except (Exception, Asked) as error:  # their code, on their settings
-                if "No model specified" in str(error):
-                    error = Refused("it asks another model, to solve or to score, and only the one reply is given here.")
-                said = {"refused": f"inspect_ai says {type(error).__name__}: {error}"[:800]}
-            answers.write(json.dumps(said) + "\n")
-
-
-async def load(request: dict[str, Any]) -> Loaded:
+def begin() -> Any:
+    """The loader of tasks. It takes some seconds, which are not held against a request."""
     from inspect_ai._eval.loader import load_tasks
 
+    return load_tasks
+
+
+_loaded: dict[str, Loaded] = {}
+
+
+async def answer(load_tasks: Any, request: dict[str, Any]) -> dict[str, Any]:
+    key = json.dumps([request[name] for name in ("what", "args", "scorer", "part")], sort_keys=True)
+    try:
+        if key not in _loaded:
+            _loaded[key] = await load(load_tasks, request)
+        said: dict[str, Any] = await getattr(_loaded[key], request["do"])(request)
+    except Exception as error:
+        if "No model specified" in str(error):
+            raise Refused("it asks another model, to solve or to score, and only the one reply is given here.") from error
+        raise
+    return said
+
+
+async def load(load_tasks: Any, request: dict[str, Any]) -> Loaded:
     tasks = load_tasks([request["what"]], request["args"])
     if len(tasks) != 1:
         raise Refused(f"{len(tasks)} tasks go by that name. Write FILE.py@TASK, or PACKAGE/TASK as `inspect list tasks` has it.")
@@ -207,4 +200,4 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    runpy.run_path(str(Path(__file__).with_name("worker_loop.py")))["serve"](begin, answer, Refused, "inspect_ai says")

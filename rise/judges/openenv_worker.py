@@ -13,14 +13,13 @@ something else now is {"changed": "what it said"}. What cannot be played is {"re
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import json
-import os
-import sys
+import runpy
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 MOST = 32 * 2**20
@@ -37,28 +36,17 @@ class Changed(Exception):
     """One that does not say again what it has said."""
 
 
-def main() -> None:
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def begin() -> Any:
+    from openenv.core.generic_client import GenericEnvClient
+
+    return GenericEnvClient
+
+
+async def answer(client: Any, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        from openenv.core.generic_client import GenericEnvClient
-    except ImportError as error:
-        answers.write(f"{error}\n")
-        return
-    answers.write("ready\n")
-    doing = {"describe": describe, "make": make, "play": play}
-    with asyncio.Runner() as runner:
-        for line in sys.stdin:
-            request = json.loads(line)
-            try:
-                said = runner.run(doing[request["do"]](GenericEnvClient, request))
-            except Refused as error:
-                said = {"refused": str(error)}
-            except Changed as error:
-                said = {"changed": str(error)}
-            except Exception as error:  # the server's, the network's
-                said = {"refused": f"{request['url']}: {type(error).__name__}: {error}"[:800]}
-            answers.write(json.dumps(said) + "\n")
+        return await {"describe": describe, "make": make, "play": play}[request["do"]](client, request)
+    except Changed as error:
+        return {"changed": str(error)}
 
 
 async def describe(client: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -162,4 +150,4 @@ def expect(before: str, now: str, when: str, action: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    runpy.run_path(str(Path(__file__).with_name("worker_loop.py")))["serve"](begin, answer, Refused, "openenv says")

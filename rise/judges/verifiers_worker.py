@@ -13,12 +13,13 @@ What the taskset wants and one reply cannot give (a container, tools, a runtime 
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import inspect
 import json
 import os
+import runpy
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -26,30 +27,22 @@ class Refused(Exception):
     """A taskset that is no problem with one reply."""
 
 
-def main() -> None:
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def begin() -> Any:
     sys.path.insert(0, os.getcwd())  # a taskset of your own lies there
-    try:
-        import verifiers.v1 as vf
-    except ImportError as error:
-        answers.write(f"{error}\n")
-        return
-    answers.write("ready\n")
-    loaded: dict[str, Loaded] = {}
-    with asyncio.Runner() as runner:
-        for line in sys.stdin:
-            request = json.loads(line)
-            try:
-                key = json.dumps([request[name] for name in ("what", "args", "pool", "reward")], sort_keys=True)
-                if key not in loaded:
-                    loaded[key] = load(vf, request)
-                said = runner.run(getattr(loaded[key], request["do"])(request))
-            except Refused as error:
-                said = {"refused": str(error)}
-            except Exception as error:  # their code, on their settings
-                said = {"refused": f"verifiers says {type(error).__name__}: {error}"[:800]}
-            answers.write(json.dumps(said) + "\n")
+    import verifiers.v1 as vf
+
+    return vf
+
+
+_loaded: dict[str, Loaded] = {}
+
+
+async def answer(vf: Any, request: dict[str, Any]) -> dict[str, Any]:
+    key = json.dumps([request[name] for name in ("what", "args", "pool", "reward")], sort_keys=True)
+    if key not in _loaded:
+        _loaded[key] = load(vf, request)
+    said: dict[str, Any] = await getattr(_loaded[key], request["do"])(request)
+    return said
 
 
 def load(vf: Any, request: dict[str, Any]) -> Loaded:
@@ -131,4 +124,4 @@ class Loaded:
 
 
 if __name__ == "__main__":
-    main()
+    runpy.run_path(str(Path(__file__).with_name("worker_loop.py")))["serve"](begin, answer, Refused, "verifiers says")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from rise.runs.bench import Bench
 from rise.runs.card import card
 from rise.runs.directory import StageDir
 from rise.runs.model_card import NAME, About, about_stage, write_model_card
+from rise.training.ranks import first_rank
 
 
 def train_stage(bench: Bench, stage: StageDir, start: Path, config: TrainConfig) -> None:
@@ -58,7 +58,7 @@ def fit(
         about = card(bench.config, bench.ready.prompt, stage)
         run = bench.cluster.train if bench.cluster else partial(training.train, model=bench.config.model, seed=bench.config.seed)
         timer.facts = run(examples, start, out, config, card=about, work=work, on_log=tell)
-    if os.environ.get("RANK", "0") == "0":  # of several ranks of a launcher, the one that wrote the checkpoint
+    if first_rank():  # the one that wrote the checkpoint
         write_model_card(out, _about(bench, stage, out, part))
     return timer.facts
 

@@ -64,7 +64,7 @@ def _number(axes: Any, item: Compared, y: float) -> None:
         if estimate.low is not None and estimate.high is not None:
             axes.plot([100 * estimate.low, 100 * estimate.high], [y, y], color=colour, linewidth=width, solid_capstyle="butt")
     axes.plot([100 * (item.found.seeds.value or 0.0)], [y], color=colour, marker="o", markersize=6)
-    values = [100 * value for value in item.found.by_seed.values()]
+    values = [100 * value for value in item.found.values]
     if len(values) > 1:
         axes.plot(values, [y - 0.2] * len(values), color=colour, marker="o", markersize=2.6, linestyle="none")
 

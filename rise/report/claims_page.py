@@ -33,9 +33,11 @@ SCALES = {
 RULES = (
     "Each experiment, what it compares, the smallest difference that matters (m) and the rule stand in a file of experiments/ "
     "that was written before it was run. More: surely above 0, and at least m; it does not hold where the whole interval is "
-    "below m. Not less: surely above −m. Same: surely between −m and m.",
-    "Surely: the p-value over trainings (Student's t) and the one over problems are both below .05 after Holm's correction over "
-    "the claims of the table. A claim with several deciding comparisons holds where all of them do. Anything else is undecided.",
+    "below m. Not less: surely above −m; it does not hold where the whole interval is below 0 and the value at most −m. Same: "
+    "surely between −m and m; it does not hold where the whole interval is on one side of 0 and the value at least m away.",
+    "Surely: the one-sided p-value over trainings (Student's t) and the one over problems are both below .05 after Holm's "
+    "correction over the claims of the table, and both 95 % intervals lie there whole. A claim with several deciding comparisons "
+    "holds where all of them do, and does not where one does not. Anything else is undecided.",
     "Intervals are 95 %: first over seeds (trainings), then over problems. One seed has no interval over seeds: its verdict "
     "stands on problems alone and says nothing of the next training.",
 )
@@ -189,7 +191,7 @@ def _section(result: Result, ran: Ran) -> ClaimSection:
     for item in result.compared:
         mark = "decides" if item.comparison.primary else ""
         says = item.comparison.says + (f", {item.task}" if len({i.task for i in result.compared}) > 1 else "")
-        each = ", ".join(points(value) for value in item.found.by_seed.values())
+        each = ", ".join(points(value) for value in item.found.values)
         expects = f"{item.comparison.expects}, m = {points(item.comparison.matters).lstrip('+')}"
         rows.append(
             (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -29,6 +28,7 @@ from rise.runs.continuing import first_value
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.model_judge import JudgeDesk, at_desk, judging
 from rise.runs.preflight import Ready
+from rise.training.ranks import under_launcher
 
 if TYPE_CHECKING:
     from rise.cluster.cluster import Cluster
@@ -216,7 +216,7 @@ def at_work(
 
 def join_cluster(config: RunConfig, directory: Path) -> AbstractContextManager[Cluster | None]:
     """The cluster that the recipe names, found to be there and large enough before work starts; None where it names none."""
-    if config.cluster is None or "RANK" in os.environ:  # a rank of somebody's launcher stays where it was put
+    if config.cluster is None or under_launcher():  # a rank of somebody's launcher stays where it was put
         return nullcontext()
     from rise.cluster.cluster import joined
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rise.errors import ConfigError, DataError
+from rise.jsonl import dumps
 from rise.judges.environment import ActionIn, EnvironmentJudge
 from rise.judges.foreign import AT_ONCE, LOAD_LIMIT_S, OPENENV, Foreign
 from rise.judges.reasoning_gym import MARKS
-from rise.task import ANY, SPLITS, Problem, Split, Task, check_asked, fewer
+from rise.task import ANY, SPLITS, Problem, Split, Task, check_asked, fewer, problem_id
 from rise.tasks.generated import split_of, whole
 
 _ALSO = {"val": "validation", "dev": "validation", "eval": "validation"}
@@ -110,7 +111,9 @@ class OpenEnvTask(Task):
             if question not in self._seen or self._named is not None:
                 self._seen.add(question)
                 where = split if self._named is not None else split_of(question)
-                self._made[where].append(Problem(question, ANY, fields={"reset": reset}, id=""))
+                # Tasks of a list may all begin with the same words: what tells them apart is the reset.
+                name = "" if self._named is None else problem_id(question, dumps(reset))
+                self._made[where].append(Problem(question, ANY, fields={"reset": reset}, id=name))
 
     def _resets(self, split: Split, n: int) -> Iterator[dict[str, Any]]:
         """The next ones to be tried for a split."""

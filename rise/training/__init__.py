@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rise.dataset.example import Example
 from rise.recipe.config import TrainConfig
 from rise.recipe.machines import ModelConfig
+from rise.training.ranks import under_launcher
 
 
 def train(
@@ -39,7 +39,7 @@ def train(
     `RiseError` where the loss stops being a number or memory runs out.
     """
     work = work or out.with_name(out.name + ".training")
-    if config.launcher and "RANK" not in os.environ:
+    if config.launcher and not under_launcher():
         from rise.training.launcher import launch
 
         return launch(examples, start, out, config, model=model, seed=seed, card=card, work=work, on_log=on_log)

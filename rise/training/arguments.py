@@ -13,6 +13,7 @@ from typing import Any
 from rise.errors import ConfigError, did_you_mean
 from rise.recipe.config import TrainConfig
 from rise.recipe.machines import TRACKERS, LoraConfig
+from rise.training.ranks import under_launcher
 
 REFUSED = {
     "per_device_train_batch_size": "the recipe sets the global batch: train.batch_size",
@@ -178,7 +179,7 @@ def check_devices(config: TrainConfig, name: str = "train") -> None:
         n = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
     else:
         n = len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
-    if n > 1 and not config.launcher and "RANK" not in os.environ:
+    if n > 1 and not config.launcher and not under_launcher():
         raise ConfigError(f"{name}: {several_gpus(n)}")
 
 

@@ -24,6 +24,7 @@ from rise.errors import ConfigError, RiseError
 from rise.jsonl import write_jsonl
 from rise.recipe.config import TrainConfig
 from rise.recipe.machines import ModelConfig
+from rise.training.ranks import first_rank
 from rise.trajectory import to_json
 
 MARK = "rise-train: "
@@ -107,7 +108,7 @@ def main(file: str) -> None:
 
     asked = json.loads(Path(file).read_text(encoding="utf-8"))
     threading.Thread(target=_end_with, args=(asked["parent"],), daemon=True).start()
-    first = os.environ.get("RANK", "0") == "0"
+    first = first_rank()
     if asked["deterministic"]:
         torch.use_deterministic_algorithms(True, warn_only=True)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -21,6 +22,7 @@ import rise
 from rise.cli.demo import unpack
 from rise.errors import ConfigError, DataError
 from rise.evaluation.held_out import read_held_out
+from rise.evaluation.uncertainty import mean, ratio
 from rise.report.collect import collect
 from rise.runs.directory import RunDir
 from rise.runs.stages import round_number
@@ -45,6 +47,15 @@ def test_what_ships_is_a_finished_run_with_a_round_and_the_model_it_made(tmp_pat
     assert not data.unmeasured and round_number(last.name) > 0
     assert last.estimate("m1@t1").n == sum(1 for _ in read_held_out(last.held_out)) == sum(data.outcomes.values())
     assert (run / last.name / "checkpoint" / "model.safetensors").exists()
+
+
+def test_its_numbers_are_those_that_this_version_works_out_from_its_replies(tmp_path):
+    for stage in RunDir(unpack(tmp_path)).stages():
+        metrics, records = stage.read_metrics(), list(read_held_out(stage.held_out))
+        last = mean([float(record.run[4].right) for record in records])
+        pairs = [list(pairwise(turn.right for turn in record.run)) for record in records]
+        repaired = ratio([sum(b and not a for a, b in own) for own in pairs], [sum(not a for a, _ in own) for own in pairs])
+        assert metrics["t5"] == pytest.approx(last.to_json()) and metrics["wrong_to_right"] == pytest.approx(repaired.to_json())
 
 
 def test_any_run_directory_can_be_shipped(tmp_path, toy_run):

@@ -132,6 +132,18 @@ def test_a_reply_that_went_on_has_no_better_chance_than_those_that_did_not():
     assert weights(examples)[0, "5"] == round(1 - 2 / 3, 6)
 
 
+def test_a_right_reply_that_went_on_earns_no_more_than_one_that_did_not():
+    """Second turns at one state, all right: the trajectory's own went on and was right again, the improver's was not asked to."""
+    shown = [trajectory("544", 0)], [improved("4")]
+    for credit, n in (("mean", 1), ("max", 0)):  # of the best there is nothing to add to a right one
+        examples, dropped, counts = found(*shown, group="state", gamma=1.0, credit=credit)
+        assert not [e for e in examples if e.turn == 1] and dropped["as good as the others it is compared with"] == 2
+        assert counts["groups whose later turns do not count"] == n
+    both = [trajectory("544", 0), trajectory("545", 1)]  # both went on: 1 + 1 and 1 + 0
+    examples, *_ = found(both, group="turn", gamma=1.0, credit="mean")
+    assert [e.weight for e in examples if e.turn == 1] == [0.5, -0.5]
+
+
 def test_states_that_are_the_same_are_one_group_whoever_reached_them():
     """Two trajectories whose first reply is the same: their second turns stand at one state."""
     two = [trajectory("54", 0), trajectory("56", 1)]

@@ -38,6 +38,14 @@ def test_a_model_that_copies_keeps_and_sees_nothing():
     assert [(s.kept, s.seen) for s in found] == [(True, False), (True, False)]
 
 
+def test_what_a_model_that_does_not_look_keeps_is_its_accuracy():
+    def own(messages):  # right on the first problem, wrong on the second, whatever it is shown
+        return "2+2= 4" if "2+2" in messages[0]["content"] else "3+4= 5"
+
+    found = play_out(player(own), detect(player(own), PROBLEMS))
+    assert [(s.kept, s.seen) for s in found] == [(True, True), (False, True)]  # kept + seen − 1 = ½ = its accuracy
+
+
 def test_what_is_changed_is_one_digit_and_no_longer_right():
     turn = spoilt(player(shown), PROBLEMS[0])
     assert sum(a != b for a, b in zip(turn.reply, "2+2= 4", strict=True)) == 1

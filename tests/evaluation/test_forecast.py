@@ -6,7 +6,7 @@ from rise.cli.forecast import lines
 from rise.evaluation.forecast import Calibration, Quantities, Trained, calibrate, forecast
 from rise.evaluation.uncertainty import NOTHING, Estimate
 
-NONE = Calibration((), None, None, None, {})
+NONE = Calibration((), None, None, None, 0, {})
 
 
 def rate(p, half=0.0):
@@ -48,10 +48,11 @@ def test_seeds_of_one_task_are_one_task():
     assert calibrate(runs).tasks == ("a",) and not calibrate(runs).calibrated
 
 
-def test_a_calibrated_forecast_has_a_number_and_twice_the_error():
-    calibration = Calibration(("a", "b", "c", "d"), 0.5, 0.03, 0.05, {"ceiling": 0.9})
+def test_a_calibrated_forecast_has_a_number_and_an_interval_as_wide_as_its_few_tasks_make_it():
+    # Four tasks: t = 3.182 with three degrees of freedom; half the width is 3.182 · .03 = .0955.
+    calibration = Calibration(("a", "b", "c", "d"), 0.5, 0.03, 0.05, 4, {"ceiling": 0.9})
     found = forecast(quantities(), calibration, turns=2)
-    assert (found.gain.value, found.gain.low, found.gain.high) == (pytest.approx(0.1), pytest.approx(0.04), pytest.approx(0.16))
+    assert (found.gain.value, found.gain.low, found.gain.high) == pytest.approx((0.1, 0.0045, 0.1955), abs=1e-4)
     assert any("finished runs of 4 tasks" in line for line in lines(found))
 
 

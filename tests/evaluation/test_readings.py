@@ -41,6 +41,20 @@ def test_problems_that_samples_miss():
     assert sum(read(of, "hard2").among.values()) == 2  # the third takes no part
 
 
+def test_as_many_further_samples_as_turns_or_none_at_all():
+    of = Records.of([row("a", [0, 0, 1], [0, 0]), row("b", [0, 0, 0], [0, 1])], same, turns=3)
+    assert read(of, "fresh1").value == 1 / 2  # turns 2 and 3 against samples 2 and 3
+    with pytest.raises(DataError, match="fresh2 asks for 2, and the records hold 1"):
+        read(of, "fresh2")  # one sample would stand against two turns
+
+
+def test_what_was_not_asked_for_names_its_setting():
+    with pytest.raises(DataError, match=r"gold5: the records hold nothing of it\. Evaluate with evaluate\.gold_probability"):
+        read(records(), "gold5")
+    with pytest.raises(DataError, match=r"other2: .*evaluate\.controls"):
+        read(Records.of([row("a", [0, 1])], same, turns=2), "other2")
+
+
 def test_probability_of_the_solution_counts_where_no_right_attempt_can_be_copied():
     rows = [
         row("a", [0, 0], gold_score=(math.log(0.1), math.log(0.4))),  # + .3

@@ -6,6 +6,7 @@ from fractions import Fraction as F
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odd_texts import odd_texts
 
 from rise.judges.answers import extract
 from rise.judges.numbers import MAX_EXPONENT, MAX_NUMBER_CHARS, number, read_number, same_number
@@ -204,43 +205,51 @@ def test_a_megabyte_of_anything_is_read_in_linear_time(reply, mode):
     assert time.process_time() - began < 3
 
 
-_ODD = st.text(alphabet=st.sampled_from("0123456789{}\\$%.,/-+^_= #\nabdefboxrcst()\x00\u202e−½×"), max_size=60)
-_PIECES = st.lists(
-    st.sampled_from(
-        [
-            r"\boxed{",
-            r"\fbox{",
-            "}",
-            "{",
-            "####",
-            "\n",
-            "5",
-            ",",
-            ".",
-            "/",
-            r"\frac",
-            "e9",
-            "^",
-            r"\text{",
-            "$",
-            "%",
-            " ",
-            "-",
-            "½",
-            "=",
-        ]
-    ),
-    max_size=30,
-).map("".join)
+LETTERS = "0123456789{}\\$%.,/-+^_= #\nabdefboxrcst()\x00\u202e−½×"
+PIECES = [
+    r"\boxed{",
+    r"\fbox{",
+    "}",
+    "{",
+    "####",
+    "\n",
+    "5",
+    ",",
+    ".",
+    "/",
+    r"\frac",
+    "e9",
+    "^",
+    r"\text{",
+    "$",
+    "%",
+    " ",
+    "-",
+    "½",
+    "=",
+]
 
 
-@settings(max_examples=6000, deadline=None)
-@given(st.one_of(_ODD, _PIECES, st.text(max_size=40)))
-def test_no_text_makes_reading_fail(text):
+def reading_holds(text):
     for mode in ("strict", "lenient"):
         answer = extract(text, mode)
         assert answer is None or (answer and answer == answer.strip())
     assert number(text) is None or isinstance(number(text), F)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_no_text_makes_reading_fail(seed):
+    for text in odd_texts(seed, 200, [LETTERS, PIECES], 50):
+        reading_holds(text)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.one_of(st.text(LETTERS, max_size=60), st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.text(max_size=40))
+)
+def test_nor_does_one_that_hypothesis_looks_for(text):
+    reading_holds(text)
 
 
 @settings(max_examples=300, deadline=None)

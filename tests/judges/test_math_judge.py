@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odd_texts import odd_texts
 from verdicts import RIGHT, TIMED_OUT, UNPARSABLE, WRONG, box, verdict
 
 from rise.errors import ConfigError, DataError
@@ -225,20 +226,28 @@ def test_a_thousand_characters_of_anything_are_read_at_once(piece):
     assert time.process_time() - began < 3
 
 
-_TEXT = st.one_of(
-    st.text(max_size=30),
-    st.text(alphabet="0123456789{}\\$%.,/-+^_= xab()[]!\x00\u202e−½×", max_size=40),
-)
+LETTERS = "0123456789{}\\$%.,/-+^_= xab()[]!\x00\u202e−½×"
 
 
-@settings(max_examples=10_000, deadline=None)
-@given(_TEXT)
-def test_ten_thousand_strings_get_a_verdict(text):
+def gets_a_verdict(text):
     judge = MathJudge(symbolic=False)
     for reply in (text, f"\\boxed{{{text}}}"):
         judgement = judge.judge(Problem("", "5"), reply)
         assert (judgement.answer is not None) or judgement.verdict is UNPARSABLE
     judge.same(text, "5")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_ten_thousand_strings_get_a_verdict(seed):
+    for text in odd_texts(seed, 100, [LETTERS], 40):
+        gets_a_verdict(text)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.text(max_size=30), st.text(LETTERS, max_size=40)))
+def test_so_do_those_that_hypothesis_looks_for(text):
+    gets_a_verdict(text)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

@@ -48,6 +48,12 @@ def test_the_quick_run_is_smaller():
     assert len(plans["quick"].trainings) < len(plans[None].trainings)
 
 
+def test_arms_that_need_each_other_are_refused():
+    arms = {"rise": {"from": "late"}, "late": {"set": {"rollout": {"policy": "{checkpoint:rise@round-1}"}}}}
+    with pytest.raises(ConfigError, match="claim 1: an arm needs what is made from it: rise → late → rise"):
+        Arms(experiment(arms=arms), laboratory()).bound("rise", "divisor")
+
+
 def test_equal_arms_have_one_name_whatever_they_are_called():
     same = experiment(
         arms={"rise": {}, "again": {"set": {"weigh": {"temperature": 0.4}}}, "other": {"set": {"weigh": {"temperature": 1.0}}}}

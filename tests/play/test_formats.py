@@ -4,18 +4,12 @@ import asyncio
 
 import pytest
 from families import make_family, tokenizer_of
-from test_render import Recording
+from stages import Recording, ids_of_stages
 from toys import problem
 from transformers import AutoTokenizer
 
-from rise.dataset.build import build_examples, with_ids
 from rise.errors import ConfigError, ModelError
-from rise.evaluation.evaluate import evaluate
-from rise.method.relabel import relabel
-from rise.method.rollout import rollout
 from rise.play.formats import FORMATS, apply_format
-from rise.play.ledger import Ledger
-from rise.play.player import Player
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
 from rise.policy import Sampling
@@ -95,25 +89,14 @@ def test_a_reply_ends_with_the_formats_own_end_also_after_saving(name, tmp_path)
 
 @pytest.mark.parametrize("name", [*AS_PUBLISHED, *OTHERS])
 @pytest.mark.parametrize(("window", "example"), [(None, None), (1, EXAMPLE)], ids=["all", "last, with an example"])
-def test_every_stage_shows_the_same_ids_turn_by_turn(name, window, example, judge, tmp_path):
+def test_every_stage_shows_the_same_ids_turn_by_turn(name, window, example, judge):
     renderer = renderer_of(name)
     prompt = Prompt(instructions="Give the answer last.", feedback="neutral", window=window, demonstration=example)
     texts = ["<think>12 - 6</think>It is 6", "Step 1: 12 - 7 = 5\nso 4", "the answer is 5"]
 
-    def player(purpose):
-        policy = Recording(renderer, texts)
-        return Player(policy, prompt, judge, Sampling(), Ledger(tmp_path / f"{purpose}.jsonl"), purpose, renderer=renderer)
-
-    collecting, improving, evaluating = player("rollout"), player("relabel"), player("evaluate")
-    trajectories = asyncio.run(rollout(collecting, [P], n_turns=3, stop_when_right=False))
-    improved = asyncio.run(relabel(improving, [P], trajectories, improver="self", n_samples=2, states="every"))
-    asyncio.run(evaluate(evaluating, [P], n_turns=3, n_samples=1, control=False))
-    examples, dropped, _ = build_examples(trajectories, improved, lambda t, k: prompt.messages(P, t.turns[:k]), deduplicate=False)
-    trained = with_ids(examples, renderer, max_length=2000, dropped=dropped)
-
-    states = collecting.policy.seen
+    states, improving, evaluating, trained = ids_of_stages(renderer, prompt, P, texts, judge)
     assert len(states) == len({*states}) == 3
-    assert evaluating.policy.seen == states and improving.policy.seen[:2] == states[1:]
+    assert evaluating == states and improving[:2] == states[1:]
     students = [e for e in trained if e.source == "student"]
     assert [e.prompt_ids for e in students] == states
     for example in trained:

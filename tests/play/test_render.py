@@ -1,64 +1,30 @@
 """One renderer: what is sampled on, trained on and evaluated on are the same token ids, turn by turn."""
 
-import asyncio
 import json
 import shutil
 from collections import Counter
 
 import pytest
+from stages import ids_of_stages
 from toys import problem
 
 from rise.dataset.build import build_examples, with_ids
 from rise.errors import ModelError
-from rise.evaluation.evaluate import evaluate
-from rise.method.relabel import relabel
-from rise.method.rollout import rollout
-from rise.play.ledger import Ledger
-from rise.play.player import Player
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
-from rise.policies.scripted import ScriptedPolicy
-from rise.policy import Reply, Sampling
 from rise.trajectory import Message
 
 P = problem("p", "2+2", "4", solution="2+2=4\n####4")
 
 
-class Recording(ScriptedPolicy):
-    """A policy that takes ids, as a local model does, and remembers them; its k-th reply is entry k of the texts."""
-
-    takes_ids = True
-
-    def __init__(self, renderer, texts):
-        super().__init__(lambda messages, seed: "")
-        self.renderer, self.texts, self.seen = renderer, texts, []
-
-    async def reply(self, request):
-        text = self.texts[len(self.seen)]
-        self.seen.append(request.prompt_ids)
-        ids = (*self.renderer.tokenizer(text)["input_ids"], self.renderer.tokenizer.eos_token_id)
-        return [Reply(self.renderer.text(ids), ids, "stop", len(request.prompt_ids), len(ids)) for _ in request.seeds]
-
-
 @pytest.mark.parametrize("window", [None, 1, 0])
-def test_collection_improvement_training_and_evaluation_see_the_same_ids(window, renderer, judge, tmp_path):
+def test_collection_improvement_training_and_evaluation_see_the_same_ids(window, renderer, judge):
     prompt = Prompt(instructions="be kind", feedback_text="?", window=window)
     texts = ["5", "1 + 1\n 7", "so 6"]
 
-    def player(purpose):
-        policy = Recording(renderer, texts)
-        return Player(policy, prompt, judge, Sampling(), Ledger(tmp_path / f"{purpose}.jsonl"), purpose, renderer=renderer)
-
-    collecting, improving, evaluating = player("rollout"), player("relabel"), player("evaluate")
-    trajectories = asyncio.run(rollout(collecting, [P], n_turns=3, stop_when_right=False))
-    improved = asyncio.run(relabel(improving, [P], trajectories, improver="self", n_samples=2, states="every"))
-    asyncio.run(evaluate(evaluating, [P], n_turns=3, n_samples=1, control=False))
-    examples, dropped, _ = build_examples(trajectories, improved, lambda t, k: prompt.messages(P, t.turns[:k]), deduplicate=False)
-    trained = with_ids(examples, renderer, max_length=500, dropped=dropped)
-
-    collected = collecting.policy.seen
-    assert collected == evaluating.policy.seen and len(collected) == 3
-    assert improving.policy.seen[:2] == collected[1:]  # the states after attempts 1 and 2; the third nobody answered
+    collected, improving, evaluating, trained = ids_of_stages(renderer, prompt, P, texts, judge)
+    assert collected == evaluating and len(collected) == 3
+    assert improving[:2] == collected[1:]  # the states after attempts 1 and 2; the third nobody answered
     assert len(trained) == 6
     for example in trained:
         if example.source == "student":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from documents import own_things
-from toys import SMALLER
+from toys import SMALLER, SMALLER_STILL
 from typer.testing import CliRunner
 
 from rise.cli.main import app
@@ -71,8 +71,11 @@ def why_not(config):
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
 def test_its_toy_scale_runs_to_the_report(path, tmp_path, monkeypatch, one_thread):
     overrides = ["threads=1"]
-    if load_recipe(path, scale="toy").model.nano:
+    model = load_recipe(path, scale="toy").model
+    if model.nano:
         overrides += SMALLER
+    elif model.path and model.path.startswith(PREFIX):
+        overrides += SMALLER_STILL
     if path.stem == "own":
         own_things(tmp_path)
         overrides += [f"task.settings.path={tmp_path}/problems.jsonl", f"model.path={tmp_path}/my-model"]

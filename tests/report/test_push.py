@@ -17,6 +17,7 @@ from synthetic_run import ROUND_1, write_run
 from typer.testing import CliRunner
 
 from rise.cli.main import app
+from rise.errors import ConfigError
 from rise.report.sharing.files import Sent, check_public, text_file
 from rise.runs.directory import RunDir
 
@@ -191,6 +192,14 @@ def test_what_slipped_in_stops_the_push_and_is_named_without_the_secret(text, sa
     with pytest.raises(Exception, match="nothing was sent") as raised:
         check_public([text_file("README.md", text.replace("{cwd}", str(Path.cwd())))])
     assert says in str(raised.value) and SECRETS["CORP_API_KEY"] not in str(raised.value)
+
+
+@pytest.mark.parametrize("written", [json.dumps, lambda text: json.dumps(text, ensure_ascii=False), str])
+def test_a_secret_is_found_however_a_file_writes_its_letters_down(written, monkeypatch):
+    secret = 'pass\\word "né" 1'
+    monkeypatch.setenv("CORP_API_KEY", secret)
+    with pytest.raises(ConfigError, match="environment variable CORP_API_KEY"):
+        check_public([text_file("rise.json", f'{{"said": {written(secret)}}}', ours=False)])
 
 
 def test_names_in_what_people_wrote_and_weights_stop_nothing(monkeypatch, tmp_path):

@@ -10,12 +10,12 @@ import sys
 
 import httpx
 import pytest
-from serving import TABLE, Slow, serving
+from serving import TABLE, Slow, assembled, serving
 from toys import toy_recipe
 from typer.testing import CliRunner
 
 from rise.cli.main import app
-from rise.cli.serve import assemble, suit
+from rise.cli.serve import suit
 from rise.errors import ConfigError, DataError
 from rise.play.prompt import Prompt
 from rise.policy import Sampling
@@ -24,19 +24,6 @@ from rise.serve.requests import Limits
 from rise.trajectory import Message
 
 ASK = [{"role": "user", "content": "347*68"}]
-
-
-def assembled(spec, **given):
-    options = {
-        "name": None,
-        "turns": None,
-        "vote": "majority",
-        "task": None,
-        "overrides": [],
-        "batch_size": 8,
-        "dtype": "float32",
-    }
-    return assemble(str(spec), **({"dtype": "float32"} | options | given))
 
 
 @pytest.fixture(scope="module")

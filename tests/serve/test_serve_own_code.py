@@ -6,9 +6,8 @@ import threading
 import time
 
 import pytest
-from serving import serving
+from serving import assembled, serving
 
-from rise.cli.serve import assemble
 from rise.errors import ConfigError
 from rise.judge import Judgement
 from rise.judges.named import as_judge
@@ -49,19 +48,6 @@ def module(tmp_path, monkeypatch):
 def script(tmp_path):
     (tmp_path / "replies.json").write_text(json.dumps({"1+1": [r"\boxed{3}", r"\boxed{2}"]}))
     return f"scripted:{tmp_path / 'replies.json'}"
-
-
-def assembled(spec, **given):
-    options = {
-        "name": None,
-        "turns": None,
-        "vote": "majority",
-        "task": None,
-        "overrides": [],
-        "batch_size": 8,
-        "dtype": "float32",
-    }
-    return assemble(str(spec), **(options | given))
 
 
 @pytest.mark.parametrize("name", ["by_gold", "by_verdict", "by_tests", "leaves", "nothing", "only_code"])

@@ -123,6 +123,22 @@ class Running:
 
 
 @contextmanager
+def assembled(spec: Any, **given: Any) -> Any:
+    """What `rise serve SPEC` puts together with these options."""
+    from rise.cli.serve import assemble
+
+    options = {
+        "name": None,
+        "turns": None,
+        "vote": "majority",
+        "task": None,
+        "overrides": [],
+        "batch_size": 8,
+        "dtype": "float32",
+    }
+    return assemble(str(spec), **(options | given))
+
+
 def serving(
     policy: Any = None,
     *,

@@ -14,8 +14,12 @@ def answer(request):
     match request["do"]:
         case "describe" if request["what"] == "nothing":
             return {"refused": "its solver gives the model tools."}
+        case "describe" if request.get("env") == "listed":
+            return {"n": 2, "system": None, "versions": {}, "splits": {"train": 2, "test": 1}, "action": "text"}
         case "describe":
             return {"n": 40, "system": "Add.", "versions": {}, "splits": None, "action": "text"}
+        case "make" if request.get("env") == "listed":
+            return {"problems": ["Guess." for _ in request["resets"]]}
         case "make" if "resets" in request:
             return {"problems": [f"Game {reset['seed']}: from 1 to 9." for reset in request["resets"]]}
         case "make":

@@ -1,7 +1,9 @@
 """Tasks of other projects on our side of the pipe: verdicts, votes, splits, replay. Their own packages: tests/adapters."""
 
 import asyncio
+import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -105,6 +107,13 @@ def test_without_a_list_of_tasks_each_seed_is_a_problem_in_the_split_of_its_ques
         task.problems("test", 60)
 
 
+def test_tasks_of_a_list_that_begin_with_the_same_words_are_not_the_same_problem():
+    task = make_task("openenv:http://127.0.0.1:1#listed", python=sys.executable)
+    first, second = task.problems("train")
+    assert first.question == second.question == "Guess." and first.fields["reset"] != second.fields["reset"]
+    assert len({first.id, second.id, task.problems("test")[0].id}) == 3
+
+
 def test_a_reply_is_judged_behind_those_before_it():
     task = game()
     problem = next(p for p in task.problems("train", 20) if p.fields["reset"]["seed"] % 9 == 4)  # the number is 5
@@ -180,3 +189,54 @@ def test_candidates_of_the_improver_stand_behind_the_same_turns(at_work):
     player = at_work(["3", "5"], task)
     shown = [Turn("3", WRONG, message="More.", feedback="More.")]
     assert [t.verdict for t in asyncio.run(player.turns(problem, shown, n=2))] == [RIGHT, RIGHT]
+
+
+# ---- the workers themselves ----------------------------------------------------------------------------------------------
+
+OWN_WORKER = """
+import runpy
+
+class Refused(Exception): ...
+
+def begin():
+    print("a banner of theirs")
+    return {"package": 1}
+
+async def answer(package, request):
+    print("what their code prints")
+    if request["do"] == "refuse":
+        raise Refused("it wants tools.")
+    return {"got": 7 / request["by"], **package}
+
+runpy.run_path(LOOP)["serve"](begin, answer, Refused, "theirs says")
+"""
+LOOP = Path(foreign.__file__).with_name("worker_loop.py")
+
+
+def said_by(script, *requests):
+    """Lines of a worker that was started as ours are."""
+    words = foreign.command(sys.executable, str(script))
+    lines = "".join(json.dumps(request) + "\n" for request in requests)
+    return subprocess.run(words, input=lines, capture_output=True, text=True, check=True, cwd="/", env={}).stdout.splitlines()
+
+
+def test_a_worker_answers_line_by_line_and_what_its_package_prints_is_no_answer(tmp_path):
+    script = tmp_path / "own_worker.py"
+    script.write_text(OWN_WORKER.replace("LOOP", repr(str(LOOP))))
+    ready, *answers = said_by(script, {"do": "x", "by": 2}, {"do": "refuse"}, {"do": "x", "by": 0}, {"do": "x", "by": 7})
+    assert ready == "ready"
+    assert [json.loads(line) for line in answers] == [
+        {"got": 3.5, "package": 1},
+        {"refused": "it wants tools."},
+        {"refused": "theirs says ZeroDivisionError: division by zero"},
+        {"got": 1.0, "package": 1},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("of", "module"), [(foreign.INSPECT, "inspect_ai"), (foreign.OPENENV, "openenv"), (foreign.VERIFIERS, "verifiers")]
+)
+def test_a_worker_without_its_package_says_so_in_place_of_ready(of, module):
+    if importlib.util.find_spec(module):
+        pytest.skip(f"{module} is installed here")
+    assert said_by(of.worker) == [f"No module named '{module}'"]

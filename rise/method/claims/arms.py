@@ -123,6 +123,8 @@ class Arms:
         self.scale = scale
         self.recipe = load_recipe(laboratory.recipe).model_dump(mode="json", exclude_none=True)
         self._known: dict[tuple[str, str], Bound] = {}
+        self._open: list[str] = []
+        """Arms that are being resolved, each for the sake of the one before it."""
 
     def wanted(self, place: Place) -> bool:
         """Whether what stands there is measured at this scale."""
@@ -133,7 +135,14 @@ class Arms:
     def bound(self, name: str, task: str) -> Bound:
         """One arm on one task."""
         if (name, task) not in self._known:
+            if name in self._open:
+                way = " → ".join([*self._open, name])
+                raise ConfigError(
+                    f"claim {self.experiment.claim}: an arm needs what is made from it, {way}. None could be first."
+                )
+            self._open.append(name)
             self._known[name, task] = self._bind(self.experiment.arms[name], name, task)
+            self._open.pop()
         return self._known[name, task]
 
     def _bind(self, arm: Arm, name: str, task: str) -> Bound:

@@ -12,7 +12,8 @@ from rise.evaluation.compare import was_told
 from rise.evaluation.headline import sizes
 from rise.evaluation.held_out import read_held_out
 from rise.evaluation.readings import Records, read
-from rise.evaluation.verdict import Found, Share, Signed, Verdict, decide, found, holm, p_value, together
+from rise.evaluation.seeds import OverSeeds
+from rise.evaluation.verdict import Share, Signed, Verdict, decide, found, holm, p_value, together
 from rise.evaluation.vote import Same
 from rise.jsonl import read_json
 from rise.method.claims.arms import Bound, Training
@@ -37,7 +38,7 @@ class Compared:
 
     comparison: Comparison
     task: str
-    found: Found
+    found: OverSeeds
     p: float | None
     adjusted: float | None = None
     """Holm's, over the claims of the table; the claim's own p-value is the largest of its primary comparisons'."""
@@ -143,7 +144,7 @@ def last_loss(run: RunDir, stage: str) -> float:
     return sum(tail) / len(tail)
 
 
-def number_of(reader: Reader, comparison: Comparison, claim: int, task: str, seeds: Sequence[int]) -> tuple[Found, str]:
+def number_of(reader: Reader, comparison: Comparison, claim: int, task: str, seeds: Sequence[int]) -> tuple[OverSeeds, str]:
     """One comparison over its seeds, and the first trouble that left one out."""
     signed: dict[int, Signed] = {}
     constants: dict[int, float] = {}
@@ -285,7 +286,7 @@ def _compared_json(item: Compared) -> dict[str, Any]:
         "expects": comparison.expects,
         "matters": comparison.matters,
         "primary": comparison.primary,
-        "by_seed": {str(seed): value for seed, value in item.found.by_seed.items()},
+        "by_seed": {str(seed): estimate.value for seed, estimate in item.found.by_seed.items()},
         "seeds": item.found.seeds.to_json(),
         "problems": item.found.problems.to_json(),
         "p": item.p,

@@ -12,17 +12,20 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rise.errors import RiseError
 from rise.jsonl import read_json, write_whole
 from rise.method.claims.arms import Training
-from rise.method.claims.plan import Job, Plan
+from rise.method.claims.plan import Job, Measuring, Plan
 from rise.method.claims.probes import ProbeDir, probe_config, run_probe
 from rise.method.iterate import run
 from rise.policies.reaper import dies_with_parent
+from rise.recipe.config import RunConfig
 from rise.recipe.toml import load_recipe, to_toml
+from rise.runs import stages
 from rise.runs.directory import RunDir
 
 RECIPES = "recipes"
@@ -63,41 +66,56 @@ def run_plan(plan: Plan, out: Path, *, jobs: int, tell: Tell) -> Outcome:
     outcome, n_all = Outcome(), len(waiting)
     spent: dict[bool, list[float]] = {True: [], False: []}
     """Seconds of what has ended, by whether it was a training."""
-    if not waiting:
-        return outcome
-    running: dict[Future[str | None], tuple[Job, float]] = {}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ends_with, initargs=(os.getpid(),)) as pool:
-        try:
-            while waiting or running:
-                for job in [job for job in waiting if len(running) < jobs]:
-                    if len(running) >= jobs:
-                        break
-                    ready = _ready(job, plan, out, outcome)
-                    if ready is None:
-                        continue
-                    waiting.remove(job)
-                    if ready:
-                        running[_start(pool, job, plan, out)] = (job, time.monotonic())
-                if not running:
+    running: dict[Future[str | None], tuple[Job, float, ProcessPoolExecutor]] = {}
+    free = [_lane() for _ in range(min(jobs, n_all))]
+    try:
+        while waiting or running:
+            n_waiting = len(waiting)
+            for job in list(waiting) if free else ():
+                ready = _ready(job, plan, out, outcome)
+                if ready is None:
                     continue
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    job, since = running.pop(future)
-                    took = time.monotonic() - since
-                    spent[isinstance(job, Training)].append(took)
-                    trouble = _trouble(future)
-                    if trouble:
-                        outcome.failed[label(job)] = trouble
-                    n_done = n_all - len(waiting) - len(running)
-                    left = _left([*waiting, *(job for job, _ in running.values())], spent, jobs)
-                    tell(label(job), n_done, n_all, took, left, trouble)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
+                waiting.remove(job)
+                if ready:
+                    lane = free.pop()
+                    running[_start(lane, job, plan, out)] = (job, time.monotonic(), lane)
+                    if not free:
+                        break
+            if not running:
+                _refuse_to_wait_for_ever(waiting, n_waiting)
+                continue
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job, since, lane = running.pop(future)
+                took = time.monotonic() - since
+                spent[isinstance(job, Training)].append(took)
+                trouble = _trouble(future)
+                free.append(_lane() if isinstance(future.exception(), BrokenProcessPool) else lane)
+                if trouble:
+                    outcome.failed[label(job)] = trouble
+                n_done = n_all - len(waiting) - len(running)
+                left = _left([*waiting, *(job for job, _, _ in running.values())], spent, jobs)
+                tell(label(job), n_done, n_all, took, left, trouble)
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        for lane in [*free, *(lane for _, _, lane in running.values())]:
+            lane.shutdown(wait=not running, cancel_futures=True)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _lane() -> ProcessPoolExecutor:
+    """A process for one job at a time: where the system kills it, for its memory say, no other job goes with it."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_ends_with, initargs=(os.getpid(),))
+
+
+def _refuse_to_wait_for_ever(waiting: Sequence[Job], n_before: int) -> None:
+    """Raise `RiseError` where nothing runs, nothing was left out, and what is left needs what will not come."""
+    if waiting and len(waiting) == n_before:
+        raise RiseError(f"{label(waiting[0])} and {len(waiting) - 1} more wait for what nothing here makes.")
 
 
 def _ready(job: Job, plan: Plan, out: Path, outcome: Outcome) -> bool | None:
@@ -112,24 +130,35 @@ def _ready(job: Job, plan: Plan, out: Path, outcome: Outcome) -> bool | None:
     return True
 
 
-def _start(pool: ProcessPoolExecutor, job: Job, plan: Plan, out: Path) -> Future[str | None]:
+def _start(lane: ProcessPoolExecutor, job: Job, plan: Plan, out: Path) -> Future[str | None]:
     training = job if isinstance(job, Training) else job.training
     try:
         config = training.config(out, plan.circle)
         if isinstance(job, Training):
             recipe = out / RECIPES / f"{job.arm.name}-seed-{job.seed}.toml"
             write_whole(recipe, to_toml(config))
-            return pool.submit(train, str(recipe), str(job.path(out)))
+            return lane.submit(train, str(recipe), str(job.path(out)))
         config = probe_config(config, job.probe)
         recipe = out / RECIPES / f"{job.training.arm.name}-{job.key[2]}-seed-{job.training.seed}.toml"
         write_whole(recipe, to_toml(config))
-        checkpoint = training.path(out) / job.stage / "checkpoint"
-        place = checkpoint if checkpoint.exists() else Path(config.model.place)
-        return pool.submit(probe, str(recipe), job.probe.kind, str(place), str(job.path(out).path))
+        return lane.submit(probe, str(recipe), job.probe.kind, str(_model_of(job, config, out)), str(job.path(out).path))
     except RiseError as error:
         failed: Future[str | None] = Future()
         failed.set_result(str(error))
         return failed
+
+
+def _model_of(job: Measuring, config: RunConfig, out: Path) -> Path:
+    """What a probe measures: the stage's checkpoint; of a base that nothing was trained of, the model that the recipe names.
+
+    Raises `RiseError` where the checkpoint is gone, since another model in its place would be measured under its name.
+    """
+    checkpoint = job.training.path(out) / job.stage / "checkpoint"
+    if job.stage == stages.BEFORE_ROUNDS[0].name and not checkpoint.exists():
+        return Path(config.model.place)
+    if not checkpoint.exists():
+        raise RiseError(f"{checkpoint} is gone, which this probe measures. Remove {job.training.path(out)} to train it again.")
+    return checkpoint
 
 
 def train(recipe: str, path: str) -> str | None:
@@ -152,6 +181,8 @@ def probe(recipe: str, kind: str, checkpoint: str, path: str) -> str | None:
 
 def _trouble(future: Future[str | None]) -> str | None:
     error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        return "its process was killed; if that was for want of memory, take fewer --jobs"
     return f"{type(error).__name__}: {error}" if error else future.result()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import json
 import os
 import re
 import socket
@@ -69,17 +70,22 @@ def _found(file: Sent, places: Sequence[Path]) -> Iterator[str]:
     if text is None:
         return
     for name, value in os.environ.items():
-        if _SECRET_NAME.search(name) and len(value) >= 8 and value in text:
+        if _SECRET_NAME.search(name) and len(value) >= 8 and any(form in text for form in _written(value)):
             yield f"the value of the environment variable {name}"
     if (start := key_in(text)) is not None:
         yield f"what looks like a key ({start})"
     for path in dict.fromkeys(str(place) for place in (Path.home(), Path.cwd(), *places)):
-        if len(path) > LEAST and re.search(re.escape(path) + r"(?![\w-])", text):
+        if len(path) > LEAST and any(re.search(re.escape(form) + r"(?![\w-])", text) for form in _written(path)):
             yield f"a path of this machine ({path})"
     if file.ours:
         for what, name in (("the name of this machine", socket.gethostname()), ("your user name", _user())):
             if len(name) >= LEAST and name.lower() not in _COMMON and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
                 yield f"{what} ({name})"
+
+
+def _written(value: str) -> set[str]:
+    """How a text may stand in a file: as it is, or with the escapes of JSON and TOML."""
+    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
 
 
 def _user() -> str:
