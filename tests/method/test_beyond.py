@@ -25,6 +25,7 @@ TINY = [
     "evaluate.turns=2",
     "evaluate.samples=2",
     "evaluate.controls=none",
+    "evaluate.internalised=false",
     "rollout.problems=same",
     "batch_size=64",
 ]

@@ -137,9 +137,7 @@ class Arms:
         if (name, task) not in self._known:
             if name in self._open:
                 way = " → ".join([*self._open, name])
-                raise ConfigError(
-                    f"claim {self.experiment.claim}: an arm needs what is made from it, {way}. None could be first."
-                )
+                raise ConfigError(f"claim {self.experiment.claim}: an arm needs what is made from it: {way}.")
             self._open.append(name)
             self._known[name, task] = self._bind(self.experiment.arms[name], name, task)
             self._open.pop()
