@@ -60,6 +60,9 @@ class Turn:
     n_reply_tokens: int | None = None
     critique: Turn | None = None
     """What the model wrote about this attempt before revising it (`state.feedback = "self-refine"`); never judged."""
+    own_verdict: Turn | None = None
+    """What the model said when it was asked whether this attempt is right (`state.verify`): its `verdict` is what it says of the
+    attempt, unparsable where it says neither; no judge has looked at it."""
     score: float | None = None
     """Partial credit in [0, 1]; None where the judge gives only verdicts."""
     message: str | None = None
@@ -70,6 +73,16 @@ class Turn:
     @property
     def right(self) -> bool:
         return self.verdict is Verdict.RIGHT
+
+    @property
+    def called_right(self) -> bool:
+        """Whether the model itself, when it was asked, called it right."""
+        return self.own_verdict is not None and self.own_verdict.right
+
+    @property
+    def beside(self) -> tuple[Turn, ...]:
+        """What else the model wrote about it: its verdict and its critique, where it was asked. They are no attempts."""
+        return tuple(found for found in (self.own_verdict, self.critique) if found is not None)
 
     @property
     def voted(self) -> str | None:
@@ -156,8 +169,9 @@ def turn_from_json(data: dict[str, Any]) -> Turn:
     for name in ("prompt_ids", "reply_ids"):
         if known.get(name) is not None:
             known[name] = tuple(known[name])
-    if known.get("critique") is not None:
-        known["critique"] = turn_from_json(known["critique"])
+    for name in ("critique", "own_verdict"):
+        if known.get(name) is not None:
+            known[name] = turn_from_json(known[name])
     return Turn(**known)
 
 

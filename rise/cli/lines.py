@@ -11,6 +11,7 @@ from rise.evaluation.headline import HEADLINE, named, sizes
 from rise.evaluation.outcomes import one_line
 from rise.report.collect import estimate_at
 from rise.report.numbers import DASH, count, percent, points, points_interval
+from rise.report.own_stop import own_stop_words
 from rise.runs import stages
 from rise.runs.alarms import FEW_PROBLEMS, Alarm, place, toy_words
 from rise.runs.dry_run import sentences
@@ -59,6 +60,8 @@ def stage_sentence(name: str, metrics: dict[str, Any]) -> str:
 def measured_lines(name: str, metrics: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
     """(text, style) of each line of a measurement: its numbers, and that they mean nothing where that is so."""
     yield stage_line(name, metrics), None
+    if words := own_stop_words(metrics):
+        yield f"  {words}", None
     if metrics.get("price") is not None:
         yield f"  its replies cost {metrics['price']:.4g}, in the currency of the prices", None
     if is_toy(n := metrics["m1@t1"]["n"]):

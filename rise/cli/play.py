@@ -93,7 +93,7 @@ def _shown(turn: Turn, k: int) -> Any:
     """A turn: its reply, the answer read in it, and what it is told next."""
     from rich.text import Text
 
-    from rise.evaluation.outcomes import printable
+    from rise.evaluation.outcomes import own_verdict_words, printable
 
     facts = [f"answer {turn.answer}" if turn.answer is not None else "no answer"]
     if turn.n_reply_tokens is not None:
@@ -103,6 +103,8 @@ def _shown(turn: Turn, k: int) -> Any:
     text = Text(f"turn {k}  ", style="bold").append(printable(", ".join(facts)), style="not bold cyan")
     for line in turn.reply.split("\n"):
         text.append("\n│ ", style="not bold cyan").append(printable(line), style="not bold default")
+    if said := own_verdict_words(turn):
+        text.append(f"\n= {said}", style="not bold magenta")
     if turn.feedback is not None:
         text.append(printable(f"\n→ {turn.feedback}"), style="not bold italic dim")
     return text
@@ -116,7 +118,9 @@ def _told(console: Console, outcome: Outcome) -> None:
 
     last = outcome.turns[-1].answer
     words = [f"last reply: {'no answer' if last is None else last}"]
-    if outcome.winner is not None and len(outcome.turns) > 1:
+    if outcome.stopped == "verdict":
+        words.append(f"called right at turn {len(outcome.turns)}")
+    elif outcome.winner is not None and len(outcome.turns) > 1:
         turns = ", ".join(map(str, outcome.winner.turns))
         words.append(f"vote: {outcome.winner.answer} (turn{'s' if len(outcome.winner.turns) > 1 else ''} {turns})")
     console.print(Text(printable("   ".join(words)), "bold"), soft_wrap=True)

@@ -184,11 +184,12 @@ def _show_held_out(console: Console, data: dict[str, Any], path: Path, tokens: T
         ("samples", "parallel samples", 2),
         ("other", "another problem's attempt shown", 2),
         ("internalised", "first replies of the control trained at turn 1", 1),
+        ("beyond", "had it gone on", len(data["run"]) + 1),
     ):
         if data.get(name):
             console.print(_text(f"\n{title}", "bold"))
             for k, turn in enumerate(data[name], first):
-                _brief(console, turn_from_json(turn), f"{'turn' if name == 'other' else 'sample'} {k}")
+                _brief(console, turn_from_json(turn), f"{'turn' if name in ('other', 'beyond') else 'sample'} {k}")
 
 
 def _show_relabelled(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:
@@ -308,6 +309,8 @@ def _says(turn: Turn) -> str:
 
 
 def _turn(console: Console, turn: Turn, title: str) -> None:
+    from rise.evaluation.outcomes import own_verdict_words
+
     style = VERDICT_STYLES[turn.verdict]
     console.print()
     head = _text(title, "bold")
@@ -315,6 +318,8 @@ def _turn(console: Console, turn: Turn, title: str) -> None:
     console.print(head, soft_wrap=True)
     for line in turn.reply.split("\n"):
         console.print(_text("│ ", style).append_text(_text(line, "default")), soft_wrap=True)
+    if said := own_verdict_words(turn):
+        console.print(_text(f"= {said}", "magenta"), soft_wrap=True)
     if turn.feedback is not None:
         console.print(_text(f"→ {turn.feedback}", "italic dim"), soft_wrap=True)
 

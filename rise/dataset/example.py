@@ -11,6 +11,9 @@ from rise.errors import DataError
 from rise.jsonl import read_jsonl
 from rise.trajectory import Message, Verdict
 
+VERDICT = "verdict"
+"""Source of an example whose reply is a word on the attempt before it (`rise.dataset.verdicts`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -22,7 +25,7 @@ class Example:
     prompt: tuple[Message, ...]
     reply: str
     source: str
-    """Who wrote the reply: student, self, teacher, gold, pair, restate, solution."""
+    """Who wrote the reply: student, self, teacher, gold, pair, restate, solution; or `VERDICT`."""
     reward: float
     weight: float
     """Raw, or scaled over the data set (`rise.dataset.build.scaled`). Below 0 it pushes the reply down."""
@@ -33,7 +36,7 @@ class Example:
     finish: str = "stop"
     """`length`: cut at the token limit, so no end is trained."""
     verdict: Verdict | None = None
-    """What the judge said of the reply; None in files written before this was recorded."""
+    """What the judge said of the reply, or of the attempt that a verdict is on; None in files of before this was recorded."""
     token_weights: tuple[float, ...] = ()
     """Factor of the weight for each token of the reply; empty where all are 1."""
     sampled_logps: tuple[float, ...] = ()

@@ -24,9 +24,9 @@ class Arrays:
     played: Sequence[Played]
     """The same problems as the headline metrics read them."""
     right_PK: Array
-    """Whether the reply at each turn is right; of a run that an oracle stopped, the last reply stands for the rest."""
+    """Whether the reply at each turn is right; of a run that was stopped, the last reply stands for the rest."""
     taken_PK: Array
-    """Whether the turn was asked for at all; all ones unless an oracle stops runs."""
+    """Whether the turn was asked for at all; all ones unless an oracle, or the model's own verdict, stops runs."""
     vote_PK: Array
     """Score of the vote over turns 1 … k."""
     pass_PK: Array
@@ -75,7 +75,7 @@ def as_arrays(records: Sequence[HeldOut], same: Same, truthful: bool = False, tu
         prompt_PK[p, :n], reply_PK[p, :n] = _tokens(problem.run)
         right_PS[p] = [turn.right for turn in problem.parallel]
         vote_PS[p] = problem.vote_S
-        prompt_PS[p], reply_PS[p] = _tokens([replace(turn, critique=None) for turn in problem.parallel])
+        prompt_PS[p], reply_PS[p] = _tokens([replace(turn, critique=None, own_verdict=None) for turn in problem.parallel])
         if problem.other:
             other_PK[p] = [right[0], *(turn.right for turn in problem.other)]
     return Arrays(
@@ -107,7 +107,7 @@ def _check(records: Sequence[HeldOut], runs: Sequence[tuple[Turn, ...]], K: int,
         seen.add(record.problem_id)
         if any(turn.verdict is None for turn in (*record.run, *record.samples, *record.other, *record.internalised)):
             raise DataError(f"held-out record of problem {record.problem_id} holds an unjudged turn; run the judge on it first.")
-        stopped = truthful and bool(run) and run[-1].right
+        stopped = bool(run) and (run[-1].called_right or (truthful and run[-1].right))
         if len(run) != K and not (stopped and len(run) < K):
             hint = "" if truthful else " A run stopped by an oracle must be measured with `truthful = True`."
             raise DataError(f"held-out record of problem {record.problem_id} has {len(run)} turns where {K} were expected.{hint}")
@@ -124,12 +124,12 @@ def _check(records: Sequence[HeldOut], runs: Sequence[tuple[Turn, ...]], K: int,
 
 
 def _tokens(turns: Sequence[Turn]) -> tuple[list[float], list[float]]:
-    """Tokens read and written for each reply; a critique is part of the price of the reply that follows it."""
-    prompt = [np.nan if turn.n_prompt_tokens is None else turn.n_prompt_tokens for turn in turns]
-    reply = [np.nan if turn.n_reply_tokens is None else turn.n_reply_tokens for turn in turns]
-    for k, turn in enumerate(turns[:-1]):
-        if turn.critique is not None:
-            read, written = turn.critique.n_prompt_tokens, turn.critique.n_reply_tokens
-            prompt[k + 1] += np.nan if read is None else read
-            reply[k + 1] += np.nan if written is None else written
+    """Tokens read and written for each reply: its own, of the critique that it follows, and of the model's verdict on it."""
+    prompt, reply = [0.0] * len(turns), [0.0] * len(turns)
+    for k, turn in enumerate(turns):
+        critique = turns[k - 1].critique if k else None
+        for drawn in (turn, turn.own_verdict, critique):
+            if drawn is not None:
+                prompt[k] += np.nan if drawn.n_prompt_tokens is None else drawn.n_prompt_tokens
+                reply[k] += np.nan if drawn.n_reply_tokens is None else drawn.n_reply_tokens
     return prompt, reply

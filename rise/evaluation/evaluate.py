@@ -12,28 +12,33 @@ from rise.trajectory import Turn
 
 
 async def evaluate(
-    player: Player, problems: Sequence[Problem], *, n_turns: int = 5, n_samples: int = 5, control: bool = True
+    player: Player,
+    problems: Sequence[Problem],
+    *,
+    n_turns: int = 5,
+    n_samples: int = 5,
+    control: bool = True,
+    play_on: bool = False,
 ) -> list[HeldOut]:
     """One record per problem. Unless the feedback stops a run when right, all read-outs come from the same replies.
 
-    The control shows, from turn 2 on, the attempts that the next problem in the list got in its own run.
+    The control shows, from turn 2 on, the attempts that the next problem in the list got in its own run. It is left out where
+    runs end early: an oracle's words about another problem's attempts would tell what they are, and a run that its own verdict
+    ended has too few to lend. `play_on` also takes the turns after such an end, a control of its own.
     """
-    stops = player.prompt.stops_when_right
     player.check_context(problems, n_turns - 1)
 
     async def one(problem: Problem) -> HeldOut:
         first = await player.turns(problem, [], n=n_samples)
-        run = [await player.answered(problem, [], first[0])] if n_turns > 1 else [first[0]]
-        for k in range(1, n_turns):
-            if stops and run[-1].right:
-                break
-            [turn] = await player.turns(problem, run)
-            run.append(await player.answered(problem, run, turn) if k + 1 < n_turns else turn)
-        return HeldOut(problem.id, problem.question, problem.gold, tuple(run), tuple(first[1:]), fields=problem.fields)
+        run = await _run(player, problem, first[0], n_turns)
+        beyond = await _beyond(player, problem, run, n_turns) if play_on and run[-1].called_right else ()
+        about = (problem.id, problem.question, problem.gold)
+        return HeldOut(*about, tuple(run), tuple(first[1:]), fields=problem.fields, beyond=tuple(beyond))
 
     records = await player.play(problems, one)
+    stops = player.prompt.stops_when_right or player.prompt.verify is not None
     if not control or len(problems) < 2 or n_turns < 2 or player.prompt.window == 0 or stops:
-        return records  # an oracle's words about another problem's attempts would tell what they are
+        return records
     donors = {problems[i].id: records[(i + 1) % len(records)] for i in range(len(problems))}
     # Its own random streams, or the control would be the run itself with other words in front.
     control_player = replace(player, purpose=f"{player.purpose}/other")
@@ -51,6 +56,31 @@ async def evaluate(
 
     others = await control_player.play(problems, swapped)
     return [replace(record, other=other) for record, other in zip(records, others, strict=True)]
+
+
+async def _run(player: Player, problem: Problem, first: Turn, n_turns: int) -> list[Turn]:
+    """The turns from `first` on: `n_turns`, or fewer where the model calls one right (`state.verify`) or an oracle tells."""
+    run: list[Turn] = []
+    turn = first
+    for _ in range(1, n_turns):
+        if player.prompt.verify is not None:
+            turn = await player.verified(problem, run, turn)
+            if turn.called_right:
+                return [*run, turn]
+        run.append(await player.answered(problem, run, turn))
+        if player.prompt.stops_when_right and turn.right:
+            return run
+        [turn] = await player.turns(problem, run)
+    return [*run, turn]
+
+
+async def _beyond(player: Player, problem: Problem, run: Sequence[Turn], n_turns: int) -> list[Turn]:
+    """The turns after the last of `run` up to `n_turns`, no verdict asked: those that a run without a stop would have had."""
+    shown = [*run[:-1], await player.answered(problem, run[:-1], run[-1])]
+    for k in range(len(run) + 1, n_turns + 1):
+        [turn] = await player.turns(problem, shown)
+        shown.append(await player.answered(problem, shown, turn) if k < n_turns else turn)
+    return shown[len(run) :]
 
 
 async def with_internalised(player: Player, problems: Sequence[Problem], records: Sequence[HeldOut], n: int) -> list[HeldOut]:

@@ -24,20 +24,22 @@ class Played:
     """What one policy did on one problem, as the metrics read it."""
 
     run: tuple[Turn, ...]
-    """Turns 1 … K; up to the first right one where an oracle stops runs."""
+    """Turns 1 … K; up to the first right one where an oracle stops runs, up to the first called right where the model does."""
     parallel: tuple[Turn, ...]
     """The S parallel first replies."""
     other: tuple[Turn, ...]
     """Turns 2 … K shown another problem's attempt; empty if this control was not run."""
     internalised: tuple[Turn, ...]
     """S first replies of the control that trained the same replies at the first turn; empty if it was not run."""
+    beyond: tuple[Turn, ...]
+    """The turns after the model's own stop; empty if it did not stop, or this control was not run."""
     vote_K: Sequence[float]
     """Score of the vote over turns 1 … k."""
     vote_S: Sequence[float]
     """Score of the vote over the first 1 … S parallel replies."""
     same: Same
     n_turns: int
-    """K, which a run that an oracle stopped does not show."""
+    """K, which a run that was stopped does not show."""
 
 
 def played(record: HeldOut, same: Same, *, turns: int, truthful: bool = False) -> Played:
@@ -45,7 +47,7 @@ def played(record: HeldOut, same: Same, *, turns: int, truthful: bool = False) -
     run = until_right(record.run) if truthful else record.run
     other = () if truthful else record.other
     votes = vote(run, same), vote(record.parallel, same)
-    return Played(run, record.parallel, other, record.internalised, *votes, same, turns)
+    return Played(run, record.parallel, other, record.internalised, record.beyond, *votes, same, turns)
 
 
 def until_right(run: tuple[Turn, ...]) -> tuple[Turn, ...]:
@@ -278,6 +280,15 @@ PAIRED: list[Difference] = [
         "… better than a vote over {S} of its replies?",
         last,
         lambda p: vote(p.internalised, p.same)[-1] if p.internalised else None,
+        optional=True,
+    ),
+    Difference(
+        "t{K}-beyond",
+        "t{K} − played on, where it stopped",
+        "t{K}−played on",
+        "Where the model stopped: is its reply better than the one it would have had at turn {K}?",
+        last,
+        lambda p: float(p.beyond[-1].right) if p.beyond else None,
         optional=True,
     ),
     Difference(

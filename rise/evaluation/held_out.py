@@ -11,7 +11,7 @@ from rise.errors import DataError
 from rise.jsonl import read_jsonl, write_jsonl
 from rise.trajectory import Turn, to_json, turn_from_json
 
-REPLIES = ("run", "samples", "other", "internalised")
+REPLIES = ("run", "samples", "other", "internalised", "beyond")
 """Fields of a record that hold replies."""
 
 
@@ -23,7 +23,8 @@ class HeldOut:
     question: str
     gold: str
     run: tuple[Turn, ...]
-    """One run of K turns, which continues after right replies too (with truthful feedback: until right)."""
+    """One run of K turns, which continues after right replies too (with truthful feedback: until right; under `state.verify`:
+    until the model calls its attempt right)."""
     samples: tuple[Turn, ...] = ()
     """S−1 further replies to the bare problem. With `run[0]` first they are the S parallel samples."""
     other: tuple[Turn, ...] = ()
@@ -34,6 +35,8 @@ class HeldOut:
     """Mean log-probability per token of the worked solution at the state before each turn of the run; empty if not asked for."""
     internalised: tuple[Turn, ...] = ()
     """S first replies of the control that trained the same replies at the first turn's state. Empty if it was not run."""
+    beyond: tuple[Turn, ...] = ()
+    """The turns after the model's own stop, up to K. Empty if it did not stop, or this control was not run."""
 
     @property
     def parallel(self) -> tuple[Turn, ...]:

@@ -16,6 +16,7 @@ from rise.evaluation.arrays import Array, Arrays, as_arrays
 from rise.evaluation.chain import chain
 from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, named, tracked
 from rise.evaluation.held_out import HeldOut
+from rise.evaluation.own_stop import own_stop
 from rise.evaluation.uncertainty import NOTHING, mean, paired_difference, ratio
 from rise.evaluation.vote import Same
 from rise.trajectory import Turn
@@ -25,11 +26,13 @@ def measure(records: Sequence[HeldOut], same: Same, truthful: bool = False, turn
     """Every number of `metrics.json` except the comparison with the previous stage (`paired_stages`).
 
     `truthful`: the policy was told the truth, so a run is read only up to its first right reply, which then stands for the
-    turns not taken. What needs a run without an oracle is null; docs/metrics.md lists it. `turns` is K, by default the
+    turns not taken, as does the last of a run that the model itself ended (`state.verify`). What needs a run without an oracle is
+    null; docs/metrics.md lists it. `turns` is K, by default the
     longest run: give it where runs may all have stopped early, since metric names carry it.
     """
     of = as_arrays(records, same, truthful, turns)
     K, S = of.n_turns, of.n_samples
+    stop = own_stop(of.played)
     curves = {
         "accuracy_by_turn": _columns(of.right_PK),
         "vote_by_turn": _columns(of.vote_PK),
@@ -45,7 +48,8 @@ def measure(records: Sequence[HeldOut], same: Same, truthful: bool = False, turn
         **curves,
         "transitions_by_turn": _transitions(of),
         "first_to_last": _first_to_last(of),
-        "chain": None if truthful else _chain(of),
+        "chain": None if truthful or stop else _chain(of),
+        "own_stop": stop,
         "controls": _controls(of),
         "paired": {d.key.format(K=K, S=S): d.estimate(of.played, truthful).to_json() for d in PAIRED},
         "compute": {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from rise.evaluation.held_out import HeldOut
-from rise.trajectory import Turn
+from rise.trajectory import Turn, Verdict
 
 Outcome = Literal["kept", "fixed", "wavered", "broken", "never"]
 
@@ -50,6 +50,20 @@ def wrong_to_right(records: Iterable[HeldOut]) -> tuple[int, int, HeldOut | None
     fixed = [record for record in wrong if record.run[-1].right]
     ranked = sorted(fixed, key=lambda record: (outcome(record.run) != "fixed", rank(record)))
     return len(fixed), len(wrong), ranked[0] if ranked else None
+
+
+def own_verdict_words(turn: Turn) -> str:
+    """What the model says of an attempt, where it was asked; empty where it was not.
+
+    >>> own_verdict_words(Turn("5", own_verdict=Turn("no", Verdict.WRONG)))
+    'the model calls it wrong'
+    """
+    if turn.own_verdict is None:
+        return ""
+    said = turn.own_verdict.verdict
+    return (
+        f"the model calls it {said.value}" if said in (Verdict.RIGHT, Verdict.WRONG) else "the model says neither right nor wrong"
+    )
 
 
 def rank(record: HeldOut) -> str:

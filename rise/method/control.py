@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rise.dataset.example import Example, read_examples
+from rise.dataset.example import VERDICT, Example, read_examples
 from rise.dataset.internalise import internalised
 from rise.method.examples import write_examples
 from rise.method.fit import fit
@@ -43,9 +43,10 @@ def trained_rounds(iterate: IterateConfig) -> range:
 
 
 def at_first_turn(bench: Bench, examples: list[Example]) -> list[Example]:
-    """The examples with nothing shown before the reply; replayed solutions are so already."""
+    """The examples with nothing shown before the reply; replayed solutions are so already, verdicts on an attempt cannot be."""
     ready = bench.ready
     by_id = {problem.id: problem for k in range(1, bench.config.iterate.rounds + 1) for problem in ready.problems(k)}
+    examples = [example for example in examples if example.source != VERDICT]
     own = [example for example in examples if example.problem_id in by_id]
 
     def first(name: str) -> tuple[Message, ...]:

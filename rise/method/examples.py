@@ -14,6 +14,7 @@ from rise.dataset.build import State, build_examples, scaled, with_ids, without_
 from rise.dataset.example import Example, read_examples
 from rise.dataset.internalise import First, at_first_turn_too, internalised, mean_first_rewards
 from rise.dataset.report import DatasetReport, dataset_report
+from rise.dataset.verdicts import verdict_examples
 from rise.dataset.weigh import raw_weight
 from rise.errors import EmptyStageError
 from rise.jsonl import write_jsonl, write_whole
@@ -42,7 +43,7 @@ def examples_stage(
 ) -> None:
     """examples.jsonl of round k, whose `student` drew the replies and whose training begins at `start`.
 
-    Weights are scaled once, over what is left of every round that trains; only then come replayed solutions.
+    Weights are scaled once, over what is left of every round that trains; only then come verdicts and replayed solutions.
     Raises `EmptyStageError` where no right reply of any round would train, unless `iterate.allow_no_right`.
     """
     config = bench.config
@@ -58,6 +59,9 @@ def examples_stage(
     if alarms and not config.iterate.allow_no_right:
         _refuse_without_right(alarms[0], examples, config)
     examples = with_logps(bench, stage.name, weighted(bench, examples, dropped), student=student, start=start)
+    rounds = range(1 if config.dataset.data == "aggregate" else k, k)
+    tried = [t for j in rounds for t in read_trajectories(bench.dir.stage(round_name(j)).trajectories)]
+    examples += _verdicts(bench, [*tried, *trajectories], dropped, counts)
     if config.dataset.replay_share > 0:
         solutions = list(read_examples(bench.dir.stage("boost-one-turn").examples))
         n = round(len(examples) * config.dataset.replay_share / (1 - config.dataset.replay_share))
@@ -85,7 +89,7 @@ def examples_file(
 ) -> DatasetReport:
     """Weighted examples of one round as a file by itself, its counts beside it (`.json`)."""
     examples, dropped, counts = round_examples(bench.config, bench.ready.prompt, problems, trajectories, relabelled)
-    complete = weighted(bench, examples, dropped)
+    complete = [*weighted(bench, examples, dropped), *_verdicts(bench, trajectories, dropped, counts)]
     summary = dataset_report(complete, dropped, counts)
     write_jsonl(out, (to_json(example) for example in complete))
     write_whole(out.with_suffix(".json"), json.dumps(summary.to_json(), indent=2) + "\n")
@@ -175,6 +179,30 @@ def _internalise(
         examples = [*examples, *moved]
         return without_repeats(examples, dropped) if settings.deduplicate and config.advantage is None else examples
     return examples
+
+
+def _verdicts(bench: Bench, trajectories: Sequence[Trajectory], dropped: Counter[str], counts: Counter[str]) -> list[Example]:
+    """A verdict on every attempt of these trajectories, with token ids; none where the recipe asks for none."""
+    words, settings, prompt = bench.ready.prompt.verify, bench.config.dataset, bench.ready.prompt
+    if words is None or not settings.verdict_weight:
+        return []
+
+    def asking(trajectory: Trajectory, k: int) -> tuple[Message, ...]:
+        problem = Problem(trajectory.question, trajectory.gold, fields=trajectory.fields, id=trajectory.problem_id)
+        return prompt.verify_messages(problem, trajectory.turns[:k])
+
+    examples, left_out = verdict_examples(
+        trajectories,
+        asking,
+        right=words.right,
+        wrong=words.wrong,
+        weight=settings.verdict_weight,
+        balance=settings.verdict_balance,
+        deduplicate=settings.deduplicate,
+    )
+    dropped.update(left_out)
+    counts["verdicts"] = len(examples)
+    return with_ids(examples, bench.renderer, max_length=bench.config.train.max_length, dropped=dropped)
 
 
 def weighted(bench: Bench, examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:

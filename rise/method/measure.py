@@ -43,7 +43,7 @@ def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None, *,
         write_held_out(stage.held_out, records)
     records = list(read_held_out(stage.held_out))
     metrics = {**numbers(bench, records), "stage": name}
-    if bench.ready.rates and not metrics["truthful"]:
+    if bench.ready.rates and not metrics["truthful"] and not metrics["own_stop"]:
         metrics["chain"] = _chain(bench, stage, model)
     compare_stages(bench, stage, records, metrics)
     if metrics["chain"]:
@@ -98,8 +98,8 @@ def price_of(records: Iterable[HeldOut], price_prompt: float, price_reply: float
     for record in records:
         for turn in (turn for field in REPLIES for turn in getattr(record, field)):
             bill.pay(turn.n_prompt_tokens, turn.n_reply_tokens)
-            if turn.critique:
-                bill.pay(turn.critique.n_prompt_tokens, turn.critique.n_reply_tokens)
+            for other in turn.beside:
+                bill.pay(other.n_prompt_tokens, other.n_reply_tokens)
     return bill.spent
 
 
@@ -115,7 +115,8 @@ def _play_internalised(
 
 async def _played(bench: Bench, player: Player, problems: Sequence[Problem], control: bool) -> list[HeldOut]:
     settings = bench.config.evaluate
-    records = await evaluate(player, problems, n_turns=settings.turns, n_samples=settings.samples, control=control)
+    how = {"n_turns": settings.turns, "n_samples": settings.samples}
+    records = await evaluate(player, problems, **how, control=control, play_on=settings.play_on)
     return await with_gold_scores(player, problems, records) if settings.gold_probability else records
 
 

@@ -103,7 +103,7 @@ def _stage(bench: Bench, old: StageDir, new: StageDir) -> Rejudged:
                 shutil.copyfile(file, new.path / file.name)  # what was trained on stays what it was
         records = list(read_held_out(new.held_out))
         metrics = {**numbers(bench, records), "stage": new.name}
-        if new.rates.exists() and not metrics["truthful"]:
+        if new.rates.exists() and not metrics["truthful"] and not metrics["own_stop"]:
             metrics["chain"] = predicted(read_held_out(new.rates), bench.config.evaluate.turns)
         compare_stages(bench, new, records, metrics)
         write_whole(new.metrics, json.dumps(metrics, indent=1) + "\n")

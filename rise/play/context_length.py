@@ -44,6 +44,14 @@ def check_context(
             f"sampling.max_new_tokens (now {max_new_tokens}), state.window (now "
             f"{'all' if prompt.window is None else prompt.window}), or the turns of rollout and evaluation."
         )
+    if prompt.verify is not None and attempts:
+        asked = max(verify_length(prompt, renderer, p, attempts, max_new_tokens) for p in longest)
+        if asked + prompt.verify.max_new_tokens > limit:
+            raise ConfigError(
+                f"the context is too small to ask for a verdict: {max(shown, 1)} attempts with state.verify.ask have up to "
+                f"{asked} tokens, the verdict may have {prompt.verify.max_new_tokens}, and the model was built for {limit} "
+                "(max_position_embeddings). Shorten state.verify.ask, or lower sampling.max_new_tokens or the turns."
+            )
 
 
 def check_words(prompt: Prompt, renderer: Any, *, asks_again: bool = True) -> None:
@@ -57,7 +65,7 @@ def check_words(prompt: Prompt, renderer: Any, *, asks_again: bool = True) -> No
                 f"state.{name} = {text[:60]!r}: the model's tokenizer has no token for {unknown[:20]!r}, so the model would be "
                 "shown its mark for unknown characters. Write it in others."
             )
-            if name in ("feedback_text", "critique_text"):
+            if name in ("feedback_text", "critique_text", "verify"):
                 raise ConfigError(found)
             warnings.warn(found, stacklevel=2)
 
@@ -75,13 +83,27 @@ def _too_long(problem: Problem, first: int, limit: int, n: int, n_all: int) -> s
 
 def state_length(prompt: Prompt, renderer: Any, problem: Problem, shown: int, max_new_tokens: int) -> int:
     """Tokens of the state after `shown` replies that all ran to the limit."""
+    # One token stands for each reply; the limit allows so many more.
+    n_replies = shown * (2 if prompt.refines else 1)
+    turns = _attempts(prompt, problem, shown)
+    return len(renderer.prompt_ids(prompt.messages(problem, turns))) + n_replies * (max_new_tokens - 1)
+
+
+def verify_length(prompt: Prompt, renderer: Any, problem: Problem, attempts: int, max_new_tokens: int) -> int:
+    """Tokens of what asks for a verdict on the last of so many replies that all ran to the limit."""
+    n = attempts if prompt.window is None else min(max(prompt.window, 1), attempts)
+    n_replies = (n - 1) * (2 if prompt.refines else 1) + 1
+    messages = prompt.verify_messages(problem, _attempts(prompt, problem, n))
+    return len(renderer.prompt_ids(messages)) + n_replies * (max_new_tokens - 1)
+
+
+def _attempts(prompt: Prompt, problem: Problem, n: int) -> list[Turn]:
+    """So many wrong attempts of one token each, with what is said after them."""
     turns: list[Turn] = []
     critique = Turn("0") if prompt.refines else None
-    for _ in range(shown):
+    for _ in range(n):
         turn = Turn("0", Verdict.WRONG)
         # What a function of yours will say is not known before it has something to look at.
         feedback = "" if is_own_feedback(prompt.feedback) else prompt.feedback_for(problem, [*turns, turn])
         turns.append(Turn("0", Verdict.WRONG, feedback=feedback, critique=critique))
-    # One token stands for each reply; the limit allows so many more.
-    n_replies = shown * (2 if prompt.refines else 1)
-    return len(renderer.prompt_ids(prompt.messages(problem, turns))) + n_replies * (max_new_tokens - 1)
+    return turns

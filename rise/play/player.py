@@ -112,16 +112,17 @@ class Player:
         judged: bool = True,
         part: str = "",
         earlier: Sequence[Turn] = (),
+        sampling: Sampling | None = None,
     ) -> list[Turn]:
         """`n` replies to `messages`, in the ledger before they are returned; `judged` unless they are no attempts.
 
         `part` tells what is asked there apart from attempts, in the random streams and in the ledger. `earlier` are the turns
-        before, for a judge that looks back.
+        before, for a judge that looks back. `sampling` is the player's unless given.
         """
         purpose = self.purpose + part
         prompt_ids = self.renderer.prompt_ids(messages) if self.policy.takes_ids else None
         seeds = [stream_seed(self.seed, purpose, problem.id, attempts, first + sample) for sample in range(n)]
-        whole = Request(messages, self.sampling, tuple(seeds), prompt_ids, problem.id)
+        whole = Request(messages, sampling or self.sampling, tuple(seeds), prompt_ids, problem.id)
         keys = [request_key(self.name, whole, seed) for seed in seeds]
         found: dict[str, Turn] = {}
         if not REDRAW.get():
@@ -251,6 +252,14 @@ class Player:
             [critique] = await self.ask(problem, messages, attempts=len(turns) + 1, first=sample, judged=False, part="/critique")
             turn = replace(turn, critique=replace(critique, prompt_ids=None, reply_ids=None))
         return replace(turn, feedback=self.prompt.feedback_for(problem, [*turns, turn]))
+
+    async def verified(self, problem: Problem, turns: Sequence[Turn], turn: Turn) -> Turn:
+        """The turn with what the model says of it: whether it is right (`state.verify`)."""
+        assert self.prompt.verify is not None, "the recipe asks for verdicts"
+        messages, sampling = self.prompt.verify_messages(problem, [*turns, turn]), self.prompt.verify.sampling
+        [said] = await self.ask(problem, messages, attempts=len(turns) + 1, judged=False, part="/verify", sampling=sampling)
+        said = replace(said, verdict=self.prompt.verify.read(said.reply), prompt_ids=None, reply_ids=None)
+        return replace(turn, own_verdict=said)
 
     async def play(
         self,

@@ -12,6 +12,7 @@ from rise.errors import ConfigError
 from rise.jsonl import whole_text
 from rise.recipe.config import Demonstration, RunConfig, StateConfig
 from rise.recipe.own_code import load_named
+from rise.recipe.verify import VerifyConfig
 from rise.recipe.wordings import CRITIQUE_TEXT, Feedback, feedback_mode, is_own_feedback
 from rise.task import Problem, Task
 from rise.trajectory import Message, Role, Trajectory, Turn, Verdict
@@ -40,6 +41,9 @@ class Prompt:
 
     critique_text: str | None = None
     """Own wording of what asks for a critique under `self-refine`."""
+    verify: VerifyConfig | None = None
+    """How the model is asked whether its attempt is right; None where it is not. No later state shows question or word: a run
+    that goes on was called wrong."""
 
     @classmethod
     def of(cls, state: StateConfig, instructions: str | None) -> Prompt:
@@ -47,7 +51,8 @@ class Prompt:
         shown = None if state.window == "all" else state.window
         system = (instructions if state.instructions is None else state.instructions) or None
         demonstration = state.demonstration if isinstance(state.demonstration, Demonstration) else None
-        return cls(system, state.feedback, state.feedback_text, shown, demonstration, state.critique_text)
+        verify = state.verify if isinstance(state.verify, VerifyConfig) else None
+        return cls(system, state.feedback, state.feedback_text, shown, demonstration, state.critique_text, verify)
 
     @property
     def mode(self) -> Feedback:
@@ -84,6 +89,9 @@ class Prompt:
             found["feedback_text"] = (self.feedback_text or self.mode.text) + right
         if asks_again and self.refines:
             found["critique_text"] = self._critique_text
+        if asks_again and self.verify is not None:
+            ask = self.verify.ask.replace("{attempt}", "0123456789")
+            found["verify"] = f"{ask} {self.verify.right} {self.verify.wrong}"
         return {name: text for name, text in found.items() if text}
 
     def feedback_for(self, problem: Problem, turns: Sequence[Turn]) -> str:
@@ -149,9 +157,28 @@ class Prompt:
 
     def criticised(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
         """The same on whatever `first` says."""
-        *earlier, last = self._shown(turns)
+        return self._asked(first, self._shown(turns), self._critique_text)
+
+    def verify_messages(self, problem: Problem, turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """What asks the model whether the last of `turns` is right, the earlier ones shown as ever; that one always is.
+
+        >>> p, t = Problem("2*3", gold="6"), [Turn("5", feedback="?"), Turn("6")]
+        >>> [m.content for m in Prompt(verify=VerifyConfig(ask="hit {attempt}")).verify_messages(p, t)]
+        ['2*3', '5', '?', '6', 'hit 2']
+        """
+        return self.verified(self.opened([Message("user", problem.question)]), turns)
+
+    def verified(self, first: Sequence[Message], turns: Sequence[Turn]) -> tuple[Message, ...]:
+        """The same on whatever `first` says."""
+        assert self.verify is not None, "the recipe asks for verdicts"
+        shown = self._shown(turns) or turns[-1:]
+        return self._asked(first, shown, self.verify.ask.replace("{attempt}", str(len(shown))))
+
+    def _asked(self, first: Sequence[Message], shown: Sequence[Turn], ask: str) -> tuple[Message, ...]:
+        """The attempts, and a question about the last of them."""
+        *earlier, last = shown
         before = replace(self, window=None).continued(first, earlier)
-        return (*before, _message("assistant", last.reply), Message("user", self._critique_text))
+        return (*before, _message("assistant", last.reply), Message("user", ask))
 
     @property
     def _critique_text(self) -> str:

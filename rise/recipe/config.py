@@ -15,6 +15,7 @@ from rise.recipe.learning import AdvantageConfig, DatasetConfig, LossConfig
 from rise.recipe.machines import ClusterConfig, EngineConfig, HttpConfig, ModelConfig, TrackConfig
 from rise.recipe.rules import RELABEL, RUN, check
 from rise.recipe.settings import Settings, one_of
+from rise.recipe.verify import VerifyConfig
 from rise.recipe.wordings import feedback_mode, with_preset
 
 Count = Annotated[int, Field(ge=1)] | Literal["all"]
@@ -114,6 +115,9 @@ class StateConfig(Settings):
     """What asks for the critique under `self-refine`; None takes the built-in text."""
     window: int | Literal["all"] = "all"
     """Number of most recent attempts shown; 0 shows none. Unit: attempts."""
+    verify: VerifyConfig | bool = False
+    """Section [state.verify]: the model says whether its attempt is right, and a run ends when it says so; true takes the
+    built-in words. False: it is not asked."""
 
     @model_validator(mode="before")
     @classmethod
@@ -302,6 +306,8 @@ class EvaluateConfig(Settings):
     that it predicts the test problems. 0, or split = "validation": from the measured problems themselves. Unit: problems."""
     state: StateConfig | None = None
     """What the model is shown in evaluation; None: the same as in collection. Set Self-Refine prompting here."""
+    play_on: bool = False
+    """Under `state.verify`, also take the turns after the model's own stop, as a control: what they would have cost and found."""
     price_prompt: float = Field(0.0, ge=0)
     """What the measured policy costs for prompts, where it is an endpoint's. Unit: currency per million tokens."""
     price_reply: float = Field(0.0, ge=0)

@@ -34,6 +34,12 @@ class DatasetConfig(Settings):
     internalise_weight: Annotated[str, one_of(INTERNALISE_WEIGHTS)] = "same"
     """Under `also`: what they weigh at the first turn. `same`: as where they were written; `gain`: reward less the mean reward of
     the problem's first replies, below 0 pushed down."""
+    verdict_weight: float = Field(1.0, ge=0)
+    """Under `state.verify`: what the verdict on each of the student's attempts weighs as an example, beside replies whose mean
+    weight is 1. 0: no verdict trains."""
+    verdict_balance: bool = False
+    """Verdicts on right attempts weigh as much in sum as those on all others, so that the rarer are not drowned; their mean
+    stays `verdict_weight`."""
 
 
 class AdvantageConfig(Settings):

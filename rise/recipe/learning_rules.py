@@ -87,6 +87,16 @@ def ratios_of_this_rounds_replies(config: RunConfig) -> str | None:
     )
 
 
+def verdicts_that_nobody_drew(config: RunConfig) -> str | None:
+    """The word that trains after an attempt is the judge's."""
+    if not _needs_sampled(config) or not config.state.verify or not config.dataset.verdict_weight:
+        return None
+    return (
+        f'state.verify trains verdicts that the judge gives, which nobody drew, but train.loss.name = "{config.train.loss.name}" '
+        'compares with how replies were drawn. Use train.loss.name = "likelihood", or set dataset.verdict_weight = 0'
+    )
+
+
 def a_boost_of_solutions(config: RunConfig) -> str | None:
     """Worked solutions were drawn by nobody."""
     boost = config.boost
@@ -110,5 +120,6 @@ LEARNING = (
     ratios_of_advantages,
     ratios_of_what_was_sampled,
     ratios_of_this_rounds_replies,
+    verdicts_that_nobody_drew,
     a_boost_of_solutions,
 )

@@ -17,7 +17,7 @@ def method_of(config: RunConfig) -> str:
         return "no round"
     if config.advantage is not None:
         return _by_advantage(config)
-    return f"{_supervised(config)}{_internalised(config)}"
+    return f"{_supervised(config)}{_internalised(config)}{_verified(config)}"
 
 
 def _by_advantage(config: RunConfig) -> str:
@@ -28,7 +28,7 @@ def _by_advantage(config: RunConfig) -> str:
         return f"SCoRe{' in two stages' if advantage.hold_rounds else ''}"
     if config.rollout.turns == 1 and config.relabel.improver == "none":
         return f"{kind}, one turn"
-    return f"{kind} by {advantage.group}{_internalised(config)}"
+    return f"{kind} by {advantage.group}{_internalised(config)}{_verified(config)}"
 
 
 def _supervised(config: RunConfig) -> str:
@@ -44,3 +44,7 @@ def _supervised(config: RunConfig) -> str:
 
 def _internalised(config: RunConfig) -> str:
     return {"off": "", "also": ", internalised", "only": ", at the first turn alone"}[config.dataset.internalise]
+
+
+def _verified(config: RunConfig) -> str:
+    return ", stops by itself" if config.state.verify and config.dataset.verdict_weight else ""

@@ -9,6 +9,7 @@ from rise.evaluation.outcomes import one_line
 from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage
 from rise.report.numbers import DASH, count, percent, points, points_interval, sign
+from rise.report.own_stop import own_stop_words
 from rise.runs.alarms import FEW_PROBLEMS, latest, place, toy_words
 
 
@@ -46,7 +47,8 @@ def _headline(data: ReportData) -> str:
     if data.oracle == "stops":
         return _with_oracle(stage, K)
     told = " The feedback came from the recipe's own function, which may know the truth." if data.oracle else ""
-    return f"{_revision(stage, gain, K)} {_vote(stage, K, S)}".strip() + told
+    said = (_revision(stage, gain, K), _vote(stage, K, S), own_stop_words(stage.metrics))
+    return " ".join(filter(None, said)) + told
 
 
 def claims(data: ReportData) -> tuple[Claim, ...]:

@@ -12,6 +12,7 @@ from rise.report import (
     chain,
     data_figures,
     data_tables,
+    own_stop,
     result_figures,
     result_tables,
     seed_figures,
@@ -63,7 +64,11 @@ SECTIONS: list[Section] = [
         "What another turn changes",
         "What changes",
         figures=(chain.chain_figure, result_figures.transitions_figure, result_figures.ends_figure),
-        tables=((chain.chain_table, "titled"), (result_tables.transitions_table, "folded")),
+        tables=(
+            (own_stop.own_stop_table, "titled"),
+            (chain.chain_table, "titled"),
+            (result_tables.transitions_table, "folded"),
+        ),
     ),
     Section(
         "cost",

@@ -35,8 +35,9 @@ class LoadedRun:
     def turns(self) -> pandas.DataFrame:
         """One row a reply: stage, kind, problem_id, sample, turn (from 1), reply, answer, verdict, right, reward, tokens.
 
-        `kind` is `run` (the five turns), `parallel` (further first replies), `other` (shown another problem's attempt) or
-        `trajectory` (the student on training problems).
+        `kind` is `run` (the five turns), `parallel` (further first replies), `other` (shown another problem's attempt),
+        `beyond` (after the model's own stop), `internalised` (the control of that name) or `trajectory` (the student on training
+        problems).
         """
         return _table(self.rows_of_turns(), self._columns(TURN_COLUMNS))
 
@@ -94,6 +95,7 @@ class LoadedRun:
                     for sample, turn in enumerate(record.samples, 1):
                         yield from _rows(stage.name, "parallel", record.problem_id, sample, [turn])
                     yield from _rows(stage.name, "other", record.problem_id, 0, record.other, first=2)
+                    yield from _rows(stage.name, "beyond", record.problem_id, 0, record.beyond, first=len(record.run) + 1)
                     for sample, turn in enumerate(record.internalised):
                         yield from _rows(stage.name, "internalised", record.problem_id, sample, [turn])
 

@@ -9,6 +9,7 @@ from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.machines import ClusterConfig
 from rise.recipe.problems import student_turns
+from rise.recipe.verify import VerifyConfig
 from rise.recipe.wordings import feedback_mode
 from rise.runs.continuing import begun
 from rise.runs.directory import RunDir
@@ -51,6 +52,7 @@ def _sentences(
         f"model      {name}{chat_format}, {model.dtype}; {adapters} train",
         f"problems   {task}: {_n(train)} to train on, {_n(held_out)} of {settings.split} to measure on",
         f"feedback   {config.state.feedback} {feedback_mode(config.state.feedback).about}",
+        *_verifies(config),
         f"measure    every stage: {settings.samples} samples and {settings.turns} turns a problem, "
         f"{_times(held_out, settings.samples + settings.turns - 1)} replies"
         + {"all": ", and the control", "last": "; in the last round the control too", "none": ""}[settings.controls]
@@ -76,6 +78,14 @@ def _sentences(
             f"from {start}"
         )
     return out
+
+
+def _verifies(config: RunConfig) -> list[str]:
+    verify = config.state.verify
+    if not isinstance(verify, VerifyConfig):
+        return []
+    trains = f", trained with weight {config.dataset.verdict_weight:g}" if config.dataset.verdict_weight else ""
+    return [f"verdict    asked {verify.ask!r} after each attempt but the last, and ends a run with {verify.right!r}{trains}"]
 
 
 def _cluster(settings: ClusterConfig) -> list[str]:

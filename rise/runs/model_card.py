@@ -138,7 +138,7 @@ def _what_it_is(about: About) -> list[tuple[str, str]]:
         ("Task", f"{task.name}; its judge decides what is right"),
         (
             "Method",
-            (f"{method_of(config)}; " if config.advantage or config.dataset.internalise != "off" else "")
+            (f"{method_of(config)}; " if config.advantage or config.dataset.internalise != "off" or config.state.verify else "")
             + f"improved by {improver}; {rounds} round{'' if rounds == 1 else 's'}"
             + (f", this is number {k}" if k else ""),
         ),

@@ -28,7 +28,7 @@ def take_start(config: RunConfig, mine: RunDir, other: RunDir) -> None:
     if not made.metrics.exists() or (config.boost.enabled and not made.checkpoint.exists()):
         raise ConfigError(f'boost.reuse = "{other.path}", but that run has not finished its boost. Let it end first.')
     left = ["training", "*.partial"]
-    if theirs.evaluate != config.evaluate:
+    if theirs.evaluate != config.evaluate or theirs.state.verify != config.state.verify:
         left += [made.held_out.name, made.metrics.name]
     for name in (stage.name for stage in stages.BEFORE_ROUNDS):
         source, target = other.stage(name).path, mine.stage(name).path
@@ -125,6 +125,7 @@ def _same(config: RunConfig, other: RunDir, parts: Sequence[str], what: str) -> 
     for settings in (theirs, mine):
         settings["boost"].pop("reuse")
         settings["rollout"].pop("reuse")
+        settings["state"].pop("verify")  # asking for verdicts changes neither attempts nor what is shown before them
     changed = differences({key: theirs[key] for key in parts}, {key: mine[key] for key in parts})
     if changed:
         shown = "\n  ".join(changed)

@@ -83,7 +83,7 @@ class Conversation:
         return outcome
 
     def _count(self, turn: Turn) -> None:
-        texts = (turn.reply, turn.feedback or "", turn.critique.reply if turn.critique else "")
+        texts = (turn.reply, turn.feedback or "", *(other.reply for other in turn.beside))
         self.n_bytes += sum(map(len, texts))
         if self.n_bytes > self.most_bytes:
             raise ApiError(

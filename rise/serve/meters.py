@@ -39,8 +39,8 @@ class Meters:
     def turn(self, turn: Turn) -> None:
         self.turns.inc()
         self._count(turn)
-        if turn.critique:
-            self._count(turn.critique)
+        for other in turn.beside:
+            self._count(other)
 
     def _count(self, turn: Turn) -> None:
         self.n_read.inc(turn.n_prompt_tokens or 0)

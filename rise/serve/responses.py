@@ -90,10 +90,13 @@ def attempt(turn: Turn, number: int) -> str:
 def shown(turn: Turn, number: int) -> dict[str, Any]:
     """One turn under `return_turns`; unknown values are null."""
     critique = {"critique": turn.critique.reply} if turn.critique else {}
+    verdict = turn.own_verdict.verdict if turn.own_verdict else None
+    own = {"own_verdict": verdict.value} if verdict else {}
     return {
         "turn": number,
         "reply": turn.reply,
         "answer": turn.answer,
+        **own,
         **critique,
         "feedback": turn.feedback,
         "finish_reason": finish_reason(turn),
@@ -124,11 +127,11 @@ def verdict(outcome: Outcome, return_turns: bool) -> dict[str, Any]:
 
 
 def usage(outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
-    """Tokens of all turns (and critiques) of all choices; None where the engine does not say.
+    """Tokens of all turns (critiques and verdicts too) of all choices; None where the engine does not say.
 
     Reasoning is what is not the content.
     """
-    turns = [drawn for outcome in outcomes for turn in outcome.turns for drawn in (turn, turn.critique) if drawn]
+    turns = [drawn for outcome in outcomes for turn in outcome.turns for drawn in (turn, *turn.beside)]
     if any(turn.n_prompt_tokens is None or turn.n_reply_tokens is None for turn in turns):
         return None
     prompt = sum(turn.n_prompt_tokens or 0 for turn in turns)

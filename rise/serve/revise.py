@@ -60,9 +60,10 @@ class Outcome:
     winner: Group | None
     """None where no reply holds an answer."""
     chosen: int
-    """Number of the turn that is returned, from 1: the earliest with the winning answer, else the last."""
+    """Number of the turn that is returned, from 1: the one that the model called right, else the earliest with the winning
+    answer, else the last."""
     stopped: str
-    """Why there is no further turn: `turns`, `agree`, `budget` or `context`."""
+    """Why there is no further turn: `turns`, `verdict` (the model called its attempt right), `agree`, `budget` or `context`."""
 
     @property
     def reply(self) -> Turn:
@@ -89,7 +90,9 @@ class _Drawn:
 
     @property
     def sampling(self) -> Sampling:
-        sampling = self.ask.sampling
+        return self.within_budget(self.ask.sampling)
+
+    def within_budget(self, sampling: Sampling) -> Sampling:
         return sampling if self.left is None else replace(sampling, max_new_tokens=min(sampling.max_new_tokens, self.left))
 
     def seed(self) -> int:
@@ -138,6 +141,8 @@ class Reviser:
             turn = await self._read(problem, cut(reply, ask.stop))
             await self._cast(ballot, turn.voted)
             stopped = self._stop(ask, ballot, len(turns) + 1, drawn.left)
+            if not stopped and self.prompt.verify is not None:
+                turn, stopped = await self._verified(drawn, first, turns, turn)
             if not stopped and self.prompt.refines:
                 critique = await self._reply(drawn, self.prompt.criticised(first, [*turns, turn]), begun=True)
                 if critique is not None:
@@ -149,12 +154,25 @@ class Reviser:
             on_turn(turn, len(turns))
         return await self._outcome(ask, turns, ballot, stopped)
 
-    async def _reply(self, drawn: _Drawn, state: tuple[Message, ...], *, begun: bool) -> Reply | None:
+    async def _verified(self, drawn: _Drawn, first: tuple[Message, ...], turns: list[Turn], turn: Turn) -> tuple[Turn, str]:
+        """The turn with what the model says of it, and why no other follows; empty where one does."""
+        verify = self.prompt.verify
+        assert verify is not None
+        state = self.prompt.verified(first, [*turns, turn])
+        reply = await self._reply(drawn, state, begun=True, sampling=drawn.within_budget(verify.sampling))
+        if reply is None:
+            return turn, "context"
+        turn = replace(turn, own_verdict=replace(_unjudged(reply), verdict=verify.read(reply.text)))
+        return turn, "verdict" if turn.called_right else "budget" if drawn.spent else ""
+
+    async def _reply(
+        self, drawn: _Drawn, state: tuple[Message, ...], *, begun: bool, sampling: Sampling | None = None
+    ) -> Reply | None:
         """The next reply of a choice; None where attempts have left no room for one."""
         prompt_ids = await self._rendered(state, begun=begun)
         if prompt_ids is None and self.policy.takes_ids:
             return None
-        [reply] = await self.policy.reply(Request(state, drawn.sampling, (drawn.seed(),), prompt_ids))
+        [reply] = await self.policy.reply(Request(state, sampling or drawn.sampling, (drawn.seed(),), prompt_ids))
         drawn.count(reply)
         return replace(reply, text=whole_text(reply.text))
 
@@ -235,6 +253,8 @@ class Reviser:
                 )
             # It has named a turn, so that one is returned, not an earlier one with the same answer.
             won, chosen = (None, len(turns)) if index is None else (ballot.last[index], index + 1)
+        elif stopped == "verdict":
+            won, chosen = ballot.last[-1], len(turns)
         else:
             won = winner(ballot, ask.rule)
             chosen = won.turns[0] if won else len(turns)

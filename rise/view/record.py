@@ -28,6 +28,7 @@ def opened(kind: Kind, data: Mapping[str, Any], same: Same, state: Mapping[str, 
             "samples": _turns(data.get("samples", ())),
             "other": _turns(data.get("other", ())),
             "internalised": _turns(data.get("internalised", ())),
+            "beyond": _turns(data.get("beyond", ())),
             "parallel_vote": _vote(parallel, same) if len(parallel) > 1 else None,
         }
     return out
@@ -45,7 +46,12 @@ def _problem(data: Mapping[str, Any]) -> dict[str, Any]:
 def _turns(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Without token ids, which say nothing to a reader and weigh more than the rest."""
     plain = [{name: value for name, value in turn.items() if name not in ("prompt_ids", "reply_ids")} for turn in turns]
-    return [turn | {"critique": turn["critique"]["reply"]} if turn.get("critique") else turn for turn in plain]
+    for turn in plain:
+        if turn.get("critique"):
+            turn["critique"] = turn["critique"]["reply"]
+        if turn.get("own_verdict"):
+            turn["own_verdict"] = turn["own_verdict"].get("verdict")
+    return plain
 
 
 def _vote(turns: Sequence[Mapping[str, Any]], same: Same) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from rise.cli.main import app
 from rise.dataset.example import read_examples
+from rise.evaluation.held_out import read_held_out
 from rise.policies.scoring import score
 from rise.recipe.methods import method_of
 from rise.recipe.toml import load_recipe
@@ -53,8 +54,9 @@ def test_a_recipe_has_at_most_forty_lines_and_extends_the_laboratory(path):
     assert len(path.read_text().splitlines()) <= 40
     assert f"rise run recipes/beyond/{path.name}" in path.read_text().split("\nname =")[0]
     config, laboratory = load_recipe(path), load_recipe(FOLDER.parent / "nano.toml")
-    for part in ("task", "model", "state", "sampling", "reward"):
+    for part in ("task", "model", "sampling", "reward"):
         assert getattr(config, part) == getattr(laboratory, part), part
+    assert config.state.model_copy(update={"verify": False}) == laboratory.state  # a verdict is shown in no state
     assert config.name == path.stem and method_of(config) != method_of(laboratory) == "RISE"
 
 
@@ -109,6 +111,40 @@ def test_score_holds_first_turns_in_round_one_and_everything_in_round_two(runs):
 def test_single_turn_shows_no_attempt(runs):
     examples = list(read_examples(runs("single-turn-rl").stage("round-1").examples))
     assert {e.turn for e in examples} == {0} and {e.kl for e in examples} == {0.0}
+
+
+def test_a_round_learns_the_judges_word_on_each_attempt_and_its_model_stops_by_it(runs):
+    run = runs("verify")
+    stage = run.stage("round-2")
+    verdicts = [e for e in read_examples(stage.examples) if e.source == "verdict"]
+    tried = [turn for t in read_trajectories(stage.trajectories) for turn in t.turns]
+    n_repeats = stage.read_dataset()["dropped"].get("repeat of the same reply", 0)
+    assert 0 < len(verdicts) <= len(tried) == 6 * 3 and len(verdicts) >= len(tried) - n_repeats
+    assert all(e.reply == ("y" if e.right else "n") and e.prompt[-1].content == f"hit {e.turn}" for e in verdicts)
+    assert all(len(e.reply_ids) == 2 and e.weight == 1.0 for e in verdicts)  # the word and the end of the turn
+    assert not any("hit" in m.content for e in read_examples(stage.examples) if e.source != "verdict" for m in e.prompt)
+    records = list(read_held_out(stage.held_out))
+    assert all(record.run[0].own_verdict for record in records)  # two turns: the first is asked about
+    assert all(len(r.run) == (1 if r.run[0].called_right else 2) and len(r.run) + len(r.beyond) == 2 for r in records)
+    metrics = stage.read_metrics()
+    assert metrics["own_stop"]["played_on"]["tokens"]["generated_tokens"] > 0 and metrics["chain"] is None
+    assert json.loads((stage.checkpoint / "rise.json").read_text())["verify"]["ask"] == "hit {attempt}"
+    assert "verdict, " in (stage.checkpoint / "README.md").read_text()
+
+
+def test_a_run_with_verdicts_takes_over_the_start_and_the_data_of_one_without(runs, tmp_path):
+    """`boost.reuse` and `rollout.reuse`: the same replies train, and verdicts beside them; the start is measured anew."""
+    plain = tmp_path / "rise"
+    words = [w for o in [*TINY, "evaluate.internalised=false"] for w in ("--set", o)]
+    nano = FOLDER.parent / "nano.toml"
+    assert CliRunner().invoke(app, ["run", str(nano), "--scale", "toy", "--out", str(plain), *words]).exit_code == 0
+    reuse = ["--set", f"boost.reuse={plain}", "--set", "rollout.reuse=true", "--set", "iterate.rounds=1"]
+    out = tmp_path / "verify"
+    done = CliRunner().invoke(app, ["run", str(FOLDER / "verify.toml"), "--scale", "toy", "--out", str(out), *words, *reuse])
+    assert done.exit_code == 0, done.output
+    ours, theirs = (list(read_examples(RunDir(path).stage("round-1").examples)) for path in (out, plain))
+    assert [e for e in ours if e.source != "verdict"] == theirs and len(ours) > len(theirs)
+    assert RunDir(out).stage("base").read_metrics()["own_stop"] and not RunDir(plain).stage("base").read_metrics()["own_stop"]
 
 
 def test_compare_names_the_methods(runs):

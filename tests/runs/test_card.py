@@ -8,6 +8,7 @@ from toys import small
 from rise.errors import ConfigError, ModelError
 from rise.play.prompt import make_prompt
 from rise.recipe.config import Demonstration, StateConfig
+from rise.recipe.verify import VerifyConfig
 from rise.runs.card import card, config_for, divide, note_turns, read_card, turns_served
 from rise.tasks import make_task
 from rise.training.weights import weights_hash
@@ -19,6 +20,7 @@ OTHERS = {
     "feedback_text": "Again: {question}",
     "critique_text": "What is wrong?",
     "window": 2,
+    "verify": {"ask": "Right? {attempt}", "right": "y", "wrong": "n", "max_new_tokens": 3},
 }
 """A value for each field that no recipe has by default."""
 
@@ -40,7 +42,8 @@ def test_each_field_of_state_has_an_example_here():
 def test_a_field_of_state_is_not_lost_on_the_way(field, tmp_path):
     config, prompt, where = carded(tmp_path, **{field: OTHERS[field]})
     again = config_for(str(where))
-    expected = Demonstration(**OTHERS[field]) if field == "demonstration" else OTHERS[field]
+    records = {"demonstration": Demonstration, "verify": VerifyConfig}
+    expected = records[field](**OTHERS[field]) if field in records else OTHERS[field]
     assert getattr(again.state, field) == expected
     assert make_prompt(again, make_task(again.task.name, **again.task.settings)) == prompt
     assert (again.task.name, again.sampling, again.evaluate.turns) == (config.task.name, config.sampling, config.evaluate.turns)

@@ -78,6 +78,7 @@ function turnItem(turn, previous) {
   if (turn.completion_tokens !== null) facts.push(element("span", "", `${turn.completion_tokens} tokens`));
   if (turn.finish_reason === "length") facts.push(element("span", "", "cut at the limit"));
   const item = element("li", same ? "turn same" : "turn", element("p", "says", ...facts), element("pre", "", turn.reply));
+  if (turn.own_verdict) item.append(element("p", "says", turn.own_verdict === "unparsable" ? "calls it neither right nor wrong" : `calls it ${turn.own_verdict}`));
   if (turn.critique) item.append(element("p", "feedback", turn.critique));
   if (turn.feedback !== null) item.append(element("p", "feedback", turn.feedback));
   return item;
@@ -111,7 +112,7 @@ function showVote(rise, content) {
   if (vote) words.push(element("code", "", vote.answer), `  from turn ${chosen}`);
   else words.push(`No reply holds an answer; this is turn ${chosen}, the last.`);
   if (vote && n > 1) words.push(`, given in ${vote.votes} of ${n} turns`);
-  const why = { agree: "; two turns in a row agreed", budget: "; the token budget ended the turns", context: "; the context is full" }[stopped];
+  const why = { agree: "; two turns in a row agreed", verdict: "; the model called it right", budget: "; the token budget ended the turns", context: "; the context is full" }[stopped];
   if (why) words.push(why);
   $("verdict").replaceChildren(...words);
   showTally(vote ? vote.answers : [], vote?.answer, n);

@@ -34,7 +34,11 @@ function conversation(record, options) {
     record.internalised && record.internalised.length > 0 && h("details", {},
       h("summary", {}, "The same replies trained at turn 1 ", rise.marks(record.internalised.map(rise.letter).join(""))),
       h("p.hush", {}, "A control: first replies of a model that learnt the improved replies with no attempt shown."),
-      record.internalised.map((turn, k) => rise.turn(turn, { title: `Sample ${k + 1}`, before: null, ...options }))));
+      record.internalised.map((turn, k) => rise.turn(turn, { title: `Sample ${k + 1}`, before: null, ...options }))),
+    record.beyond && record.beyond.length > 0 && h("details", {},
+      h("summary", {}, "Had it gone on ", rise.marks(record.beyond.map(rise.letter).join(""))),
+      h("p.hush", {}, "A control: the turns after the model's own stop."),
+      record.beyond.map((turn, k) => rise.turn(turn, { title: `Turn ${record.turns.length + k + 1}`, before: null, ...options }))));
 }
 
 function improved(record, options) {
@@ -79,6 +83,7 @@ rise.turn = function (turn, { title, k, before, diff, chosen }) {
       turn.answer !== undefined && turn.answer !== null && h("code.answer", {}, rise.printable(turn.answer)),
       h("span.hush", {}, facts.join(" · "))),
     replyText(turn, diff && before && !same ? before.reply : null),
+    turn.own_verdict && h("p.hush", {}, turn.own_verdict === "unparsable" ? "the model says neither right nor wrong" : `the model calls it ${turn.own_verdict}`),
     turn.critique && h("div.critique", {}, h("span.hush", {}, "its own critique"), h("pre", {}, rise.printable(turn.critique))),
     turn.feedback !== undefined && turn.feedback !== null && h("p.feedback", {}, rise.printable(turn.feedback)));
 };

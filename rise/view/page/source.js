@@ -101,7 +101,7 @@ function byName(columns, rows) {
 
 /* What the server's index searches, too. */
 function texts(record) {
-  const replies = ["turns", "samples", "other", "internalised", "candidates"].flatMap((name) => (record[name] || []).map((turn) => turn.reply));
+  const replies = ["turns", "samples", "other", "internalised", "beyond", "candidates"].flatMap((name) => (record[name] || []).map((turn) => turn.reply));
   const prompt = (record.prompt || []).map((message) => message.content);
   return [record.problem.id, record.problem.question || "", record.problem.gold || "", ...replies, ...prompt, record.reply || ""];
 }
