@@ -122,7 +122,9 @@ class StateConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, data: Any) -> Any:
-        return with_preset(data) if isinstance(data, dict) else data
+        if not isinstance(data, dict):
+            return data
+        return with_preset({**data, "verify": {}} if data.get("verify") is True else data)
 
     @model_validator(mode="after")
     def _known_mode(self) -> StateConfig:

@@ -137,6 +137,4 @@ def with_preset(state: dict[str, Any]) -> dict[str, Any]:
         out.pop("feedback_text", None)
     if out.get("demonstration") is True:
         out["demonstration"] = DEMONSTRATION
-    if out.get("verify") is True:
-        out["verify"] = {}
     return out
