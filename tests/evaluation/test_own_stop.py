@@ -189,3 +189,10 @@ def test_a_question_that_does_not_fit_is_refused_before_anything_is_drawn(render
     check_context(prompt, renderer, [P], limit=300, attempts=2, max_new_tokens=30)
     with pytest.raises(ConfigError, match=r"too small to ask for a verdict: 2 attempts .* built for 170"):
         check_context(prompt, renderer, [P], limit=170, attempts=2, max_new_tokens=30)
+
+
+def test_words_without_a_token_are_refused_before_anything_is_drawn(renderer):
+    prompt = Prompt(feedback_text="?", verify=VerifyConfig(ask="¿{attempt}?", right="y", wrong="n"))
+    with pytest.raises(ConfigError, match=r"state\.verify = .* has no token for '¿'"):
+        check_context(prompt, renderer, [P], limit=300, attempts=1, max_new_tokens=8)
+    check_context(prompt, renderer, [P], limit=300, attempts=0, max_new_tokens=8)  # nothing is asked about
