@@ -115,6 +115,7 @@ def test_paired_differences():
             "p1@t3-p3@t1": 0,
             "t3-nothing": 0,  # repairs: right against 5; breaks: none against 4
             "t3-other": 0,
+            "t3-beyond": None,  # nothing stopped by itself
             "t3-internalised": None,  # was not run
             "t3-m3-internalised": None,
         }
