@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 
 from rise.cli.main import app
 from rise.errors import ConfigError
+from rise.evaluation.seeds import OverSeeds
+from rise.evaluation.uncertainty import Estimate
 from rise.method.claims.experiment import Probe, load_experiments, load_laboratory
 from rise.method.claims.plan import check_probes, make_plan
 from rise.method.claims.probes import probe_config
-from rise.method.claims.results import tried
+from rise.method.claims.results import Compared, Result, _judged, tried
 from rise.method.forecast import trained_runs
 from rise.recipe.toml import load_recipe, to_toml
 from rise.runs.directory import RunDir
@@ -187,3 +189,17 @@ def test_options_that_cannot_be(folder, tmp_path, more, said):
     with pytest.raises(ConfigError) as error:
         CliRunner().invoke(app, words(folder, tmp_path / "out", *more), catch_exceptions=False)
     assert said in str(error.value)
+
+
+def test_each_deciding_comparison_stands_on_its_own_evidence_and_the_weakest_decides():
+    [experiment] = load_experiments(only=[1])
+    strong, weak = [c for c in experiment.compare if c.primary]
+    gain, unsure = Estimate(0.48, 0.45, 0.51, 500), Estimate(0.06, -0.01, 0.13, 500)
+    compared = (
+        Compared(strong, "divisor", OverSeeds({}, gain, gain), 0.001),
+        Compared(weak, "divisor", OverSeeds({}, unsure, unsure), 0.04),
+    )
+    judged = _judged(Result(experiment, (0, 1, 2), compared, (), None), {"1": 0.04, "2": 0.5})
+    # Two claims: the strong comparison alone would be the smaller of .001 and .5, twice .001; the weak one twice .04.
+    assert [item.adjusted for item in judged.compared] == [pytest.approx(0.002), pytest.approx(0.08)]
+    assert [item.verdict for item in judged.compared] == ["holds", "undecided"] and judged.verdict == "undecided"

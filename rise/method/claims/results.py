@@ -176,8 +176,7 @@ def tried(plan: Plan, experiments: Sequence[Experiment], laboratory: Laboratory,
         ps = [item.p for item in result.primary]
         if not result.why_not and all(p is not None for p in ps):
             own[str(result.experiment.claim)] = max(p for p in ps if p is not None)
-    adjusted = holm(own)
-    return [_judged(result, adjusted.get(str(result.experiment.claim))) for result in drafts]
+    return [_judged(result, own) for result in drafts]
 
 
 def _draft(reader: Reader, experiment: Experiment, laboratory: Laboratory) -> Result:
@@ -208,11 +207,17 @@ def _draft(reader: Reader, experiment: Experiment, laboratory: Laboratory) -> Re
     return Result(experiment, common, tuple(compared), tuple(c for c in lines if c.by_seed), None, why_not, seconds, used)
 
 
-def _judged(result: Result, adjusted: float | None) -> Result:
-    """The same with verdicts."""
+def _judged(result: Result, own: Mapping[str, float]) -> Result:
+    """The same with verdicts. `own`: claim → the largest p-value of the comparisons that decide it.
+
+    A deciding comparison gets Holm's p-value of its claim if it decided alone, so that each row stands on its own evidence; the
+    weakest has that of the claim.
+    """
 
     def of(item: Compared) -> Compared:
-        p = adjusted if item.comparison.primary else item.p
+        p, claim = item.p, str(result.experiment.claim)
+        if item.comparison.primary and p is not None:
+            p = holm({**own, claim: p})[claim]
         verdict = decide(item.found, item.comparison.expects, item.comparison.matters, p)
         return Compared(item.comparison, item.task, item.found, item.p, p, verdict, item.trouble)
 
