@@ -122,7 +122,6 @@ class Running:
             time.sleep(0.01)
 
 
-@contextmanager
 def assembled(spec: Any, **given: Any) -> Any:
     """What `rise serve SPEC` puts together with these options."""
     from rise.cli.serve import assemble
@@ -139,6 +138,7 @@ def assembled(spec: Any, **given: Any) -> Any:
     return assemble(str(spec), **(options | given))
 
 
+@contextmanager
 def serving(
     policy: Any = None,
     *,
