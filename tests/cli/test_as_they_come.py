@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from odd_endpoint import OddEndpoint, Say, chat, refusal
 from rich.console import Console
-from synthetic_run import write_run
+from synthetic_run import ROUND_1, write_run
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def in_a_process(*words, **environment):
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
 @pytest.mark.parametrize("command", ["show", "report"])
 def test_what_a_terminal_cannot_write_is_written_otherwise(encoding, command, tmp_path):
-    run = write_run(tmp_path / "run")
+    run = write_run(tmp_path / "run", {"round-1": ROUND_1})
     where = run.path if command == "report" else run.path / "round-1/metrics.json"
     done = in_a_process(command, where, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr

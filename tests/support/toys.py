@@ -110,5 +110,8 @@ def write(path, rows):
 
 SMALLER = ["task.n_train=16", "task.n_test=8", "boost.n_problems=64", "evaluate.turns=3", "sampling.max_new_tokens=40"]
 """A toy on two busy cores takes a minute; of this, a third is enough to see that it runs."""
-SMALLER_STILL = ["task.n_train=8", "task.n_validation=4", "task.n_test=8", "evaluate.n_rates=4", "evaluate.turns=3"]
+SMALLER_STILL = [
+    *["task.n_train=6", "task.n_validation=4", "task.n_test=6", "train.epochs=1"],
+    *["evaluate.n_rates=4", "evaluate.turns=3", "evaluate.samples=3"],
+]
 """The same of a recipe whose base comes with rise, which is a real model: its replies keep their length."""
