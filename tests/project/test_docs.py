@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import yaml
-from documents import BLOCK, PAGES, ROOT, blocks, name_of, one_block, own_things
+from documents import BLOCK, PAGES, ROOT, at_test_size, blocks, name_of, one_block, own_things
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
@@ -57,18 +57,8 @@ def test_the_python_page_prints_what_it_says(outside):
 
 @pytest.mark.skipif(not hasattr(rise, "rollout"), reason="rise.rollout is not there yet")
 def test_the_ten_lines_of_the_readme_run(outside, one_thread):
-    """With problems and a model of a test's size in place of those that a network would have to bring."""
     own_things(outside)
-    program = one_block(README, "run in tests: api")
-    for theirs, ours in (
-        ('"gsm8k"', '[{"question": f"{i} + 1?", "gold": str(i + 1)} for i in range(80)], judge="math"'),
-        ('"Qwen/Qwen2.5-0.5B-Instruct"', '"my-model"'),
-        ("n=200, turns=5", "n=4, turns=2"),
-        ("n=200", "n=4"),
-        ("n_samples=8", "n_samples=2"),
-    ):
-        assert theirs in program
-        program = program.replace(theirs, ours)
+    program = at_test_size(one_block(README, "run in tests: api"))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=outside, timeout=600)
     assert done.returncode == 0, done.stderr
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,13 @@ def test_the_extras_that_messages_name_exist():
     for path in sorted((ROOT / "rise").rglob("*.py")):
         for extra in re.findall(r"installing\(['\"]([\w,]+)['\"]\)", path.read_text()):
             assert set(extra.split(",")) <= extras, f"{path}: {extra}"
+
+
+def test_the_page_of_installing_says_what_every_extra_is_for():
+    table = (ROOT / "docs/index.md").read_text().split("| extra | for |")[1].split("\n\n")[0]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")}
+    assert named == set(extras)
 
 
 def test_the_page_of_installing_says_which_names_are_taken():
