@@ -117,9 +117,12 @@ def benchmark_rows(
     wanted = root / task / file
     hint = "" if path is not None else " (set $RISE_DATA, or task.path, to where your data lies)"
     command = how or (hub.command(split, file) if hub else "")
+    needs = ""
+    if hub is not None and importlib.util.find_spec("datasets") is None:
+        needs = f"\nIt needs the package datasets, with which the hub is asked by itself: {installing('tasks')}."
     raise MissingDataError(
-        f"task {task}: {wanted} not found{hint}.{tried} "
-        f"With a network, this gets it:\n  mkdir -p {wanted.parent} && {command.replace('{}', str(wanted.parent))}"
+        f"task {task}: {wanted} not found{hint}.{tried} With a network, this gets it:\n"
+        f"  mkdir -p {wanted.parent} && {command.replace('{}', str(wanted.parent))}{needs}"
     )
 
 

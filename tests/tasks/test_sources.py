@@ -121,6 +121,13 @@ def test_the_hub_is_asked_where_nothing_lies_here_and_it_may_be(hub, data, tmp_p
     assert len(hub.asked) == 2  # not asked again
 
 
+def test_where_the_package_that_asks_the_hub_is_missing_the_command_that_brings_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("RISE_DATA", str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"this gets it:\n.*\nIt needs the package datasets.*: pip install .*\[tasks\]"):
+        make_task("gsm8k").problems("test")
+
+
 def test_a_data_set_of_the_hub_by_name(hub, data):
     assert make_task("gsm8k", path="hub:me/gsm8k:main").problems("test") == make_task("gsm8k", path=data).problems("test")
     own = make_task("jsonl", path="hub:me/gsm8k@test", shares=(0, 0, 1), gold_field="answer")
