@@ -43,6 +43,13 @@ RULES = (
 )
 
 
+MAIN_CAPTION = (
+    "Points: a difference of shares of problems right, in points of a hundred; beneath it 95 % intervals, over seeds where there "
+    "are several, and over problems. Where several comparisons decide together, the weakest is "
+    "shown. p: after Holm's correction over the table. How verdicts come about stands at the end."
+)
+
+
 @dataclass(frozen=True)
 class ClaimSection:
     """One claim on the page."""
@@ -122,8 +129,9 @@ def headline(results: Sequence[Result]) -> str:
         f"{n['does not hold']} {'does' if one['does not hold'] else 'do'} not",
         f"{n['undecided']} {'is' if one['undecided'] else 'are'} undecided",
     ]
-    if n[None]:
-        parts.append(f"{n[None]} {'was' if one[None] else 'were'} not run")
+    begun = sum(_verdict(result) == "unfinished" for result in results)
+    for number_of, what in ((begun, "{} unfinished"), (n[None] - begun, "{} not run")):
+        parts += [f"{number_of} {what.format('is' if number_of == 1 else 'are')}"] if number_of else []
     only = all(r.one_seed for r in results if r.verdict is not None)
     return f"Of {len(results)} claims {', '.join(parts)}." + (" One seed: verdicts rest on problems alone." if only else "")
 
@@ -142,9 +150,17 @@ def command_of(result: Result, ran: Ran) -> str:
     return shlex.join([*ran.command, "--only", str(result.experiment.claim)])
 
 
+def p_value(p: float | None) -> str:
+    """
+    >>> p_value(0.0442), p_value(9.2e-12), p_value(None)
+    ('0.0442', '< 0.001', '–')
+    """
+    return "< 0.001" if p is not None and p < 0.001 else number(p)
+
+
 def _verdict(result: Result) -> str:
     if result.verdict is None:
-        return "not run"
+        return "unfinished" if any(item.found.by_seed for item in result.compared) else "not run"
     return f"{result.verdict} (one seed)" if result.one_seed else result.verdict
 
 
@@ -152,28 +168,35 @@ def main_table(results: Sequence[Result], ran: Ran) -> Table:
     """A line a claim: its deciding number, both intervals, the verdict, how long, how to make it again."""
     rows = []
     for result in results:
-        deciding = result.primary[0] if result.primary else None
-        more = len(result.primary) - 1
+        deciding, of = weakest(result), len(result.primary)
         name = f"{result.experiment.claim}. {result.experiment.title}"
-        what = Cell(deciding.comparison.says if deciding else DASH, small=f"and {more} more" if more > 0 else "")
+        what = Cell(
+            deciding.comparison.says if deciding else DASH, small=f"the weakest of {of}" if of > 1 and result.verdict else ""
+        )
         found = Cell(DASH) if deciding is None else _number_cell(deciding)
-        p = Cell(number(deciding.adjusted) if deciding and deciding.adjusted is not None else DASH)
+        p = Cell(p_value(deciding.adjusted if deciding else None))
         why_not = "" if result.why_not.endswith(UNFINISHED) else result.why_not
         verdict = Cell(_verdict(result), small=why_not, tone=TONES[result.verdict])
         seeds = Cell(count(len(result.seeds)) if result.seeds else DASH)
         rows.append(
             (
                 Cell(name, link=f"#claim-{result.experiment.claim}"),
-                what,
-                found,
-                p,
                 verdict,
+                found,
+                what,
+                p,
                 seeds,
                 Cell(duration(result.seconds or None)),
             )
         )
-    columns = ("claim", "decided by", "points", "p (Holm)", "verdict", "seeds", "machine time")
-    return Table("claims", "Verdicts", columns, tuple(rows))
+    columns = ("claim", "verdict", "points", "decided by", "p (Holm)", "seeds", "machine time")
+    return Table("claims", "Verdicts", columns, tuple(rows), MAIN_CAPTION)
+
+
+def weakest(result: Result) -> Compared | None:
+    """Of the comparisons that decide together, the one with the largest p-value: the verdict stands and falls with it."""
+    p = [-1.0 if item.p is None else item.p for item in result.primary]
+    return result.primary[p.index(max(p))] if p else None
 
 
 def _number_cell(item: Compared) -> Cell:
@@ -199,7 +222,7 @@ def _section(result: Result, ran: Ran) -> ClaimSection:
                 _number_cell(item),
                 Cell(each or DASH),
                 Cell(expects),
-                Cell(number(item.adjusted)),
+                Cell(p_value(item.adjusted)),
                 Cell(item.verdict if item.found.by_seed else DASH, small=mark, tone=TONES[item.verdict]),
             )
         )
