@@ -149,7 +149,7 @@ def test_the_readmes_program_runs(fuller, outside):
     own_things(outside)
     (outside / "program.py").write_text(at_test_size(one_block(README, "run in tests: api")))
     assert "right by turn, %" in called(fuller, outside, "python program.py")
-    assert (outside / "round-1/config.json").exists() and (outside / "runs/nano-toy/report.html").exists()
+    assert (outside / "round-1/config.json").exists() and (outside / "runs/nano-toy/round-2/metrics.json").exists()
 
 
 def test_the_page_of_installing_does_what_it_says(run, outside):
