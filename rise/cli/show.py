@@ -228,6 +228,8 @@ def _show_example(console: Console, data: dict[str, Any], path: Path, tokens: To
         console.print(_text("assistant", "bold dim"), _text(data["reply"], _weight_style(weight)), sep="\n", soft_wrap=True)
     else:
         console.print(_coloured(pieces[0], pieces[1], weight), soft_wrap=True)
+    if data.get("rejected") is not None:
+        console.print(_text("preferred to", "bold dim"), _text(data["rejected"], "red"), sep="\n", soft_wrap=True)
     console.print()
     console.print(_text("only read", "dim"), _text("trained", _weight_style(weight)), sep="   ")
     if pieces is None:

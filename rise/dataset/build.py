@@ -177,13 +177,16 @@ def with_ids(examples: Iterable[Example], renderer: Any, *, max_length: int, dro
         reply_ids = example.reply_ids or renderer.reply_ids(example.prompt, example.reply)
         if not example.reply_ids and example.finish != "stop":
             reply_ids = reply_ids[:-1]  # it was cut, so its end is not a target
+        rejected_ids = example.rejected_ids
+        if example.rejected is not None and not rejected_ids:
+            rejected_ids = renderer.reply_ids(example.prompt, example.rejected)
         if not reply_ids:  # cut at the limit before its first token
             dropped["no token to train on"] += 1
             continue
-        if len(prompt_ids) + len(reply_ids) > max_length:
+        if len(prompt_ids) + max(len(reply_ids), len(rejected_ids)) > max_length:
             dropped["longer than train.max_length"] += 1
             continue
-        out.append(replace(example, prompt_ids=prompt_ids, reply_ids=reply_ids))
+        out.append(replace(example, prompt_ids=prompt_ids, reply_ids=reply_ids, rejected_ids=rejected_ids))
     return out
 
 

@@ -45,6 +45,10 @@ class Example:
     """The same under the model that the new one is held to."""
     kl: float = 0.0
     """How strongly each token of the reply is held to that model; 0 for not at all."""
+    rejected: str | None = None
+    """The wrong reply that this one is preferred to (`train.dpo`); None where it is trained by itself."""
+    rejected_ids: tuple[int, ...] = ()
+    """Token ids of that."""
 
     @property
     def trains(self) -> bool:
@@ -69,6 +73,7 @@ def example_from_json(data: dict[str, Any]) -> Example:
             "prompt": tuple(Message(**m) for m in data["prompt"]),
             "prompt_ids": tuple(data["prompt_ids"]),
             "reply_ids": tuple(data["reply_ids"]),
+            "rejected_ids": tuple(data.get("rejected_ids", ())),
             **{name: tuple(data[name]) for name in TOKEN_COLUMNS if name in data},
             "verdict": Verdict(data["verdict"]) if data.get("verdict") else None,
         }

@@ -63,6 +63,6 @@ def dataset_report(examples: Sequence[Example], dropped: Counter[str], counts: C
         rewards=sorted(Counter(example.reward for example in examples).items()),
         weights=sorted(Counter(round(weight, 6) for weight in weights).items()),
         effective_sample_size=round(effective_sample_size(weights), 2),
-        n_trained_tokens=sum(len(example.reply_ids) for example in examples),
+        n_trained_tokens=sum(len(example.reply_ids) + len(example.rejected_ids) for example in examples),
         counts={name: n for name, n in sorted(counts.items()) if n},
     )

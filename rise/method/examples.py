@@ -13,6 +13,7 @@ from rise.dataset.advantage import advantage_examples
 from rise.dataset.build import State, build_examples, scaled, with_ids, without_repeats
 from rise.dataset.example import Example, read_examples
 from rise.dataset.internalise import First, at_first_turn_too, internalised, mean_first_rewards
+from rise.dataset.pairs import pair_examples
 from rise.dataset.report import DatasetReport, dataset_report
 from rise.dataset.verdicts import verdict_examples
 from rise.dataset.weigh import raw_weight
@@ -126,7 +127,12 @@ def round_examples(
 def _weighed(
     config: RunConfig, trajectories: Sequence[Trajectory], relabelled: Sequence[Relabelled], state: State, k: int
 ) -> tuple[list[Example], Counter[str], Counter[str]]:
-    """Every reply by comparison, where the recipe has [advantage]; else those that [keep] keeps, as [weigh] says."""
+    """Every reply by comparison, where the recipe has [advantage]; pairs, where it has [train.dpo]; else the replies that [keep]
+    keeps, as [weigh] says."""
+    if config.train.dpo is not None:
+        return pair_examples(
+            trajectories, relabelled, state, config.train.dpo.pairs, drop_truncated=config.dataset.drop_truncated
+        )
     if config.advantage is not None:
         return advantage_examples(
             trajectories,

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from rise.recipe.examples import IterateConfig, KeepConfig, WeighConfig
 from rise.recipe.improvers import IMPROVERS
-from rise.recipe.learning import AdvantageConfig, DatasetConfig, LossConfig
+from rise.recipe.learning import AdvantageConfig, DatasetConfig, DpoConfig, LossConfig
 from rise.recipe.machines import ClusterConfig, EngineConfig, HttpConfig, ModelConfig, TrackConfig
 from rise.recipe.rules import RELABEL, RUN, check
 from rise.recipe.settings import Settings, one_of
@@ -183,6 +183,8 @@ class TrainConfig(Settings):
     """Write a checkpoint to resume from every so many steps; 0 restarts an interrupted training. Unit: optimiser steps."""
     loss: LossConfig = LossConfig()
     """Section [train.loss]."""
+    dpo: DpoConfig | None = None
+    """Section [train.dpo]: train on preference pairs, through TRL, in place of weighted replies."""
     arguments: dict[str, Any] = Field({})
     """Any other field of `transformers.TrainingArguments`, such as { report_to = "wandb" }."""
 

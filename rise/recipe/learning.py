@@ -9,6 +9,7 @@ from pydantic import Field
 from rise.dataset.advantage import CREDITS, GROUPS, SCALES, Comparison
 from rise.dataset.internalise import INTERNALISE_WEIGHTS
 from rise.dataset.losses import KLS, LOSSES, Bounds
+from rise.dataset.pairs import PAIRS
 from rise.recipe.settings import Settings, one_of
 
 
@@ -103,3 +104,14 @@ class LossConfig(Settings):
     def bounds(self) -> Bounds:
         """The same for the functions that compute the loss."""
         return Bounds(self.floor, self.clip_low, self.clip_high, self.kl)
+
+
+class DpoConfig(Settings):
+    """Preference pairs in place of weighted replies: the improver's right reply before a wrong one, by DPO (docs/beyond.md).
+    Training is that of TRL's `DPOTrainer`; the reference is the model that it starts from."""
+
+    beta: float = Field(0.1, gt=0)
+    """How dearly moving away from the reference is paid for."""
+    pairs: Annotated[str, one_of(PAIRS)] = "attempt"
+    """What the improver's right reply is preferred to. `attempt`: the wrong attempt that it corrects, where that was made, as
+    PACE does; `sample`: a wrong reply drawn beside it, at the same state; `both`."""

@@ -97,6 +97,36 @@ def verdicts_that_nobody_drew(config: RunConfig) -> str | None:
     )
 
 
+def pairs_by_themselves(config: RunConfig) -> str | None:
+    """TRL trains pairs and nothing else, in this process; what weighs or moves single replies has nothing to work on."""
+    if any(training is not None and training.dpo for training in (config.boost.train, config.boost.train_multi_turn)):
+        return "boost.train.dpo: a boost trains worked solutions, with no wrong reply beside them. Leave it out"
+    if config.train.dpo is None:
+        return None
+    train, dataset = config.train, config.dataset
+    changed = {
+        "[advantage]": config.advantage is not None,
+        f'keep.rule = "{config.keep.rule}"': config.keep.rule != "all",
+        f'weigh.rule = "{config.weigh.rule}"': config.weigh.rule != "exp",
+        "weigh.centre": config.weigh.centre,
+        f'dataset.internalise = "{dataset.internalise}"': dataset.internalise != "off",
+        "dataset.replay_share": dataset.replay_share > 0,
+        "dataset.per_problem": dataset.per_problem is not None,
+        "state.verify with dataset.verdict_weight above 0": bool(config.state.verify and dataset.verdict_weight),
+        "evaluate.internalised": config.evaluate.internalised,
+        "train.loss": train.loss.name != "likelihood",
+        "train.masters": train.masters,
+        "train.compile": train.compile,
+        "train.launcher": train.launcher is not None,
+        "train.save_steps": train.save_steps > 0,
+        "[model.lora]": config.model.lora is not None,
+        "[cluster]": config.cluster is not None,
+        f'relabel.improver = "{config.relabel.improver}"': config.relabel.improver in ("none", "pair"),
+    }
+    named = next((name for name, wrong in changed.items() if wrong), None)
+    return named and f"{named} does not go with [train.dpo], which trains pairs by TRL in this process. Leave one of the two out"
+
+
 def a_boost_of_solutions(config: RunConfig) -> str | None:
     """Worked solutions were drawn by nobody."""
     boost = config.boost
@@ -121,5 +151,6 @@ LEARNING = (
     ratios_of_what_was_sampled,
     ratios_of_this_rounds_replies,
     verdicts_that_nobody_drew,
+    pairs_by_themselves,
     a_boost_of_solutions,
 )

@@ -32,6 +32,8 @@ def _by_advantage(config: RunConfig) -> str:
 
 
 def _supervised(config: RunConfig) -> str:
+    if config.train.dpo is not None:
+        return f"DPO, {config.train.dpo.pairs}"
     relabel, right_only = config.relabel, config.keep.rule == "success"
     if relabel.improver == "pair":
         return "pair-SFT"

@@ -26,7 +26,7 @@ def train(
     on_save: Callable[[Path], None] | None = None,
     elastic: bool = False,
 ) -> dict[str, Any]:
-    """Fine-tune the model at `start` on weighted examples and write a plain transformers checkpoint to `out`.
+    """Fine-tune the model at `start` on weighted examples, or on pairs (`config.dpo`), and write a plain transformers checkpoint.
 
     Returns counts of the training (rows, steps, tokens). `model` says how `start` is loaded (adapters, chat format, dtype).
     `card` becomes `rise.json` in the checkpoint. `work` holds unfinished training where `config.save_steps` asks for it, and
@@ -39,6 +39,10 @@ def train(
     `RiseError` where the loss stops being a number or memory runs out.
     """
     work = work or out.with_name(out.name + ".training")
+    if config.dpo is not None:
+        from rise.training.dpo import prefer
+
+        return prefer(examples, start, out, config, model=model, seed=seed, card=card, work=work, on_log=on_log)
     if config.launcher and not under_launcher():
         from rise.training.launcher import launch
 

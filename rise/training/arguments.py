@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rise.errors import ConfigError, did_you_mean
+from rise.errors import ConfigError, did_you_mean, installing
 from rise.recipe.config import TrainConfig
 from rise.recipe.machines import TRACKERS, LoraConfig
 from rise.training.ranks import under_launcher
@@ -81,6 +81,8 @@ def _check_packages(config: TrainConfig, name: str) -> None:
                 f"{name}.arguments.liger_kernel_config.{min(theirs)} is refused: Liger's loss knows no weights. Ours computes "
                 "logits in chunks as well; leave it out, and Liger does the rest."
             )
+    if config.dpo is not None and not all(map(importlib.util.find_spec, ("trl", "datasets"))):
+        raise ConfigError(f"{name}.dpo needs the packages trl and datasets: {installing('dpo')}.")
     if config.attention == "flash" and importlib.util.find_spec("flash_attn") is None:
         raise ConfigError(
             f'{name}.attention = "flash" needs the package flash-attn: pip install flash-attn. "auto" does without.'
@@ -115,12 +117,17 @@ MASTERS_SHARDED = (
 
 def training_arguments(config: TrainConfig, work: Path, seed: int, accumulation: int, *, logs: Path) -> Any:
     """`transformers.TrainingArguments` of a recipe. `logs` is the checkpoint beside which tensorboard's files go."""
-    import torch
     from transformers import TrainingArguments
-    from transformers.integrations import get_reporting_integration_callbacks
+
+    return checked_arguments(TrainingArguments, training_settings(config, work, seed, accumulation), config, logs=logs)
+
+
+def training_settings(config: TrainConfig, work: Path, seed: int, accumulation: int) -> dict[str, Any]:
+    """The fields of `transformers.TrainingArguments` that a recipe means, each batch planned beforehand."""
+    import torch
 
     check_arguments(config)
-    settings: dict[str, Any] = {
+    return {
         "output_dir": str(work),
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": accumulation,
@@ -144,6 +151,13 @@ def training_arguments(config: TrainConfig, work: Path, seed: int, accumulation:
         "ddp_find_unused_parameters": False,  # an empty batch reaches every weight too
         **config.arguments,
     }
+
+
+def checked_arguments(kind: Any, settings: dict[str, Any], config: TrainConfig, *, logs: Path) -> Any:
+    """`TrainingArguments`, or a class that extends them, of these settings. Raises `ConfigError` for what it refuses."""
+    import torch
+    from transformers.integrations import get_reporting_integration_callbacks
+
     if settings.get("use_liger_kernel"):
         if not torch.cuda.is_available():
             raise ConfigError("train.arguments.use_liger_kernel needs a GPU, and none is visible. Leave it out on this machine.")
@@ -152,7 +166,7 @@ def training_arguments(config: TrainConfig, work: Path, seed: int, accumulation:
     if "tensorboard" in (settings["report_to"] or ()):  # its own default is inside the folder that goes when training ends
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(logs.parent / "tensorboard" / logs.name))
     try:
-        arguments = TrainingArguments(**settings)
+        arguments = kind(**settings)
         get_reporting_integration_callbacks(arguments.report_to)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"train: transformers.TrainingArguments refuses the settings: {error}") from error

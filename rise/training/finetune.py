@@ -240,14 +240,19 @@ def _save(
     elif lora:
         probe = torch.tensor([trainer.train_dataset.rows[0].ids], device=trainer.args.device)
         net = merged(net, probe, half=loaded.dtype != "float32")
-    net.config.use_cache = True
-    ends = net.generation_config.eos_token_id
-    if loaded.renderer.eos_ids - {*(ends if isinstance(ends, list) else [ends])}:
-        # Or plain `generate` would run past the end of a turn.
-        net.generation_config.eos_token_id = sorted(loaded.renderer.eos_ids)
+    ready_to_save(net, loaded.renderer)
     if not all(bool(torch.isfinite(p).all()) for p in (state.values() if state else net.parameters())):
         raise RiseError(f"a weight is no longer a number after {n_steps} steps, so nothing was saved. {WAY_OUT}")
     save_checkpoint(net, loaded.renderer.tokenizer, out, card, state=state)
+
+
+def ready_to_save(net: Any, renderer: Renderer) -> None:
+    """Set what a saved model must say of itself: that it may cache, and every token that ends a turn."""
+    net.config.use_cache = True
+    ends = net.generation_config.eos_token_id
+    if renderer.eos_ids - {*(ends if isinstance(ends, list) else [ends])}:
+        # Or plain `generate` would run past the end of a turn.
+        net.generation_config.eos_token_id = sorted(renderer.eos_ids)
 
 
 @contextlib.contextmanager

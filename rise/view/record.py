@@ -90,6 +90,7 @@ def _example(data: Mapping[str, Any], tokens: Tokens) -> dict[str, Any]:
         "attempts": int(data["turn"]),
         "prompt": [{"role": str(m["role"]), "content": m["content"]} for m in data["prompt"]],
         "reply": data["reply"],
+        "rejected": data.get("rejected"),
         "source": data["source"],
         "verdict": data.get("verdict"),
         "reward": data["reward"],

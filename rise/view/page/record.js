@@ -149,6 +149,7 @@ function example(record, options) {
     h("dl.facts", {}, [
       ["reply by", record.source + verdict], ["state", rise.plural(record.attempts, "attempt")], ["reward", rise.number(record.reward)],
       ["weight", rise.number(record.weight)], ["tokens", record.n_trained ? `${rise.count(record.n_trained)} trained, ${rise.count(record.n_read)} only read` : rise.DASH],
+      record.rejected !== null && record.rejected !== undefined ? ["preferred to", rise.printable(record.rejected)] : null,
       record.finish === "length" ? ["end", "cut at the token limit, so none is trained"] : null,
     ].filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     weights.length > 0 && h("div.legend", { role: "group", "aria-label": "Weights of this data set" },
