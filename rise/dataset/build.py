@@ -186,6 +186,9 @@ def with_ids(examples: Iterable[Example], renderer: Any, *, max_length: int, dro
         if len(prompt_ids) + max(len(reply_ids), len(rejected_ids)) > max_length:
             dropped["longer than train.max_length"] += 1
             continue
+        if example.teacher_prompt and len(renderer.prompt_ids(example.teacher_prompt)) + len(reply_ids) > max_length:
+            dropped["its teacher is shown more than train.max_length"] += 1
+            continue
         out.append(replace(example, prompt_ids=prompt_ids, reply_ids=reply_ids, rejected_ids=rejected_ids))
     return out
 

@@ -49,6 +49,8 @@ class Example:
     """The wrong reply that this one is preferred to (`train.dpo`); None where it is trained by itself."""
     rejected_ids: tuple[int, ...] = ()
     """Token ids of that."""
+    teacher_prompt: tuple[Message, ...] = ()
+    """What the model was shown that teaches this reply token by token ([distil]); empty where there is no teacher."""
 
     @property
     def trains(self) -> bool:
@@ -74,6 +76,7 @@ def example_from_json(data: dict[str, Any]) -> Example:
             "prompt_ids": tuple(data["prompt_ids"]),
             "reply_ids": tuple(data["reply_ids"]),
             "rejected_ids": tuple(data.get("rejected_ids", ())),
+            "teacher_prompt": tuple(Message(**m) for m in data.get("teacher_prompt", ())),
             **{name: tuple(data[name]) for name in TOKEN_COLUMNS if name in data},
             "verdict": Verdict(data["verdict"]) if data.get("verdict") else None,
         }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rise.dataset.advantage import advantage_examples
 from rise.dataset.build import State, build_examples, scaled, with_ids, without_repeats
+from rise.dataset.distil import distilled
 from rise.dataset.example import Example, read_examples
 from rise.dataset.internalise import First, at_first_turn_too, internalised, mean_first_rewards
 from rise.dataset.pairs import pair_examples
@@ -28,7 +29,7 @@ from rise.runs.bench import Bench
 from rise.runs.directory import StageDir
 from rise.runs.stages import round_name
 from rise.task import Problem
-from rise.trajectory import Message, Relabelled, Trajectory, read_relabelled, read_trajectories, to_json
+from rise.trajectory import Message, Relabelled, Trajectory, Turn, read_relabelled, read_trajectories, to_json
 
 
 def examples_stage(
@@ -111,7 +112,14 @@ def round_examples(
     def state(trajectory: Trajectory, n: int) -> tuple[Message, ...]:
         return prompt.messages(by_id[trajectory.problem_id], trajectory.turns[:n])
 
-    examples, dropped, counts = _weighed(config, trajectories, relabelled, state, k)
+    def told(trajectory: Trajectory, attempts: Sequence[Turn]) -> str:
+        return prompt.feedback_for(by_id[trajectory.problem_id], attempts)
+
+    if config.distil is not None:
+        settings = config.distil.shown, config.dataset.drop_truncated
+        examples, dropped, counts = distilled(trajectories, relabelled, state, told, settings[0], drop_truncated=settings[1])
+    else:
+        examples, dropped, counts = _weighed(config, trajectories, relabelled, state, k)
     examples = _internalise(config, trajectories, examples, lambda name: prompt.messages(by_id[name], []), dropped, counts, k)
     counts["states improved"] = len(relabelled)
     counts["states with a right improved reply"] = sum(r.reply.right for r in relabelled)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rise.dataset.distil import gains
 from rise.dataset.example import Example
 from rise.dataset.losses import LOSSES
 from rise.policies import make_policy, stop_engines
@@ -25,9 +26,11 @@ def with_logps(bench: Bench, stage: str, examples: Sequence[Example], *, student
     """
     sampled = LOSSES[bench.config.train.loss.name].needs_sampled
     held = any(example.kl for example in examples)
-    if not examples or not (sampled or held):
+    if not examples or not (sampled or held or bench.config.distil):
         return list(examples)
     stop_engines()  # they hold the memory
+    if bench.config.distil:
+        return _taught(bench, stage, examples, student)
     with bench.timed(stage, "score", len(examples)):
         found = {model: _logps(bench, model, examples) for model in {*([student] if sampled else []), *([start] if held else [])}}
     nothing: Logps = [()] * len(examples)
@@ -35,6 +38,20 @@ def with_logps(bench: Bench, stage: str, examples: Sequence[Example], *, student
     return [
         replace(example, sampled_logps=drawn, reference_logps=near if example.kl else ())
         for example, drawn, near in zip(examples, own, reference, strict=True)
+    ]
+
+
+def _taught(bench: Bench, stage: str, examples: Sequence[Example], student: Path) -> list[Example]:
+    """Each token weighed by how much likelier it is to its teacher, the same model that was shown more."""
+    config = bench.config
+    assert config.distil is not None
+    with bench.timed(stage, "score", 2 * len(examples)):
+        own = _logps(bench, student, examples)
+        told = _logps(bench, student, [replace(e, prompt_ids=bench.renderer.prompt_ids(e.teacher_prompt)) for e in examples])
+    keeps = LOSSES[config.train.loss.name].needs_sampled
+    return [
+        replace(example, token_weights=gains(teacher, drawn, config.distil.clip), sampled_logps=drawn if keeps else ())
+        for example, teacher, drawn in zip(examples, told, own, strict=True)
     ]
 
 

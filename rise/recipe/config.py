@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from rise.recipe.examples import IterateConfig, KeepConfig, WeighConfig
 from rise.recipe.improvers import IMPROVERS
-from rise.recipe.learning import AdvantageConfig, DatasetConfig, DpoConfig, LossConfig
+from rise.recipe.learning import AdvantageConfig, DatasetConfig, DistilConfig, DpoConfig, LossConfig
 from rise.recipe.machines import ClusterConfig, EngineConfig, HttpConfig, ModelConfig, TrackConfig
 from rise.recipe.rules import RELABEL, RUN, check
 from rise.recipe.settings import Settings, one_of
@@ -361,6 +361,8 @@ class RunConfig(Settings):
     """Section [weigh]."""
     advantage: AdvantageConfig | None = None
     """Section [advantage]: weights by comparison, in place of [keep] and of weigh.rule."""
+    distil: DistilConfig | None = None
+    """Section [distil]: weights by a teacher that has seen more, in place of [keep] and of weigh.rule."""
     dataset: DatasetConfig = DatasetConfig()
     """Section [dataset]."""
     train: TrainConfig = TrainConfig()

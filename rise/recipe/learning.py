@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rise.dataset.advantage import CREDITS, GROUPS, SCALES, Comparison
+from rise.dataset.distil import SHOWN
 from rise.dataset.internalise import INTERNALISE_WEIGHTS
 from rise.dataset.losses import KLS, LOSSES, Bounds
 from rise.dataset.pairs import PAIRS
@@ -115,3 +116,14 @@ class DpoConfig(Settings):
     pairs: Annotated[str, one_of(PAIRS)] = "attempt"
     """What the improver's right reply is preferred to. `attempt`: the wrong attempt that it corrects, where that was made, as
     PACE does; `sample`: a wrong reply drawn beside it, at the same state; `both`."""
+
+
+class DistilConfig(Settings):
+    """Self-distillation in place of weights: how much likelier each token of a reply is to the model that has seen more teaches
+    the one that has not (docs/beyond.md)."""
+
+    shown: Annotated[str, one_of(SHOWN)] = "right"
+    """What the teacher has seen besides, as the attempt before the reply, with the feedback on it. `right`: a right reply to the
+    same problem; `attempt`: the reply itself."""
+    clip: float = Field(2.0, gt=0)
+    """A token's weight, a difference of log-probabilities, is bounded by this. Unit: nats."""

@@ -51,7 +51,7 @@ def something_to_compare(config: RunConfig) -> str | None:
 
 def ratios_of_advantages(config: RunConfig) -> str | None:
     """A policy gradient is of advantages, at replies drawn by the model that is trained."""
-    if not _needs_sampled(config) or config.advantage is not None:
+    if not _needs_sampled(config) or config.advantage is not None or config.distil is not None:
         return None
     return (
         f'train.loss.name = "{config.train.loss.name}" takes weights for advantages, but they come from [weigh]. Add '
@@ -127,6 +127,33 @@ def pairs_by_themselves(config: RunConfig) -> str | None:
     return named and f"{named} does not go with [train.dpo], which trains pairs by TRL in this process. Leave one of the two out"
 
 
+def a_teacher_of_own_replies(config: RunConfig) -> str | None:
+    """[distil] weighs every reply that this round's student drew by itself, and nothing else."""
+    if config.distil is None:
+        return None
+    changed = {
+        "[advantage]": config.advantage is not None,
+        "[train.dpo]": config.train.dpo is not None,
+        f'keep.rule = "{config.keep.rule}"': config.keep.rule != "all",
+        f'keep.trained_turns = "{config.keep.trained_turns}"': config.keep.trained_turns != "all",
+        f'weigh.rule = "{config.weigh.rule}"': config.weigh.rule != "exp",
+        "weigh.centre": config.weigh.centre,
+        "dataset.per_problem": config.dataset.per_problem is not None,
+        "dataset.replay_share": config.dataset.replay_share > 0,
+        f'dataset.internalise = "{config.dataset.internalise}"': config.dataset.internalise != "off",
+        'dataset.data = "aggregate"': config.dataset.data == "aggregate",
+        "evaluate.internalised": config.evaluate.internalised,
+        f'relabel.improver = "{config.relabel.improver}"': config.relabel.improver not in ("self", "none"),
+        'relabel.relabel_right = "restate"': config.relabel.relabel_right == "restate",
+        "rollout.policy": config.rollout.policy is not None,
+        "sampling.temperature or top_p other than 1": (config.sampling.temperature, config.sampling.top_p) != (1, 1),
+    }
+    named = next((name for name, wrong in changed.items() if wrong), None)
+    return named and (
+        f"{named} does not go with [distil], which weighs every reply that the student drew. Leave one of the two out"
+    )
+
+
 def a_boost_of_solutions(config: RunConfig) -> str | None:
     """Worked solutions were drawn by nobody."""
     boost = config.boost
@@ -152,5 +179,6 @@ LEARNING = (
     ratios_of_this_rounds_replies,
     verdicts_that_nobody_drew,
     pairs_by_themselves,
+    a_teacher_of_own_replies,
     a_boost_of_solutions,
 )

@@ -32,6 +32,8 @@ def _by_advantage(config: RunConfig) -> str:
 
 
 def _supervised(config: RunConfig) -> str:
+    if config.distil is not None:
+        return f"self-distillation, {config.distil.shown} shown"
     if config.train.dpo is not None:
         return f"DPO, {config.train.dpo.pairs}"
     relabel, right_only = config.relabel, config.keep.rule == "success"

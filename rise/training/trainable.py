@@ -51,6 +51,10 @@ def check_known(example: Example, loss: LossConfig) -> None:
             f'{place} has no log-probabilities of when it was drawn, which train.loss.name = "{loss.name}" needs. A round '
             'records them (rise run); for other examples set train.loss.name = "likelihood".'
         )
+    if example.teacher_prompt and not example.token_weights:
+        raise DataError(
+            f"{place} has a teacher that was not asked ([distil]). A round asks it (rise run); a file by itself cannot."
+        )
     if example.kl and not example.reference_logps:
         raise DataError(f"{place} is to be held to a reference (kl = {example.kl}), but has no log-probabilities under it.")
 

@@ -147,6 +147,26 @@ def test_a_run_with_verdicts_takes_over_the_start_and_the_data_of_one_without(ru
     assert RunDir(out).stage("base").read_metrics()["own_stop"] and not RunDir(plain).stage("base").read_metrics()["own_stop"]
 
 
+def test_a_teachers_weights_are_what_the_model_says_with_and_without_the_right_reply(runs):
+    """The model that drew them, round 1's, scores each reply at both states; weights are the difference, between −2 and 2."""
+    from rise.play.render import Renderer
+    from rise.training.model import load_model
+
+    run = runs("distil")
+    examples = list(read_examples(run.stage("round-2").examples))
+    model = run.stage("round-1").checkpoint
+    net, renderer = load_model(model)[0].eval(), Renderer.load(model)
+    replies = [e.reply_ids for e in examples]
+    own = score(net, [e.prompt_ids for e in examples], replies, "cpu")
+    told = score(net, [renderer.prompt_ids(e.teacher_prompt) for e in examples], replies, "cpu")
+    assert examples
+    for example, with_it, without in zip(examples, told, own, strict=True):
+        expected = [max(-2.0, min(2.0, a - b)) for a, b in zip(with_it, without, strict=True)]
+        assert example.token_weights == pytest.approx(expected, abs=1e-4) and example.sampled_logps == ()
+        assert len(example.teacher_prompt) == len(example.prompt) + 2
+    assert any(w < 0 for e in examples for w in e.token_weights) and any(w > 0 for e in examples for w in e.token_weights)
+
+
 def test_compare_names_the_methods(runs):
     names = ("internalise", "multi-turn-rl")
     done = CliRunner().invoke(app, ["compare", *(str(runs(name).path) for name in names), "--json"], catch_exceptions=False)
