@@ -112,12 +112,12 @@ def round_examples(
     def state(trajectory: Trajectory, n: int) -> tuple[Message, ...]:
         return prompt.messages(by_id[trajectory.problem_id], trajectory.turns[:n])
 
-    def told(trajectory: Trajectory, attempts: Sequence[Turn]) -> str:
+    def feedback(trajectory: Trajectory, attempts: Sequence[Turn]) -> str:
         return prompt.feedback_for(by_id[trajectory.problem_id], attempts)
 
     if config.distil is not None:
-        settings = config.distil.shown, config.dataset.drop_truncated
-        examples, dropped, counts = distilled(trajectories, relabelled, state, told, settings[0], drop_truncated=settings[1])
+        shown, cut = config.distil.shown, config.dataset.drop_truncated
+        examples, dropped, counts = distilled(trajectories, relabelled, state, feedback, shown, drop_truncated=cut)
     else:
         examples, dropped, counts = _weighed(config, trajectories, relabelled, state, k)
     examples = _internalise(config, trajectories, examples, lambda name: prompt.messages(by_id[name], []), dropped, counts, k)

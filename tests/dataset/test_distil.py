@@ -68,6 +68,19 @@ def test_a_token_weighs_what_the_teacher_knows_better():
     assert gains([-0.5, -3.0, -1.0], [-1.0, -1.0, -1.0], clip=1.5) == (0.5, -1.5, 0.0)
 
 
+def test_in_expectation_over_the_students_tokens_the_weights_descend_the_divergence():
+    """Σ p·w·∇log p over the vocabulary is −∇KL(student ‖ teacher)."""
+    import torch
+
+    logits = torch.tensor([0.3, -0.2, 0.9], requires_grad=True)
+    teacher = torch.tensor([1.0, 0.1, -0.5]).log_softmax(0)
+    logp = logits.log_softmax(0)
+    (fall,) = torch.autograd.grad((logp.exp() * (logp - teacher)).sum(), logits, retain_graph=True)
+    weights = torch.tensor(gains(teacher.tolist(), logp.tolist(), clip=99))
+    (pull,) = torch.autograd.grad((logp.exp().detach() * weights * logp).sum(), logits)
+    assert torch.allclose(pull, -fall, atol=1e-6)
+
+
 def test_a_teachers_state_that_does_not_fit_is_counted(renderer):
     examples, dropped, _ = found([tried("5"), tried("4", 1)])
     n = len(renderer.prompt_ids(examples[0].teacher_prompt)) + 2  # the digit, and the end of the turn
