@@ -127,7 +127,10 @@ class ForeignJudge(Judge):
         """What a worker's score comes to. Raises `ConfigError` for one outside 0 … 1."""
         score = float(said["score"])
         if not 0 <= score <= 1:
-            raise ConfigError(f"task {self.foreign.name}: its scorer gave {score}; here a score is from 0 to 1.")
+            raise ConfigError(
+                f"task {self.foreign.name}: its scorer gave {score}; here a score is from 0 to 1. Name one that is so in "
+                "task.settings: scorer or part of a task of inspect_ai's, reward of a taskset of verifiers'."
+            )
         told = said.get("answer")
         answer = told or marked(reply)
         partial = None if score in (0.0, 1.0) else score

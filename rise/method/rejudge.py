@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from rise.errors import ConfigError
+from rise.errors import ConfigError, DataError
 from rise.evaluation.compare import Scores, score
 from rise.evaluation.held_out import REPLIES, HeldOut, read_held_out, write_held_out
 from rise.jsonl import read_json, write_jsonl, write_whole
@@ -138,7 +138,7 @@ def _write(bench: Bench, player: Player, old: StageDir, new: StageDir) -> None:
     async def every() -> list[Any]:
         of_records = [_Item(Problem(r.question, r.gold, fields=r.fields, id=r.problem_id), r) for r in (*held_out, *rates)]
         of_turns = [_Item(known[t.problem_id], t) for t in trajectories]
-        of_better = [_Item(known[item.problem_id], item) for item in relabelled]
+        of_better = [_Item(_asked(known, item, old), item) for item in relabelled]
         return list(await player.play([*of_records, *of_turns, *of_better], record))
 
     n = len(held_out) + len(rates) + len(trajectories) + len(relabelled)
@@ -153,6 +153,16 @@ def _write(bench: Bench, player: Player, old: StageDir, new: StageDir) -> None:
         write_jsonl(new.trajectories, map(to_json, done[second:third]))
     if relabelled:
         write_jsonl(new.relabelled, map(to_json, done[third:]))
+
+
+def _asked(known: Mapping[str, Problem], item: Relabelled, stage: StageDir) -> Problem:
+    """The problem of an improved reply, whose question its trajectory holds. Raises `DataError` where that is not there."""
+    if item.problem_id not in known:
+        raise DataError(
+            f"{stage.relabelled}: problem {item.problem_id} has no trajectory in {stage.trajectories.name}, so "
+            "nobody knows what was asked. Judge the run whose files are whole."
+        )
+    return known[item.problem_id]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`rise rejudge`: another judge over the replies on disk. The numbers are counted by hand in tests/support/synthetic_run.py."""
 
 import json
+import shutil
 
 import pytest
 from odd_endpoint import OddEndpoint, chat
@@ -9,6 +10,7 @@ from toys import files
 from typer.testing import CliRunner
 
 from rise.cli.main import app
+from rise.errors import DataError
 from rise.runs.directory import RunDir
 
 # Wrong replies at turn k (from 0) answer 90 + k, and gold is 42: within 48.5 of it lies the wrong answer of turn 1 alone.
@@ -96,3 +98,14 @@ def test_a_real_run_is_judged_again_with_its_training_replies(toy_run, tmp_path)
     # 12 problems of 2 turns and 3 candidates behind each in round 2; equal states of two turns are asked anew.
     assert rows[-1]["training"]["replies"] == 12 * 2 + 12 * 2 * 3
     assert (tmp_path / "again" / "round-2" / "relabelled.jsonl").exists() and not (tmp_path / "again/round-2/checkpoint").exists()
+
+
+def test_an_improved_reply_whose_trajectory_is_gone_is_named(toy_run, tmp_path):
+    run = RunDir(shutil.copytree(toy_run.path, tmp_path / "run"))
+    trajectories = run.stage("round-1").trajectories
+    first, *rest = trajectories.read_text().splitlines(keepends=True)
+    name = json.loads(first)["problem_id"]
+    trajectories.write_text("".join(line for line in rest if json.loads(line)["problem_id"] != name))
+    done = CliRunner().invoke(app, ["rejudge", str(run.path), "--judge", "exact", "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, DataError)
+    assert f"problem {name} has no trajectory in trajectories.jsonl" in str(done.exception)
