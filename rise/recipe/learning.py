@@ -108,8 +108,7 @@ class LossConfig(Settings):
 
 
 class DpoConfig(Settings):
-    """Preference pairs in place of weighted replies: the improver's right reply before a wrong one, by DPO (docs/beyond.md).
-    Training is that of TRL's `DPOTrainer`; the reference is the model that it starts from."""
+    """Pairs in place of weighted replies, a right one before a wrong one, by TRL's `DPOTrainer` (docs/beyond.md)."""
 
     beta: float = Field(0.1, gt=0)
     """How dearly moving away from the reference is paid for."""
@@ -119,8 +118,7 @@ class DpoConfig(Settings):
 
 
 class DistilConfig(Settings):
-    """Self-distillation in place of weights: how much likelier each token of a reply is to the model that has seen more teaches
-    the one that has not (docs/beyond.md)."""
+    """Weights by a teacher: how much likelier each token is to the model once it has seen more (docs/beyond.md)."""
 
     shown: Annotated[str, one_of(SHOWN)] = "right"
     """What the teacher has seen besides, as the attempt before the reply, with the feedback on it. `right`: a right reply to the
