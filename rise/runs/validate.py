@@ -149,10 +149,10 @@ def validate(task: Task, problems: By, length: Length | None = None, notes: Iter
 
 def _golds(judge: Judge, problems: By) -> list[Check]:
     checks = {
-        "unreadable": Check("unreadable", "golds that the judge cannot read", fails=True),
-        "solution": Check("solution", "worked solutions that it does not call right", fails=True),
-        "gold": Check("gold", "golds that it does not call right", fails=True),
-        "untried": Check("untried", "golds that could not be tried as a reply", fails=False),
+        "unreadable": Check("unreadable", "golds the judge cannot read", fails=True),
+        "solution": Check("solution", "worked solutions it does not call right", fails=True),
+        "gold": Check("gold", "golds it does not call right", fails=True),
+        "untried": Check("untried", "golds that could not be tried", fails=False),
     }
     with ThreadPoolExecutor(4) as threads:  # judges that ask a worker wait for it
         for split, some in problems.items():
@@ -201,8 +201,8 @@ def _right(judge: Judge, problem: Problem, answer: str) -> tuple[bool, Judgement
 
 def _doubles(task: Task, problems: By) -> list[Check]:
     judge = task.judge()
-    double = Check("double", "questions asked before in the split, with the same gold", fails=False)
-    contradiction = Check("contradiction", "questions asked before in the split, with another gold", fails=True)
+    double = Check("double", "asked before in the split, same gold", fails=False)
+    contradiction = Check("contradiction", "asked before in the split, another gold", fails=True)
     for split, some in problems.items():
         first: dict[str, Problem] = {}
         for problem in some:
@@ -226,7 +226,7 @@ def _agree(judge: Judge, left: Problem, right: Problem) -> bool:
 
 def _leaks(task: Task, problems: By) -> Check:
     """Problems of a later split that an earlier one has: train before validation before test."""
-    leak = Check("leak", "questions that an earlier split has too", fails=True)
+    leak = Check("leak", "questions an earlier split has too", fails=True)
     where: dict[str, tuple[str, Problem]] = {}
     for split in SPLITS:
         for problem in problems.get(split, ()):
@@ -241,7 +241,7 @@ def _leaks(task: Task, problems: By) -> Check:
 
 def _lengths(problems: By, length: Length) -> tuple[Check, dict[str, Any]]:
     """The check of first states too long for a reply behind them, and the longest. Only the longest questions are rendered."""
-    long = Check("long", "questions that leave no room for a reply in the model's context", fails=True)
+    long = Check("long", "questions too long for the context", fails=True)
     longest = 0
     for split, some in problems.items():
         n_short = 0

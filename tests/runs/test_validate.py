@@ -124,6 +124,7 @@ def test_a_file_of_ones_own_and_its_exit_status(tmp_path):
     good = write(tmp_path / "good.jsonl", [{"question": f"{i}+1?", "gold": i + 1} for i in range(30)])
     done = said(good)
     assert done.exit_code == 0 and "fit: nothing found" in done.output
+    assert max(map(len, done.output.splitlines())) <= 77  # and three for the mark: a terminal of 80
     bad = write(tmp_path / "bad.jsonl", ['{"question": "1+1?", "gold": "\\\\boxed{"}'] * 2 + ['{"question": "1?", "gold": 1}'])
     done = said(bad, "--set", "shares=[0,0,1]", "--json")
     assert done.exit_code == 1
