@@ -31,7 +31,7 @@ def base_licence(model: ModelConfig, given: str | None = None) -> Licence:
         return Licence(given, own + "The weights began at random, so no other model's licence holds. " + OF_THE_DATA)
     path = model.path or ""
     if path.startswith(PREFIX):
-        return Licence(given or OURS, f"{own}The base {path} comes with rise, under {OURS}. {OF_THE_DATA}")
+        return Licence(given or OURS, f"{own}The base, {path.removeprefix(PREFIX)}, comes with rise, under {OURS}. {OF_THE_DATA}")
     name = shortened(path)
     stated = stated_in(Path(path))
     if stated:

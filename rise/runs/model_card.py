@@ -23,6 +23,7 @@ from rise.recipe.bases import PREFIX
 from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.methods import method_of
+from rise.recipe.own_code import is_own_code
 from rise.recipe.public import shortened
 from rise.recipe.wordings import feedback_mode
 from rise.runs import stages
@@ -121,6 +122,8 @@ def base_words(config: RunConfig) -> str:
     model = config.model
     if model.nano:
         return f"none: a nano Llama made from nothing, {model.nano.layers} layers of width {model.nano.hidden}"
+    if (model.path or "").startswith(PREFIX):
+        return f"{str(model.path).removeprefix(PREFIX)}, a nano Llama that comes with rise"
     name = shortened(model.path or "")
     return f"{name}, {model.gguf_file}" if model.gguf_file else name
 
@@ -132,10 +135,11 @@ def _what_it_is(about: About) -> list[tuple[str, str]]:
         replies=f"the best of {relabel.n_samples} replies", teacher=shortened(relabel.teacher or "a teacher")
     )
     k = stages.round_number(about.stage)
+    epochs = f"{train.epochs:g} epoch{'' if train.epochs == 1 else 's'}"
     adapters = f"adapters of rank {config.model.lora.rank}, merged" if config.model.lora else "all weights"
     lines = [
         ("Base", base_words(config)),
-        ("Task", f"{task.name}; its judge decides what is right"),
+        ("Task", f"{task.name}{_of_file(config)}; its judge decides what is right"),
         (
             "Method",
             (f"{method_of(config)}; " if config.advantage or config.dataset.internalise != "off" or config.state.verify else "")
@@ -143,15 +147,21 @@ def _what_it_is(about: About) -> list[tuple[str, str]]:
             + (f", this is number {k}" if k else ""),
         ),
         ("Weighing", _weighing(config)),
-        ("Training", f"{train.epochs:g} epochs, {train.batch_size} examples a step, peak {train.learning_rate:g}; {adapters}"),
+        ("Training", f"{epochs}, {train.batch_size} examples a step, peak {train.learning_rate:g}; {adapters}"),
         ("Sampling", f"temperature {config.sampling.temperature:g}, at most {config.sampling.max_new_tokens} tokens a reply"),
-        ("Between turns", f"{config.state.feedback}: {feedback_mode(config.state.feedback).about}"),
+        ("Between turns", f"{config.state.feedback}; it {feedback_mode(config.state.feedback).about}"),
         ("Seed", f"{config.seed}"),
     ]
     if about.dataset:
         sources = "; ".join(f"{source} {count(n)}" for source, n in dict(about.dataset.get("by_source") or {}).items())
         lines.insert(2, ("Data", f"{count(about.dataset.get('n_examples'))} examples: {sources}"))
     return lines
+
+
+def _of_file(config: RunConfig) -> str:
+    """Which problems, where a file of its maker's holds them."""
+    path = config.task.settings.get("path")
+    return f", {shortened(path)}" if isinstance(path, str) and path else ""
 
 
 def _weighing(config: RunConfig) -> str:
@@ -220,7 +230,7 @@ def _transcript(about: About) -> list[str]:
 def _limits(about: About) -> list[tuple[str, str]]:
     config, metrics = about.config, about.metrics
     lines = [
-        ("One task", f"trained and measured on {config.task.name} alone; of anything else nothing is known."),
+        ("One task", f"trained and measured on {config.task.name}{_of_file(config)} alone; of anything else nothing is known."),
         ("One training", "the intervals are over problems. How far another seed would come out is not in them."),
     ]
     if metrics:
@@ -235,7 +245,7 @@ def _limits(about: About) -> list[tuple[str, str]]:
         lines.append(("Not measured", "no number on this page says how good it is."))
     if feedback_mode(config.state.feedback).stops_when_right:
         lines.append(("Told the truth", "its feedback knows whether a reply is right, which nobody knows in use."))
-    lines.append(("Its answers", "may be wrong with every sign of certainty; a vote over turns does not change that."))
+    lines.append(("Its answers", "they may be wrong with every sign of certainty; a vote over turns does not change that."))
     return lines
 
 
@@ -256,7 +266,13 @@ print(tokenizer.decode(model.generate(**ids, do_sample=True, max_new_tokens={tok
         f"{n} turns. rise.json holds the wording, and `rise serve` does all of it behind the chat completions API:"
     )
     download = [] if about.model == HERE else [f"hf download {about.model} --local-dir {HERE}"]
-    served = [f"vllm serve {about.model}  # one turn at a time", *download, f"rise serve {HERE}  # all turns, and the vote"]
+    judge = about.config.task.settings.get("judge")
+    other = " --set judge=exact" if is_own_code(judge) else ""  # the code of its maker's judge does not come with the model
+    served = [
+        f"vllm serve {about.model}  # one turn at a time",
+        *download,
+        f"rise serve {HERE}{other}  # all turns, and the vote",
+    ]
     return ["## How to use it", fenced(program, "python"), further, fenced("\n".join(served), "sh")]
 
 
@@ -272,4 +288,4 @@ def _difference(estimate: Estimate) -> str:
 
 
 def _list(lines: Sequence[tuple[str, str]]) -> str:
-    return "\n".join(f"- **{inline(head)}** {inline(words)}" for head, words in lines)
+    return "\n".join(f"- **{inline(head)}**{'' if head[-1] in '?)' else ':'} {inline(words)}" for head, words in lines)

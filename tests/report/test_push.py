@@ -6,6 +6,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub
@@ -207,3 +209,10 @@ def test_names_in_what_people_wrote_and_weights_stop_nothing(monkeypatch, tmp_pa
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"natalia")
     check_public([text_file("data.json", "natalia sold clips", ours=False), Sent(weights.name, weights)])
+
+
+def test_in_a_process_of_its_own_nothing_else_has_imported_what_it_needs():
+    """`huggingface_hub.utils` is no attribute before somebody imports it, as transformers does in this process."""
+    command = [sys.executable, "-m", "rise.cli.main", "push", "nowhere", "no/good/name", "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and '"no/good/name" is no repository: write OWNER/NAME' in done.stderr

@@ -127,3 +127,13 @@ def test_a_hub_base_is_named_where_hubs_look_for_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = small(model={"nano": None, "path": "Qwen/Qwen2.5-0.5B-Instruct"})
     assert 'base_model: "Qwen/Qwen2.5-0.5B-Instruct"' in model_card(About(config, None, "round-1"))
+
+
+def test_a_card_names_the_base_and_the_problems_as_a_stranger_would_ask_for_them():
+    config = small(model=ModelConfig(path="base:divisor"))
+    settings = {"path": "runs/x/problems.csv", "judge": "mine.py:right"}
+    config = config.model_copy(update={"task": config.task.model_copy(update={"name": "jsonl", "settings": settings})})
+    text = model_card(About(config, None, "round-1"))
+    assert "- **Base**: divisor, a nano Llama that comes with rise" in text and "base:" not in text
+    assert "- **Task**: jsonl, problems.csv; its judge" in text and "The base, divisor, comes with rise" in text
+    assert "rise serve this-folder --set judge=exact  #" in text  # its own judge's code is not sent along

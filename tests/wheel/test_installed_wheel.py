@@ -159,6 +159,7 @@ def test_the_page_of_installing_does_what_it_says(run, outside):
     assert (outside / "runs/mine-toy/report.html").exists()
     assert (outside / "looked-at.html").stat().st_size > 10_000
     assert "turn 5" in run("rise play runs/nano-toy", typed="17841?\n")
+    assert "would send to the model me/nano" in run("rise push runs/nano-toy me/nano --dry-run")
     assert "needed first" not in run("rise run nano --dry-run")
     assert "mistralai" in run("rise run paper/mistral-7b-instruct --dry-run") and "fsdp2" in run("rise recipes show paper/common")
     run("rise recipes copy paper/mistral-7b-instruct copied")

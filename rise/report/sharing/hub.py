@@ -47,6 +47,8 @@ def check_name(repository: str) -> None:
 def _library() -> Any:
     try:
         import huggingface_hub
+        import huggingface_hub.errors
+        import huggingface_hub.utils  # of itself it is no attribute: there only once somebody has imported it
     except ModuleNotFoundError as error:
         raise ConfigError(f"rise push needs the package huggingface_hub: {installing('share')}.") from error
     return huggingface_hub
