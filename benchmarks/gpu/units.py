@@ -18,7 +18,7 @@ from typing import Any
 
 import prepare
 from shapes import BANDWIDTH, SHAPES, TOY, Shape, device, made, renderer
-from training import train
+from trained import train
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "gpu"

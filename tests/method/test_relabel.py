@@ -135,7 +135,13 @@ def test_a_teachers_ids_are_kept_only_where_they_mean_the_same_to_the_student(ju
 
     student, teacher = Renderer(make_tokenizer("0123456789+ os")), Renderer(make_tokenizer(alphabet))
     player = Player(
-        Speaking(lambda messages, seed: ""), Prompt(), judge, Sampling(), Ledger(tmp_path / "l"), "x", renderer=teacher
+        Speaking(lambda messages, seed: ""),
+        Prompt(feedback_text="+"),
+        judge,
+        Sampling(),
+        Ledger(tmp_path / "l"),
+        "x",
+        renderer=teacher,
     )
     [found] = asyncio.run(relabel(player, [P], [trajectory(W)], improver="teacher", student=student))
     assert (found.reply.reply_ids, found.reply.prompt_ids is not None) == ((7, 8, 2) if kept else None, kept)

@@ -295,7 +295,7 @@ def test_a_problem_that_no_setting_can_fit_is_named(renderer):
     with pytest.raises(
         ConfigError, match=r"problem giant is too long.*begins '12345\+.*1 of 41 problems.*No setting of the run"
     ) as error:
-        check_context(Prompt(), renderer, problems, limit=192, attempts=2, max_new_tokens=12)
+        check_context(Prompt(feedback_text="?"), renderer, problems, limit=192, attempts=2, max_new_tokens=12)
     assert "Lower" not in str(error.value)
     longest = int(re.search(r"longest = (\d+)", str(error.value))[1])
     check_context(
