@@ -95,7 +95,8 @@ def test_headers_are_bounded(address, begin):
         except ConnectionError:
             return
         said = ends(connection)
-        assert said == b"" or said.split()[1] in (b"431", b"405", b"400"), said[:200]
+        # 408: on a busy machine the time for a head is over before its size is seen.
+        assert said == b"" or said.split()[1] in (b"431", b"405", b"400", b"408"), said[:200]
     assert answers(address)
 
 
