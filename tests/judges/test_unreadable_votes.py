@@ -38,7 +38,7 @@ def test_a_question_mark_is_no_answer_even_where_gold_is_not_known():
 
 def test_unreadable_answers_are_not_counted_as_repeated():
     repeated = next(metric for metric in REPLIES if metric.key == "repeated")
-    played = Played(tuple(judged("none", "none", "5", "5.0")), (), (), (), [], [], JUDGE.same, 4)
+    played = Played(tuple(judged("none", "none", "5", "5.0")), (), (), (), (), [], [], JUDGE.same, 4)
     assert repeated.score(played) == 1.0  # 5 and 5.0
 
 
