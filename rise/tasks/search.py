@@ -20,8 +20,6 @@ from rise.tasks.skills import Lesson
 class SearchTask(GeneratedTask):
     """An attempt is written `candidate:work`; all honest attempts with one candidate are the same text."""
 
-    mark = ":"
-    """What stands behind the candidate in an attempt."""
     checked = True
     """Whether an attempt shows that it hit; without that no base learns to say so."""
     check_words = 1
@@ -40,8 +38,8 @@ class SearchTask(GeneratedTask):
 
     def candidate_of(self, reply: str) -> str | None:
         """What a reply tries; None where it does not say."""
-        candidate, mark, _ = reply.strip().partition(self.mark)
-        return candidate if mark and 0 < len(candidate) <= 40 else None
+        candidate, colon, _ = reply.strip().partition(":")
+        return candidate if colon and 0 < len(candidate) <= 40 else None
 
     @abstractmethod
     def ask(self, kind: str, rng: random.Random) -> str:
