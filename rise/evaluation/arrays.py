@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rise.errors import DataError, EmptyStageError
+from rise.evaluation import cost
 from rise.evaluation.headline import Played, played
 from rise.evaluation.held_out import HeldOut
 from rise.evaluation.vote import Same, remember
@@ -72,10 +73,10 @@ def as_arrays(records: Sequence[HeldOut], same: Same, truthful: bool = False, tu
         right_PK[p] = right + right[-1:] * (K - n)
         taken_PK[p, :n] = 1
         vote_PK[p] = [*problem.vote_K, *[problem.vote_K[-1]] * (K - n)]
-        prompt_PK[p, :n], reply_PK[p, :n] = _tokens(problem.run)
+        prompt_PK[p, :n], reply_PK[p, :n] = cost.tokens(problem.run)
         right_PS[p] = [turn.right for turn in problem.parallel]
         vote_PS[p] = problem.vote_S
-        prompt_PS[p], reply_PS[p] = _tokens([replace(turn, critique=None, own_verdict=None) for turn in problem.parallel])
+        prompt_PS[p], reply_PS[p] = cost.tokens(cost.alone(problem.parallel))
         if problem.other:
             other_PK[p] = [right[0], *(turn.right for turn in problem.other)]
     return Arrays(
@@ -121,15 +122,3 @@ def _check(records: Sequence[HeldOut], runs: Sequence[tuple[Turn, ...]], K: int,
                 f"held-out record of problem {record.problem_id} has {len(record.other)} replies under the control `other`; "
                 f"turns 2 to {K} make {K - 1}."
             )
-
-
-def _tokens(turns: Sequence[Turn]) -> tuple[list[float], list[float]]:
-    """Tokens read and written for each reply: its own, of the critique that it follows, and of the model's verdict on it."""
-    prompt, reply = [0.0] * len(turns), [0.0] * len(turns)
-    for k, turn in enumerate(turns):
-        critique = turns[k - 1].critique if k else None
-        for drawn in (turn, turn.own_verdict, critique):
-            if drawn is not None:
-                prompt[k] += np.nan if drawn.n_prompt_tokens is None else drawn.n_prompt_tokens
-                reply[k] += np.nan if drawn.n_reply_tokens is None else drawn.n_reply_tokens
-    return prompt, reply

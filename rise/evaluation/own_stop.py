@@ -5,10 +5,12 @@ PAG (arXiv 2506.10406) and SPOC (2506.06923) as measured here; defined in docs/m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from rise.evaluation import cost
 from rise.evaluation.headline import Played
 from rise.evaluation.uncertainty import mean, ratio
 from rise.trajectory import Turn, Verdict
@@ -30,7 +32,7 @@ def own_stop(problems: Sequence[Played]) -> dict[str, Any] | None:
         "unreadable": ratio(neither, [float(len(own)) for own in asked]).to_json(),
         "stopped": mean(stopped).to_json(),
         "wrong_stops": mean([stop * (not p.run[-1].right) for stop, p in zip(stopped, problems, strict=True)]).to_json(),
-        "turns": _average([float(len(p.run)) for p in problems]),
+        "turns": _mean([float(len(p.run)) for p in problems]),
         "tokens": _tokens([p.run for p in problems]),
         "played_on": _played_on(problems),
     }
@@ -56,23 +58,19 @@ def _played_on(problems: Sequence[Played]) -> dict[str, Any] | None:
 
 
 def _tokens(runs: Sequence[Sequence[Turn]]) -> dict[str, float | None]:
-    """Means a problem: what was written, and all that was written or read, verdicts and critiques with it."""
-    drawn = [[other for turn in run for other in (turn, *turn.beside)] for run in runs]
+    """Means a problem: what was written, and all that was written or read, verdicts and critiques with it.
+
+    None where an endpoint does not say of even one reply.
+    """
     return {
-        "generated_tokens": _average([_sum(own, read=False) for own in drawn]),
-        "all_tokens": _average([_sum(own, read=True) for own in drawn]),
+        "generated_tokens": _mean([cost.total(run, read=False) for run in runs]),
+        "all_tokens": _mean([cost.total(run, read=True) for run in runs]),
     }
 
 
-def _sum(drawn: Sequence[Turn], *, read: bool) -> float | None:
-    """None where an endpoint does not say of even one reply."""
-    counts = [count for turn in drawn for count in (turn.n_reply_tokens, turn.n_prompt_tokens if read else 0)]
-    return None if None in counts else float(sum(count or 0 for count in counts))
-
-
-def _average(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+def _mean(values: Sequence[float]) -> float | None:
+    value = sum(values) / len(values) if values else math.nan
+    return None if math.isnan(value) else value
 
 
 def _share(stopped: float | None, whole: float | None) -> float | None:

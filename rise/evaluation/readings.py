@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rise.errors import ConfigError, DataError, did_you_mean
+from rise.evaluation import cost
 from rise.evaluation.headline import REPLIES, Played, played
 from rise.evaluation.held_out import HeldOut
 from rise.evaluation.verdict import Share
@@ -77,19 +78,20 @@ def _other(records: Records, k: int) -> dict[str, Pair]:
     return {name: (float((p.run[0] if k == 1 else p.other[k - 2]).right), 1.0) for name, p in asked.items()}
 
 
-def tokens_of(turns: Sequence[Turn], *, read: bool) -> float:
-    """Tokens written for these replies, and those read too where `read` says so (without a prefix cache)."""
-    return float(sum((turn.n_reply_tokens or 0) + (turn.n_prompt_tokens or 0) * read for turn in turns))
-
-
 def equal_samples(records: Records, k: int, *, read: bool) -> int:
     """As many parallel samples as cost at least the tokens of k turns, on average over the problems: the last is bought whole.
 
-    Raises `DataError` where fewer were drawn.
+    What the model wrote beside its turns, critiques and verdicts, is part of their price. Raises `DataError` where fewer samples
+    were drawn, or where an endpoint did not say what its replies cost.
     """
     every = list(records.played.values())
-    turns = sum(tokens_of(p.run[:k], read=read) for p in every)
-    one = sum(tokens_of(p.parallel, read=read) / len(p.parallel) for p in every)
+    turns = sum(cost.total(p.run[:k], read=read) for p in every)
+    one = sum(cost.total(cost.alone(p.parallel), read=read) / len(p.parallel) for p in every)
+    if math.isnan(turns + one):
+        raise DataError(
+            "the server that was measured did not say how many tokens its replies have, so no number of samples costs as many. "
+            "Evaluate with a policy that counts tokens."
+        )
     n = max(1, math.ceil(turns / one)) if one else 1
     if n > len(every[0].parallel):
         raise DataError(

@@ -1,6 +1,7 @@
 """What is read off held-out records by name, on eight problems whose verdicts are written as letters."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from synthetic_run import ROUND_1, held_out, same
@@ -74,6 +75,27 @@ def test_as_many_samples_as_cost_the_same():
     few = Records.of([HeldOut("a", "q", "a", run, (turn(1),))], same, turns=2)
     with pytest.raises(DataError, match="2 turns cost as many tokens as 3 samples, and 2 were drawn"):
         read(few, "m-all2")
+
+
+def test_critiques_and_verdicts_are_part_of_what_turns_cost():
+    # Turn 1 costs 20 (10 written), its critique 15 + 12, the model's verdict on it 25 + 1; turn 2 costs 40 (10 written).
+    # Written: 10 + 12 + 1 + 10 = 33, or 4 samples of 10. With what was read: 20 + 27 + 26 + 40 = 113, or 6 samples of 20.
+    critique = Turn("no", n_prompt_tokens=15, n_reply_tokens=12)
+    said = Turn("n", Verdict.WRONG, n_prompt_tokens=25, n_reply_tokens=1)
+    first = replace(turn(0), critique=critique, own_verdict=said)
+    second = replace(turn(1, prompt=30), critique=critique)  # of a turn 3, so no part of two turns
+    of = Records.of([HeldOut("a", "q", "a", (first, second), (turn(1),) * 5)], same, turns=2)
+    assert equal_samples(of, 2, read=False) == 4 and equal_samples(of, 2, read=True) == 6
+    # One turn: 20 + 26 = 46 or 3 samples, 11 written or 2.
+    assert equal_samples(of, 1, read=True) == 3 and equal_samples(of, 1, read=False) == 2
+
+
+def test_tokens_that_a_server_does_not_tell_are_not_none():
+    silent = replace(turn(0), n_prompt_tokens=None)
+    of = Records.of([HeldOut("a", "q", "a", (silent, turn(1)), (turn(1),))], same, turns=2)
+    assert equal_samples(of, 2, read=False) == 2
+    with pytest.raises(DataError, match="did not say how many tokens"):
+        read(of, "m-all2")
 
 
 def test_more_than_was_measured_and_other_names_are_refused():
