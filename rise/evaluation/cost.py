@@ -1,4 +1,4 @@
-"""What turns and samples cost in tokens. Nothing else adds them up: a critique and the model's own verdicts count wherever turns do."""
+"""What turns and samples cost in tokens. Nothing else adds them up, so that critiques and verdicts count wherever turns do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rise.trajectory import Turn
 
 
 def drawn(turns: Sequence[Turn]) -> Iterator[tuple[Turn, ...]]:
-    """For each turn every reply that was drawn for it: the critique of the attempt before, the attempt, the model's verdict on it.
+    """For each turn every reply drawn for it: the critique of the attempt before, the attempt, the model's verdict on it.
 
     So a critique of the last turn here belongs to one that comes after, and is not paid for yet.
     """
