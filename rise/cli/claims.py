@@ -21,8 +21,10 @@ def claims(
     out: Annotated[
         Path | None, typer.Option(help="Directory of runs and pages; by default runs/claims, runs/claims-SCALE.")
     ] = None,
-    experiments: Annotated[Path | None, typer.Option(help="A folder of experiments of your own.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Also write claims.md to this file, docs/claims.md say.")] = None,
+    experiments: Annotated[
+        Path | None, typer.Option(help="Other experiments: beyond (what came after RISE), or a folder of your own.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Also write the Markdown page to this file, docs/claims.md say.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and run nothing.")] = False,
     as_is: Annotated[bool, typer.Option("--as-is", help="Run nothing: verdicts on what is finished.")] = False,
 ) -> None:
@@ -31,15 +33,16 @@ def claims(
     Arms that several experiments share are run once. The same command continues what was stopped.
     """
     from rise.errors import ConfigError
-    from rise.method.claims.experiment import load_experiments, load_laboratory
+    from rise.method.claims.experiment import folder_of, load_experiments, load_laboratory
     from rise.method.claims.plan import make_plan
     from rise.runs.group import parse_seeds
 
     if quick and scale not in (None, "quick"):
         raise ConfigError(f"--quick is --scale quick, and --scale {scale} was asked for too. Leave one out.")
     scale = "quick" if quick else scale
-    lab = load_laboratory(experiments).at(scale)
-    chosen = load_experiments(experiments, _numbers(only))
+    folder = folder_of(experiments)
+    lab = load_laboratory(folder).at(scale)
+    chosen = load_experiments(folder, _numbers(only))
     own = parse_seeds(seeds) if seeds else None
     most = lab.scale[scale].seeds if scale else None
     wanted = {e.claim: own or list(range(min(e.seeds, most or e.seeds))) for e in chosen}
@@ -67,8 +70,9 @@ def _try(
     """Run what is planned, and write and print what came of it."""
     from rich.console import Console
 
+    from rise.method.claims.beside import sides
     from rise.method.claims.plan import check_probes
-    from rise.method.claims.results import tried
+    from rise.method.claims.results import Reader, tried
     from rise.method.claims.run import Outcome, is_done, run_plan
     from rise.report.claims_page import Ran, headline, main_table, write_claims
     from rise.report.console import rich_table
@@ -88,7 +92,7 @@ def _try(
     results = tried(plan, chosen, lab, out)
     failed = [f"{name} failed: {trouble}" for name, trouble in outcome.failed.items()]
     ran = Ran(words, _machine(), outcome.seconds if began_fresh else None, scale, failed)
-    html = write_claims(results, ran, out, page)
+    html = write_claims(results, sides(Reader(plan, out), chosen, lab), lab, ran, out, page)
     console = Console()
     console.print(rich_table(main_table(results, ran)))
     print(headline(results))

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rise.errors import ConfigError, DataError, did_you_mean
 from rise.evaluation import cost
@@ -35,6 +36,9 @@ class Records:
         known = {record.problem_id: played(record, agree, turns=turns, truthful=truthful) for record in records}
         return cls(known, {record.problem_id: record.gold_score for record in records})
 
+
+Unit = Literal["share", "tokens"]
+"""What a reading is counted in: a share (of problems, of replies), or tokens a problem."""
 
 Pair = tuple[float, float]
 """What one problem counts, and out of how much."""
@@ -78,6 +82,14 @@ def _other(records: Records, k: int) -> dict[str, Pair]:
     return {name: (float((p.run[0] if k == 1 else p.other[k - 2]).right), 1.0) for name, p in asked.items()}
 
 
+def _tokens(records: Records, k: int, *, read: bool) -> dict[str, Pair]:
+    """What the first k turns cost; a run that was ended costs no more after that. Raises `DataError` where an endpoint is silent."""
+    found = {name: (cost.total(p.run[:k], read=read), 1.0) for name, p in records.played.items()}
+    if any(math.isnan(tokens) for tokens, _ in found.values()):
+        raise DataError("the server that was measured did not say how many tokens its replies have. Evaluate with one that does.")
+    return found
+
+
 def equal_samples(records: Records, k: int, *, read: bool) -> int:
     """As many parallel samples as cost at least the tokens of k turns, on average over the problems: the last is bought whole.
 
@@ -117,6 +129,7 @@ class Reading:
     """The largest number it may be asked for."""
     needs: str = ""
     """The setting without which records hold nothing of it."""
+    unit: Unit = "share"
 
 
 def _samples(p: Played) -> int:
@@ -143,6 +156,8 @@ READINGS: tuple[Reading, ...] = (
     Reading("gold-gain#", "the same minus turn 1's, no right attempt shown", _gold_gain, needs="evaluate.gold_probability"),
     Reading("m-all#", "vote of samples, all tokens of # turns", lambda r, k: _vote_at_cost(r, k, read=True)),
     Reading("m-new#", "vote of samples, written tokens of # turns", lambda r, k: _vote_at_cost(r, k, read=False)),
+    Reading("new-tokens#", "tokens written over # turns", lambda r, k: _tokens(r, k, read=False), unit="tokens"),
+    Reading("all-tokens#", "tokens read and written over # turns", lambda r, k: _tokens(r, k, read=True), unit="tokens"),
 )
 """Everything that carries a number; shares of replies (wrong_to_right, …) go by the names of metrics.json."""
 
@@ -161,6 +176,26 @@ def find(name: str) -> tuple[Reading, int] | None:
 
 def is_reading(name: str) -> bool:
     return find(name) is not None or any(metric.key == name for metric in REPLIES)
+
+
+def unit_of(name: str) -> Unit:
+    """
+    >>> unit_of("t5"), unit_of("right_to_wrong"), unit_of("all-tokens5")
+    ('share', 'share', 'tokens')
+    """
+    found = find(name)
+    return found[0].unit if found else "share"
+
+
+def heading(name: str) -> str:
+    """As the head of a column.
+
+    >>> heading("m1@t5"), heading("right_to_wrong"), heading("all-tokens5")
+    ('m1@t5', 'right→wrong', 'all tokens')
+    """
+    if unit_of(name) == "tokens":
+        return name.rstrip("0123456789").replace("-", " ")
+    return next((metric.label or name for metric in REPLIES if metric.key == name), name)
 
 
 def words(name: str) -> str:

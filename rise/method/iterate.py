@@ -24,7 +24,7 @@ from rise.runs.bench import Bench, Progress, Silent, at_work
 from rise.runs.directory import RunDir, provenance
 from rise.runs.preflight import Ready, preflight
 from rise.runs.stages import round_name
-from rise.runs.takeover import matched, take_collection, take_start
+from rise.runs.takeover import matched, take_collection, take_start, takes_collection
 from rise.runs.trackers import tracking
 
 
@@ -74,7 +74,7 @@ def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) 
     stage = bench.dir.stage(round_name(k))
     if not stage.examples.exists():
         problems = bench.ready.problems(k)
-        if bench.config.rollout.reuse:
+        if takes_collection(bench.config, k):
             take_collection(bench.config, stage)
         trajectories = rollout_stage(bench, stage, problems, student, k)
         relabelled = relabel_stage(bench, stage, problems, trajectories, student)

@@ -247,8 +247,9 @@ class RolloutConfig(Settings):
     policy: str | None = None
     """Who takes the turns in place of the student, which makes the data off-policy: a policy spec, or `injected` for worked
     solutions with one digit changed (errors that nobody made; arXiv 2512.02389). None: the student."""
-    reuse: bool = False
-    """Take each round's trajectories and improved replies from the run that `boost.reuse` names, instead of collecting."""
+    reuse: bool | Literal["first"] = False
+    """Take each round's trajectories and improved replies from the run that `boost.reuse` names, instead of collecting. `first`:
+    the first round's alone, which this run would draw too since both have one start; what is later drawn is its own."""
 
 
 class RelabelConfig(Settings):

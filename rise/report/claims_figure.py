@@ -17,7 +17,7 @@ ROLES = ("turns", "parallel", "right", "wrong", "ink", "ochre", "grey", "amber")
 
 def claim_figure(result: Result) -> Figure | None:
     """None where nothing is measured."""
-    shown = [item for item in result.compared if item.found.seeds.value is not None]
+    shown = [item for item in result.compared if item.found.seeds.value is not None and item.comparison.unit == "share"]
     if not shown:
         return None
     curves = [curve for curve in result.curves if curve.by_seed]

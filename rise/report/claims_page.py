@@ -13,12 +13,16 @@ from pathlib import Path
 from markupsafe import Markup
 
 from rise.jsonl import write_whole
+from rise.method.claims.beside import Side
+from rise.method.claims.beside import to_json as side_to_json
+from rise.method.claims.experiment import Laboratory
 from rise.method.claims.results import UNFINISHED, Compared, Result, to_json
 from rise.report import colours
+from rise.report.beside import beside_caption, beside_figure, beside_tables
 from rise.report.claims_figure import claim_figure
 from rise.report.drawing import Figure
 from rise.report.markdown import inline, table_markdown
-from rise.report.numbers import DASH, count, duration, number, points, points_interval
+from rise.report.numbers import DASH, count, difference, difference_interval, duration, number
 from rise.report.page import page_environment
 from rise.report.table import Cell, Table, Tone
 
@@ -31,7 +35,7 @@ SCALES = {
 """Scale → what a reader must know before any number."""
 
 RULES = (
-    "Each experiment, what it compares, the smallest difference that matters (m) and the rule stand in a file of experiments/ "
+    "Each experiment, what it compares, the smallest difference that matters (m) and the rule stand in a file of {place}/ "
     "that was written before it was run. More: surely above 0, and at least m; it does not hold where the whole interval is "
     "below m. Not less: surely above −m; it does not hold where the whole interval is below 0 and the value at most −m. Same: "
     "surely between −m and m; it does not hold where the whole interval is on one side of 0 and the value at least m away.",
@@ -71,16 +75,28 @@ class ClaimSection:
 class ClaimsPage:
     """All that both files show."""
 
+    title: str
+    says: str
+    place: str
+    """The folder of the experiments."""
     what: str
     headline: str
     cautions: tuple[str, ...]
     table: Table
     claims: tuple[ClaimSection, ...]
-    rules: tuple[str, ...] = RULES
+    beside: tuple[Table, ...]
+    """All arms beside each other, a table a task."""
+    beside_caption: str
+    picture: Figure | None
+    """The same as one figure."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        return tuple(rule.format(place=self.place) for rule in RULES)
 
     @property
     def figures(self) -> list[Figure]:
-        return [claim.figure for claim in self.claims if claim.figure]
+        return [*([self.picture] if self.picture else []), *(claim.figure for claim in self.claims if claim.figure)]
 
 
 @dataclass(frozen=True)
@@ -95,21 +111,41 @@ class Ran:
     failed: Sequence[str] = ()
 
 
-def write_claims(results: Sequence[Result], ran: Ran, out: Path, page: Path | None = None) -> Path:
-    """claims.json, claims.html and claims.md of `out`; the last also as `page`. Returns the first page."""
-    laid = lay_out(results, ran)
+def write_claims(
+    results: Sequence[Result], sides: Sequence[Side], lab: Laboratory, ran: Ran, out: Path, page: Path | None = None
+) -> Path:
+    """claims.json, claims.html and claims.md of `out`, or as the laboratory calls them; the last also as `page`.
+
+    Beside each Markdown lies the figure of all arms, where there is one. Returns the first page.
+    """
+    laid = lay_out(results, sides, lab, ran)
     found = {"what": laid.what, "command": list(ran.command), "claims": [to_json(result) for result in results]}
-    write_whole(out / "claims.json", json.dumps(found, indent=1) + "\n")
-    write_whole(out / "claims.html", render(laid))
-    for target in (out / "claims.md", *([page] if page else [])):
-        write_whole(target, markdown(laid, ran))
-    return out / "claims.html"
+    if sides:
+        found["beside"] = [side_to_json(side) for side in sides]
+    write_whole(out / f"{lab.pages}.json", json.dumps(found, indent=1) + "\n")
+    write_whole(out / f"{lab.pages}.html", render(laid))
+    for target in (out / f"{lab.pages}.md", *([page] if page else [])):
+        drawn = target.with_suffix(".svg")
+        if laid.picture:
+            write_whole(drawn, laid.picture.standalone)
+        write_whole(target, markdown(laid, ran, drawn.name))
+    return out / f"{lab.pages}.html"
 
 
-def lay_out(results: Sequence[Result], ran: Ran) -> ClaimsPage:
-    sections = tuple(_section(result, ran) for result in results)
-    cautions = (*([SCALES[ran.scale]] if ran.scale in SCALES else []), *ran.failed)
-    return ClaimsPage(_what(results, ran), headline(results), cautions, main_table(results, ran), sections)
+def lay_out(results: Sequence[Result], sides: Sequence[Side], lab: Laboratory, ran: Ran) -> ClaimsPage:
+    return ClaimsPage(
+        title=lab.title,
+        says=lab.says,
+        place=lab.place,
+        what=_what(results, ran),
+        headline=headline(results),
+        cautions=(*([SCALES[ran.scale]] if ran.scale in SCALES else []), *ran.failed),
+        table=main_table(results, ran),
+        claims=tuple(_section(result, ran) for result in results),
+        beside=beside_tables(sides, lab.beside),
+        beside_caption=beside_caption(lab.beside) if lab.beside else "",
+        picture=beside_figure(sides, "Accuracy against inference tokens"),
+    )
 
 
 def headline(results: Sequence[Result]) -> str:
@@ -200,12 +236,13 @@ def weakest(result: Result) -> Compared | None:
 
 
 def _number_cell(item: Compared) -> Cell:
-    found = item.found
+    found, unit = item.found, item.comparison.unit
     if found.seeds.value is None:
         return Cell(DASH, small="" if item.trouble.endswith(UNFINISHED) else item.trouble)
-    seeds = f"seeds {points_interval(found.seeds)}" if found.seeds.low is not None else ""
-    problems = f"problems {points_interval(found.problems)}" if found.problems.low is not None else ""
-    return Cell(points(found.seeds.value), small="\n".join(filter(None, (seeds, problems))))
+    seeds = f"seeds {difference_interval(found.seeds, unit)}" if found.seeds.low is not None else ""
+    problems = f"problems {difference_interval(found.problems, unit)}" if found.problems.low is not None else ""
+    beneath = "" if unit == "share" else f" {unit}"
+    return Cell(difference(found.seeds.value, unit) + beneath, small="\n".join(filter(None, (seeds, problems))))
 
 
 def _section(result: Result, ran: Ran) -> ClaimSection:
@@ -214,8 +251,9 @@ def _section(result: Result, ran: Ran) -> ClaimSection:
     for item in result.compared:
         mark = "decides" if item.comparison.primary else ""
         says = item.comparison.says + (f", {item.task}" if len({i.task for i in result.compared}) > 1 else "")
-        each = ", ".join(points(value) for value in item.found.values)
-        expects = f"{item.comparison.expects}, m = {points(item.comparison.matters).lstrip('+')}"
+        unit = item.comparison.unit
+        each = ", ".join(difference(value, unit) for value in item.found.values)
+        expects = f"{item.comparison.expects}, m = {difference(item.comparison.matters, unit).lstrip('+')}"
         rows.append(
             (
                 Cell(says, small=item.comparison.of),
@@ -259,24 +297,34 @@ def render(page: ClaimsPage) -> str:
     )
 
 
-def markdown(page: ClaimsPage, ran: Ran) -> str:
-    """docs/claims.md as last run."""
+def markdown(page: ClaimsPage, ran: Ran, picture: str) -> str:
+    """docs/claims.md as last run. `picture` is the name of the file with the figure of all arms."""
     parts = [
-        "# The claims",
-        f"Written by `{shlex.join(ran.command)}`; edit `experiments/`, not this page.",
+        f"# {inline(page.title)}",
+        f"Written by `{shlex.join(ran.command)}`; edit `{page.place}/`, not this page.",
+        *([_wrapped((page.says,), prose)] if page.says else []),
         f"{inline(page.what)}. **{inline(page.headline)}**",
         *(f"> {inline(caution)}" for caution in page.cautions),
         _wrapped(page.rules),
         _main_markdown(page),
+        *_beside_markdown(page, picture),
     ]
     for claim in page.claims:
         parts += [
             f"## {claim.number}. {inline(claim.title)}: {claim.verdict}",
             _wrapped((f"{claim.says} Source: {claim.source}.", *claim.lines), prose),
             "\n\n".join(table_markdown(claim.table).split("\n\n")[1:]),
-            f"Experiment: `experiments/{claim.file}`. Again: `{claim.command}`",
+            f"Experiment: `{page.place}/{claim.file}`. Again: `{claim.command}`",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _beside_markdown(page: ClaimsPage, picture: str) -> list[str]:
+    if not page.beside:
+        return []
+    tables = [table_markdown(table, level=3) for table in page.beside]
+    figure = [f"![{inline(page.picture.title)}]({picture})", _wrapped((page.picture.caption,))] if page.picture else []
+    return ["## Side by side", _wrapped((page.beside_caption,)), *tables, *figure]
 
 
 def _main_markdown(page: ClaimsPage) -> str:

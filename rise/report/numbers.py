@@ -7,6 +7,7 @@ import math
 from typing import Literal
 
 from rise.evaluation.printed import DASH, count, hundredfold, percent, percent_interval, points, points_interval, signed
+from rise.evaluation.readings import Unit
 from rise.evaluation.uncertainty import Estimate
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "Sign",
     "amount",
     "count",
+    "difference",
+    "difference_interval",
     "duration",
     "hundredfold",
     "number",
@@ -54,6 +57,28 @@ def amount(n: float | None) -> str:
             scaled = n / size
             return f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}{unit}"
     return f"{n:.0f}"
+
+
+def difference(value: float | None, unit: Unit) -> str:
+    """A difference with its sign: of shares in points, of tokens as it is.
+
+    >>> difference(0.079, "share"), difference(-12.34, "tokens"), difference(0.0, "tokens")
+    ('+7.9', '−12', '0')
+    """
+    if value is None or unit == "share":
+        return points(value)
+    return f"{value:+.0f}".replace("-", "−") if round(value) else "0"
+
+
+def difference_interval(estimate: Estimate, unit: Unit) -> str:
+    """The ends of a difference's interval.
+
+    >>> difference_interval(Estimate(3.0, -1.4, 7.4, 9), "tokens")
+    '−1 to +7'
+    """
+    if unit == "share" or estimate.low is None or estimate.high is None:
+        return points_interval(estimate)
+    return f"{difference(estimate.low, unit)} to {difference(estimate.high, unit)}"
 
 
 def duration(seconds: float | None) -> str:

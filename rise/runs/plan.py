@@ -12,6 +12,7 @@ from rise.recipe.improvers import IMPROVERS
 from rise.recipe.problems import student_turns
 from rise.runs import stages
 from rise.runs.preflight import Ready
+from rise.runs.takeover import takes_collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _round(ready: Ready, k: int) -> list[Step]:
     trajectories = len(ready.problems(k)) * config.rollout.n_trajectories
     states = trajectories * (turns if relabel.states == "every" else 1)
     steps = []
-    if not config.rollout.reuse:
+    if not takes_collection(config, k):
         steps += [Step(name, "rollout", trajectories * turns), Step(name, "relabel", states * relabel.n_samples if asks else 1)]
         if relabel.select == "judge" and asks:
             steps.append(Step(name, "select", states))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rise.errors import ConfigError
+from rise.jsonl import read_jsonl
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.recipe.toml import differences, load_recipe
 from rise.runs import stages
@@ -39,6 +41,11 @@ def take_start(config: RunConfig, mine: RunDir, other: RunDir) -> None:
             os.replace(partial, target)
 
 
+def takes_collection(config: RunConfig, k: int) -> bool:
+    """Whether round k trains on the other run's trajectories and improved replies."""
+    return config.rollout.reuse is True or (config.rollout.reuse == "first" and k == 1)
+
+
 def take_collection(config: RunConfig, stage: StageDir) -> None:
     """Copy a round's trajectories and improved replies: RISE's own data, for another training on them."""
     other = _named(config)
@@ -49,7 +56,8 @@ def take_collection(config: RunConfig, stage: StageDir) -> None:
             continue
         if not source.exists():
             raise ConfigError(
-                f"rollout.reuse = true, but {source} is not there. Let that run finish {stage.name}, or lower iterate.rounds."
+                f"rollout.reuse = {_shown(config)}, but {source} is not there. Let that run finish {stage.name}, or lower "
+                "iterate.rounds."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(target.name + ".partial")
@@ -89,6 +97,40 @@ def trained_tokens(run: RunDir) -> dict[int, int]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What the rounds' data cost to draw: student turns and improved replies."""
+
+    replies: int = 0
+    tokens: int = 0
+    """Written, not read."""
+
+
+def sampled(run: RunDir) -> Sampled:
+    """As the ledger has it, so that each reply counts once however often the run was stopped.
+
+    What was taken over from another run counts as it did there: this run trains on it as that one does.
+    """
+    config = load_recipe(run.config)
+    rounds = range(1, config.iterate.rounds + 1)
+    taken = [k for k in rounds if config.boost.reuse and takes_collection(config, k)]
+    found = _drawn(run, [k for k in rounds if k not in taken])
+    if not taken:
+        return found
+    theirs = _drawn(_named(config), taken)
+    return Sampled(found.replies + theirs.replies, found.tokens + theirs.tokens)
+
+
+def _drawn(run: RunDir, rounds: Sequence[int]) -> Sampled:
+    wanted = {f"{stages.round_name(k)}/{part}" for k in rounds for part in ("rollout", "relabel")}
+    replies = tokens = 0
+    for _, line in read_jsonl(run.ledger) if run.ledger.exists() else ():
+        if "turn" in line and line.get("purpose") in wanted:
+            replies += 1
+            tokens += line["turn"].get("n_reply_tokens") or 0
+    return Sampled(replies, tokens)
+
+
 def check_takeover(config: RunConfig) -> None:
     """Raise `ConfigError` where a recipe takes over what no run is named for, before anything starts."""
     if config.boost.reuse and not RunDir(Path(config.boost.reuse)).config.exists():
@@ -104,10 +146,15 @@ def check_takeover(config: RunConfig) -> None:
             matched(config, k)
 
 
+def _shown(config: RunConfig) -> str:
+    return '"first"' if config.rollout.reuse == "first" else "true"
+
+
 def _named(config: RunConfig, setting: str = "rollout.reuse") -> RunDir:
     if not config.boost.reuse:
+        value = _shown(config) if setting == "rollout.reuse" else "true"
         raise ConfigError(
-            f"{setting} = true takes over what another run did, but boost.reuse names none. "
+            f"{setting} = {value} takes over what another run did, but boost.reuse names none. "
             "Give one: --set boost.reuse=runs/multiplication-full, a finished run of the recipe it is compared with."
         )
     other = RunDir(Path(config.boost.reuse))

@@ -98,6 +98,19 @@ def test_tokens_that_a_server_does_not_tell_are_not_none():
         read(of, "m-all2")
 
 
+def test_what_turns_cost_is_a_reading_too():
+    # Two turns, read 10 and 30, written 10 each; a verdict on the first: 12 read, 2 written.
+    said = Turn("n", Verdict.WRONG, n_prompt_tokens=12, n_reply_tokens=2)
+    run = (replace(turn(0), own_verdict=said), turn(1, prompt=30))
+    of = Records.of([HeldOut("a", "q", "a", run, (turn(1), turn(1)))], same, turns=2)
+    assert [read(of, f"new-tokens{k}").value for k in (1, 2)] == [12.0, 22.0]
+    assert [read(of, f"all-tokens{k}").value for k in (1, 2)] == [34.0, 74.0]
+    unknown = Records.of([HeldOut("a", "q", "a", (replace(turn(1), n_prompt_tokens=None),))], same, turns=1)
+    assert read(unknown, "new-tokens1").value == 10
+    with pytest.raises(DataError, match="did not say how many tokens"):
+        read(unknown, "all-tokens1")
+
+
 def test_more_than_was_measured_and_other_names_are_refused():
     with pytest.raises(DataError, match="t6 asks for 6, and the records hold 5"):
         read(records(), "t6")

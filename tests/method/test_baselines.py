@@ -13,7 +13,7 @@ from rise.errors import ConfigError
 from rise.evaluation.held_out import read_held_out
 from rise.recipe.toml import load_recipe, to_toml
 from rise.runs.directory import RunDir
-from rise.runs.takeover import check_takeover, trained_tokens
+from rise.runs.takeover import check_takeover, sampled, trained_tokens
 from rise.training.weights import weights_hash
 from rise.trajectory import Verdict, read_relabelled, read_trajectories
 
@@ -142,6 +142,29 @@ def test_parallel_voting_is_the_boost_itself(start, tmp_path):
     run = baseline(start, "parallel-voting", tmp_path / "run")
     assert run.stage("boost").metrics.read_bytes() == start[0].stage("boost").metrics.read_bytes()
     assert not run.stage("round-1").path.exists()
+
+
+def test_the_first_round_of_another_run_is_taken_and_the_next_is_drawn(start, tmp_path):
+    """Two rounds on the first of theirs: what the rounds' data cost counts what was taken as it did there."""
+    _, own = start
+    again = [o for o in own if not o.startswith("iterate.rounds")]
+    theirs_two = rise_run(ROOT / "recipes/multiplication.toml", tmp_path / "theirs", *again, "iterate.rounds=2")
+    words = [f"boost.reuse={theirs_two.path}", "rollout.reuse=first", "weigh.rule=equal", "iterate.rounds=2"]
+    mine = rise_run(ROOT / "recipes/multiplication.toml", tmp_path / "mine", *again, *words)
+    parts = [(e["stage"], e["part"]) for e in mine.read_log() if e.get("part") in ("rollout", "relabel")]
+    assert parts == [("round-2", "rollout"), ("round-2", "relabel")]
+    copied, original = (r.stage("round-1").relabelled.read_bytes() for r in (mine, theirs_two))
+    assert copied == original
+    drawn = {(e["stage"], run.path): e for run in (mine, theirs_two) for e in run.read_log() if e.get("part") == "relabel"}
+    turns = {(e["stage"], run.path): e for run in (mine, theirs_two) for e in run.read_log() if e.get("part") == "rollout"}
+    first, second = ("round-1", theirs_two.path), ("round-2", mine.path)
+    for name, count in (("replies", "n_replies"), ("tokens", "n_reply_tokens")):
+        expected = sum(events[key][count] for events in (drawn, turns) for key in (first, second))
+        assert getattr(sampled(mine), name) == expected > 0
+    with pytest.raises(
+        ConfigError, match=r'rollout\.reuse = "first" takes over what another run did, but boost\.reuse names none'
+    ):
+        check_takeover(load_recipe("nano", overrides=["rollout.reuse=first"]))
 
 
 def test_data_collected_otherwise_are_refused_by_name(start, tmp_path):

@@ -145,7 +145,7 @@ class Arms:
 
     def _bind(self, arm: Arm, name: str, task: str) -> Bound:
         lab = self.laboratory
-        data = merged(merged(self.recipe, lab.tasks[task].set), lab.set)
+        data = merged(merged(self._recipe_of(arm, name), lab.tasks[task].set), lab.set)
         for dotted in arm.without:
             data = _without(data, dotted.split("."))
         data = merged(data, arm.set)
@@ -164,6 +164,17 @@ class Arms:
         settings = merged(config.model_dump(mode="json", exclude_none=True), _texts(data))
         content = merged(config.model_dump(mode="json", exclude_defaults=True), _texts(data))
         return Bound(task, settings, content, start, arm.equal_tokens, sources)
+
+    def _recipe_of(self, arm: Arm, name: str) -> dict[str, Any]:
+        """The settings that the arm begins with. Raises `ConfigError` where its own recipe is of another laboratory."""
+        if arm.recipe is None:
+            return self.recipe
+        if self.scale and self.laboratory.scale[self.scale].recipe:
+            raise ConfigError(
+                f'claim {self.experiment.claim}, arm "{name}": its recipe {arm.recipe} is not of scale {self.scale}, which has a '
+                f'recipe of its own. Leave the arm out there: not_at = ["{self.scale}"].'
+            )
+        return load_recipe(arm.recipe).model_dump(mode="json", exclude_none=True)
 
     def probe(self, name: str) -> Probe:
         return self.experiment.probes[name]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from rise.errors import ConfigError, DataError, clone_of, did_you_mean
+from rise.evaluation.readings import Unit, is_reading, unit_of
 from rise.evaluation.verdict import Expects
 from rise.jsonl import read_text
 from rise.method.claims.expression import Expression, parse
@@ -27,6 +28,8 @@ class Arm(Settings):
 
     says: str = ""
     """What is different about it, in a few words."""
+    recipe: str | None = None
+    """A recipe by name in place of the laboratory's; the laboratory's settings lie over it as over that one."""
     set: dict[str, Any] = Field({})
     """Settings over the recipe's. `{checkpoint:ARM}`, `{checkpoint:ARM+1}` and `{checkpoint:ARM@STAGE}` in a text stand for the
     checkpoint of that arm with the same seed, with the next one, of a stage before its last."""
@@ -62,8 +65,8 @@ class Comparison(Settings):
     says: str
     """In a few words, for the table."""
     expects: Expects = "more"
-    matters: float = Field(gt=0, lt=1)
-    """The smallest difference that matters, fixed beforehand. Unit: share."""
+    matters: float = Field(gt=0)
+    """The smallest difference that matters, fixed beforehand. Unit: share; tokens where tokens are compared."""
     primary: bool = False
     """Whether the verdict rests on it; the others are shown beside it."""
     tasks: Tasks = "first"
@@ -72,6 +75,23 @@ class Comparison(Settings):
     @property
     def expression(self) -> Expression:
         return parse(self.of)
+
+    @property
+    def unit(self) -> Unit:
+        """What it is counted in."""
+        return unit_of(self.expression.terms[0].reading)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Comparison:
+        try:
+            units = {unit_of(term.reading) for term in self.expression.terms}
+        except ConfigError:
+            return self  # said with the experiment's other texts
+        if len(units) > 1:
+            raise ValueError(f'"{self.of}": shares and tokens cannot be added')
+        if units == {"share"} and self.matters >= 1:
+            raise ValueError(f"matters = {self.matters:g} is no difference of shares: write 5 points as 0.05")
+        return self
 
 
 class Experiment(Settings):
@@ -142,29 +162,55 @@ class Scale(Settings):
 
 
 class Laboratory(Settings):
-    """What all experiments share."""
+    """What all experiments of a folder share."""
 
+    title: str = "The claims"
+    """Of the page."""
+    says: str = ""
+    """What the experiments are, in a sentence beneath it."""
+    pages: str = Field("claims", pattern=r"^[a-z][\w-]*$")
+    """What the pages are called: claims.html, claims.md, claims.json. Folders whose pages have other names may share one `--out`,
+    and with it the runs of equal arms."""
     recipe: str
     """A recipe by name."""
     set: dict[str, Any] = Field({})
     """Settings over it, in every arm."""
     tasks: dict[str, LabTask]
     """By name; the first is the one that most claims are tried on. One more task is one more line."""
+    only: list[str] | None = None
+    """Those of the tasks that are tried, by name; by default all."""
+    beside: list[str] = Field([])
+    """Readings of which all arms in `curves` have one table a task and one figure, beside each other."""
     scale: dict[str, Scale] = Field({})
+    place: str = ""
+    """The folder as a reader knows it, filled in when it is read."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Laboratory:
+        for name in self.beside:
+            if not is_reading(name):
+                raise ValueError(f'beside: "{name}" is no reading (rise.evaluation.readings)')
+        for name in self.only or ():
+            if name not in self.tasks:
+                raise ValueError(f'only = "{name}": there is no such task. {did_you_mean(name, self.tasks)}')
+        return self
 
     def at(self, scale: str | None) -> Laboratory:
         """The laboratory at a scale. Raises `ConfigError` for an unknown one."""
         if scale is None:
-            return self
+            return self.model_copy(update={"tasks": self._tried(self.tasks)})
         if scale not in self.scale:
             raise ConfigError(f"--scale {scale}: the laboratory has no such scale. {did_you_mean(scale, self.scale)}")
         own = self.scale[scale]
-        tasks = own.tasks or self.tasks
+        tasks = own.tasks or self._tried(self.tasks)
         for name in own.only or ():
             if name not in tasks:
                 raise ConfigError(f'[scale.{scale}] only = "{name}": there is no such task. {did_you_mean(name, tasks)}')
         tasks = {name: task for name, task in tasks.items() if own.only is None or name in own.only}
         return self.model_copy(update={"recipe": own.recipe or self.recipe, "set": merged(self.set, own.set), "tasks": tasks})
+
+    def _tried(self, tasks: dict[str, LabTask]) -> dict[str, LabTask]:
+        return {name: task for name, task in tasks.items() if self.only is None or name in self.only}
 
     def chosen(self, tasks: Tasks) -> list[str]:
         """Names of the tasks that a comparison is asked on."""
@@ -180,9 +226,44 @@ def home() -> Path:
     return clone / "experiments" if clone else Path(__file__).parent / "experiments"
 
 
+def folder_of(name: str | Path | None) -> Path:
+    """The folder of experiments: by path, or by the name of one that comes with rise (`beyond`); by default that of the claims.
+
+    Raises `ConfigError` for what is neither.
+    """
+    if name is None:
+        return home()
+    for folder in (Path(name), home() / name):
+        if (folder / LABORATORY).is_file():
+            return folder
+    shipped = sorted(path.parent.name for path in home().glob(f"*/{LABORATORY}"))
+    raise ConfigError(f"--experiments {name}: there is no {Path(name) / LABORATORY}. {did_you_mean(str(name), shipped)}")
+
+
 def load_laboratory(folder: Path | None = None) -> Laboratory:
+    """The laboratory of a folder. Raises `ConfigError` with the file, the field and the way out."""
     path = (folder or home()) / LABORATORY
-    return validated(Laboratory, _toml(path), str(path))
+    data = _laboratory(path)
+    return validated(Laboratory, data, str(path)).model_copy(update={"place": _place(path.parent)})
+
+
+def _laboratory(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A laboratory as plain data: what it `extends`, by a path from its own folder, is under what it says itself."""
+    if path.resolve() in seen:
+        raise ConfigError(f"{path} extends itself.")
+    data = dict(_toml(path))
+    under = data.pop("extends", None)
+    if under is None:
+        return data
+    if not isinstance(under, str):
+        raise ConfigError(f'{path}: extends = {under!r}. Write the path of one laboratory: extends = "../{LABORATORY}".')
+    return merged(_laboratory(path.parent / under, (*seen, path.resolve())), data)
+
+
+def _place(folder: Path) -> str:
+    """A folder as it is written in a page: `experiments/beyond` of ours, wherever it is installed."""
+    own, ours = folder.resolve(), home().resolve()
+    return (Path("experiments") / own.relative_to(ours)).as_posix() if own.is_relative_to(ours) else folder.as_posix()
 
 
 def load_experiment(path: Path) -> Experiment:

@@ -101,10 +101,11 @@ def make_plan(
     for experiment in experiments:
         claim = experiment.claim
         plan.needed_by(claim, asked(experiment, plan.arms[claim], laboratory), plan.seeds[claim])
+        shown_on = laboratory.chosen("every" if laboratory.beside else "first")
         for _, place in curves(experiment, plan.arms[claim]):
-            bound = plan.arms[claim].bound(place.arm, laboratory.chosen("first")[0])
-            for seed in plan.seeds[claim]:
-                plan.add(Training(bound, seed))
+            for task in shown_on:
+                for seed in plan.seeds[claim]:
+                    plan.add(Training(plan.arms[claim].bound(place.arm, task), seed))
     return plan
 
 
