@@ -83,7 +83,7 @@ def _other(records: Records, k: int) -> dict[str, Pair]:
 
 
 def _tokens(records: Records, k: int, *, read: bool) -> dict[str, Pair]:
-    """What the first k turns cost; a run that was ended costs no more after that. Raises `DataError` where an endpoint is silent."""
+    """What the first k turns cost; an ended run costs no more. Raises `DataError` where an endpoint is silent."""
     found = {name: (cost.total(p.run[:k], read=read), 1.0) for name, p in records.played.items()}
     if any(math.isnan(tokens) for tokens, _ in found.values()):
         raise DataError("the server that was measured did not say how many tokens its replies have. Evaluate with one that does.")
