@@ -150,7 +150,7 @@ def advantage_examples(
             if len(group) == 1:
                 dropped["nothing to compare it with"] += 1
                 continue
-            for drawn, advantage in zip(group, SCALES[settings.scale]([_return(d, settings) for d in group]), strict=True):
+            for drawn, advantage in zip(group, SCALES[settings.scale]([_return(d, settings, hold) for d in group]), strict=True):
                 if reason := unfit(drawn.turn, drop_truncated):
                     dropped[reason] += 1
                     continue
@@ -218,12 +218,13 @@ def _value(groups: Sequence[Sequence[Drawn]], settings: Comparison, counts: Coun
             drawn.value = value
 
 
-def _return(drawn: Drawn, settings: Comparison) -> float:
+def _return(drawn: Drawn, settings: Comparison, hold: bool) -> float:
     """What a reply is compared by: its value, what it gained on the attempt before it, less the penalty of a repeat.
 
-    Neither of the last two is passed on to earlier turns: a first reply would gain by being wrong.
+    Neither of the last two is passed on to earlier turns: a first reply would gain by being wrong. `hold`: the round is one of
+    `hold_rounds`, whose second turns are paid for being right alone (SCoRe's stage I has no bonus).
     """
     total = drawn.value
-    if settings.progress and drawn.k:
+    if settings.progress and drawn.k and not hold:
         total += settings.progress * (judged_reward(drawn.turn) - judged_reward(drawn.trajectory.turns[drawn.k - 1]))
     return total - settings.repeat_penalty if drawn.repeats else total

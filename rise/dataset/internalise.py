@@ -37,17 +37,26 @@ def internalised(examples: Sequence[Example], first: First) -> list[Example]:
 
 
 def at_first_turn_too(
-    examples: Sequence[Example], first: First, first_rewards: Mapping[str, float], *, share: float, weight: str, seed: object
+    examples: Sequence[Example],
+    first: First,
+    first_rewards: Mapping[str, float],
+    *,
+    share: float,
+    weight: str,
+    seed: object,
+    mean_one: bool = False,
 ) -> list[Example]:
     """A share of the later replies once more, as first replies; those whose weight would be 0 there are left out.
 
     `first_rewards` is what `mean_first_rewards` finds, `weight` a name in `INTERNALISE_WEIGHTS`. Which replies are taken
-    follows from the seed alone.
+    follows from the seed alone. `mean_one`: weights are still to be divided by the mean of their sizes, so a gain is first
+    multiplied by that mean: it is one beside weights whose mean is 1, whatever τ makes of rewards.
     """
+    unit = sum(abs(e.weight) for e in examples) / len(examples) if mean_one and weight == "gain" and examples else 1.0
     later = [i for i, example in enumerate(examples) if example.turn > 0]
     taken = sorted(random.Random(f"internalise/{seed}").sample(later, round(share * len(later))))
     moved = internalised([examples[i] for i in taken], first)
-    weighed = [replace(e, weight=INTERNALISE_WEIGHTS[weight](e, first_rewards[e.problem_id])) for e in moved]
+    weighed = [replace(e, weight=unit * INTERNALISE_WEIGHTS[weight](e, first_rewards[e.problem_id])) for e in moved]
     return [example for example in weighed if example.weight != 0]
 
 

@@ -188,6 +188,7 @@ def _internalise(
             share=settings.internalise_share,
             weight=settings.internalise_weight,
             seed=f"{config.seed}/{k}",
+            mean_one=config.weigh.scale == "mean-one",
         )
         counts["later replies at the first turn too"] = len(moved)
         examples = [*examples, *moved]

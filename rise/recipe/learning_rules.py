@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 def replies_of_the_student_alone(config: RunConfig) -> str | None:
     """An advantage is of a reply that the student drew itself, and had not seen."""
+    if config.advantage is not None and config.rollout.policy is not None:
+        return (
+            f'[advantage] weighs replies that the student drew, but rollout.policy = "{config.rollout.policy}" draws them in its '
+            "place. Leave one of the two out"
+        )
     if config.advantage is None or (config.relabel.improver in ("self", "none") and config.relabel.relabel_right != "restate"):
         return None
     return (

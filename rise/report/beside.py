@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
@@ -35,7 +36,7 @@ def beside_caption(readings: Sequence[str]) -> str:
     """What the columns are, once for all tables."""
     said = "; ".join(f"{heading(reading)}: {words(reading)}" for reading in readings)
     return (
-        f"{said[0].upper()}{said[1:]}. Shares in percent, tokens a problem. Beneath: 95 % over seeds; of one, over problems. "
+        f"Columns: {said}. Shares in percent, tokens a problem. Beneath: 95 % over seeds; of one, over problems. "
         "Trained tokens: targets of all rounds, epochs counted. Replies drawn: turns and improved replies of all rounds, with "
         "those of the first round where an arm shares RISE's; beneath, the tokens written for them."
     )
@@ -62,7 +63,10 @@ def _cell(over: OverSeeds | None, reading: str) -> Cell:
     if unit_of(reading) == "tokens":
         ends = "" if between.low is None else f"{number(between.low)}–{number(between.high)}"
         return Cell(number(over.seeds.value), small=ends)
-    return Cell(percent(over.seeds.value), small="" if between.low is None else percent_interval(between))
+    if between.low is None or between.high is None:
+        return Cell(percent(over.seeds.value))
+    possible = replace(between, low=max(0.0, between.low), high=min(1.0, between.high))
+    return Cell(percent(over.seeds.value), small=percent_interval(possible))
 
 
 def beside_figure(sides: Sequence[Side], title: str) -> Figure | None:

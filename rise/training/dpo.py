@@ -79,7 +79,7 @@ def prefer(
     ready_to_save(net, renderer)
     save_checkpoint(net, renderer.tokenizer, out, card)
     shutil.rmtree(work, ignore_errors=True)
-    return plan.counts(len(pairs) - len(kept), trainer.state.global_step)
+    return plan.counts(len(pairs) - len(kept), trainer.state.global_step, trainer.n_trained_tokens)
 
 
 def _arguments(plan: _Plan, config: TrainConfig, work: Path, seed: int, out: Path) -> Any:
@@ -90,7 +90,7 @@ def _arguments(plan: _Plan, config: TrainConfig, work: Path, seed: int, out: Pat
     settings = training_settings(config, work, seed, plan.accumulation) | {
         "per_device_train_batch_size": plan.micro,
         "num_train_epochs": plan.epochs,
-        "max_steps": config.max_steps or -1,
+        "max_steps": plan.n_steps,
         "warmup_steps": 0 if plan.n_steps == 1 else config.warmup_ratio,  # it starts from 0
         "data_seed": seed,
         "beta": config.dpo.beta,
@@ -107,6 +107,13 @@ def _trainer_class() -> Any:
 
     class OfTokenIds(DPOTrainer):
         """TRL's trainer on rows that hold token ids already: rendered again they might be others."""
+
+        n_trained_tokens = 0
+        """Of both replies of each pair, in all steps so far."""
+
+        def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            self.n_trained_tokens += int(inputs["completion_mask"].sum())
+            return super().training_step(model, inputs, *args, **kwargs)
 
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset
@@ -142,10 +149,13 @@ class _Plan:
         self.n_trained = sum(len(e.reply_ids) + len(e.rejected_ids) for e in pairs)
         self.epochs = config.epochs if config.trained_tokens is None else config.trained_tokens / self.n_trained
         per_epoch = math.ceil(math.ceil(len(pairs) / self.micro) / self.accumulation)
-        self.n_steps = min(math.ceil(self.epochs * per_epoch), config.max_steps or 10**9)
+        # A step is never cut: of as many tokens as another run, those of the nearest whole number of steps.
+        steps = self.epochs * per_epoch
+        whole = math.ceil(steps) if config.trained_tokens is None else max(1, round(steps))
+        self.n_steps = min(whole, config.max_steps or whole)
 
-    def counts(self, n_too_long: int, n_steps: int) -> dict[str, Any]:
-        """What `train` returns."""
+    def counts(self, n_too_long: int, n_steps: int, n_trained: int) -> dict[str, Any]:
+        """What `train` returns; `n_trained` tokens went through its steps."""
         return {
             "n_rows": 2 * self.n_pairs,
             "n_weight_0": 0,
@@ -155,5 +165,5 @@ class _Plan:
             "accumulation": self.accumulation,
             "n_tokens_per_epoch": self.n_tokens,
             "n_trained_tokens_per_epoch": self.n_trained,
-            "n_trained_tokens": round(self.n_trained * min(self.epochs, n_steps / max(1, self.n_steps) * self.epochs)),
+            "n_trained_tokens": n_trained,
         }

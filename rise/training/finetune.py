@@ -161,7 +161,7 @@ def check_ids(examples: Sequence[Example], renderer: Renderer, n_words: int, sta
             f"{_start_of(renderer, first.prompt_ids)!r} there, and its text has {len(shown)}, {_start_of(renderer, shown)!r}. "
             "Build them again for this model (rise relabel --examples), or start from the model they were made for."
         )
-    largest = max(max(e.prompt_ids + e.reply_ids, default=0) for e in examples)
+    largest = max(max(e.prompt_ids + e.reply_ids + e.rejected_ids, default=0) for e in examples)
     if largest >= n_words:
         raise DataError(
             f"the examples hold token id {largest:,}, but {start} has {n_words:,} embeddings: they were made for another "

@@ -189,6 +189,15 @@ def test_stage_one_holds_first_turns_and_stage_two_trains_both():
     assert made(2) == [(0, "4", 0.5, 0.01), (0, "5", -0.5, 0.01), (1, "4", 0.5, 0.01), (1, "5", -0.5, 0.01)]
 
 
+def test_the_bonus_for_progress_is_of_stage_two_alone():
+    """Second turns right, wrong. Stage I: rewards 1, 0, less ½. Stage II, α = 10, after wrong and right: 11 and −10, less ½."""
+    two = [trajectory("54", 0), trajectory("45", 1)]
+    config = AdvantageConfig(scale="none", gamma=0.0, hold_rounds=1, hold_kl=0.1, progress=10.0).comparison
+    for k, expected in ((1, [0.5, -0.5]), (2, [10.5, -10.5])):
+        made, *_ = advantage_examples(two, [], lambda t, n: PROMPT.messages(P, t.turns[:n]), config, round_number=k)
+        assert [e.weight for e in made if e.turn == 1] == expected
+
+
 def test_a_cut_reply_is_in_the_mean_and_trains_only_where_cut_ones_do():
     cut = replace(turn("5", 0), finish="length")
     two = [trajectory("4", 0), Trajectory("p", P.question, P.gold, (cut,), sample=1)]
@@ -206,6 +215,7 @@ POLICY = {"model": {"path": "x"}, "advantage": {}, "relabel": {"improver": "none
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"rollout": {"n_trajectories": 4, "policy": "local:x"}}, r'rollout\.policy = "local:x"'),
         ({"relabel": {"improver": "gold"}}, r'relabel\.improver = "gold".*Use relabel\.improver = "none" or "self"'),
         ({"relabel": {"improver": "self", "relabel_right": "restate"}}, 'relabel_right = "restate"'),
         ({"rollout": {"n_trajectories": 1}}, r"rollout\.n_trajectories = 1"),

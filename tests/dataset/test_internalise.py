@@ -3,7 +3,7 @@
 import pytest
 from toys import problem, turn
 
-from rise.dataset.build import build_examples
+from rise.dataset.build import build_examples, scaled
 from rise.dataset.internalise import at_first_turn_too, internalised, mean_first_rewards
 from rise.errors import ConfigError
 from rise.method.examples import round_examples
@@ -66,6 +66,27 @@ def test_by_its_gain_a_reply_is_weighed_against_the_mean_of_first_replies():
     assert [(e.reply, e.weight) for e in found] == [("5", -0.25), ("so 4", 0.75)]
     always = [[("5", False), ("6", False)]]  # as wrong as before: no gain, and nothing to train
     assert moved(*built(*always), weight="gain") == []
+
+
+@pytest.mark.parametrize("tau", [0.2, 0.4, 2.0])
+def test_a_gain_is_one_beside_weights_of_mean_one_whatever_tau(tau):
+    """First replies wrong, wrong; later right, wrong. The right one's gain is 1, as much as RISE's replies weigh on average."""
+    config = build_config(
+        {
+            "model": {"path": "x"},
+            "dataset": {"internalise": "also", "internalise_weight": "gain"},
+            "weigh": {"temperature": tau},
+        }
+    )
+    trajectories, _ = built([("5", False), ("4", True)], [("6", False), ("7", False)])
+    examples, *_ = round_examples(config, PROMPT, [P], trajectories, [])
+    *rise, gained = scaled(examples, "mean-one")
+    assert (len(rise), gained.reply, gained.turn) == (4, "4", 0)
+    assert gained.weight == pytest.approx(1.0) and sum(e.weight for e in rise) / 4 == pytest.approx(1.0)
+    raw, *_ = round_examples(
+        config.model_copy(update={"weigh": config.weigh.model_copy(update={"scale": "raw"})}), PROMPT, [P], trajectories, []
+    )
+    assert raw[-1].weight == 1.0
 
 
 def test_a_share_of_them_is_chosen_by_the_seed_alone():

@@ -11,7 +11,7 @@ from rise.cli.main import app
 from rise.errors import ConfigError
 from rise.method.claims.arms import Arms, Training
 from rise.method.claims.experiment import Comparison, folder_of, home, load_experiments, load_laboratory
-from rise.method.claims.plan import make_plan
+from rise.method.claims.plan import check_probes, make_plan
 from rise.recipe.toml import build_config, load_recipe, validated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,18 +71,25 @@ def test_the_comparisons_are_those_that_were_fixed(experiment):
     assert [(c.of, c.tasks) for c in experiment.compare if c.primary] == [(f"{method}:t5 - rise:t5", "gap")]
     readings = {term.reading for c in experiment.compare for term in c.expression.terms}
     assert readings == {"t1", "t5", "m1@t5", "p5@t1", "right_to_wrong", "all-tokens5"}
-    for comparison in experiment.compare:
+    against_rise = [c for c in experiment.compare if not any(place.probe for place in c.expression.places)]
+    for comparison in against_rise:
         assert {p.arm for p in comparison.expression.places} == {"rise", method}
         assert sum(term.factor for term in comparison.expression.terms) == 0
-    asked = {(c.of, task) for c in experiment.compare for task in LAB.chosen(c.tasks)}
+    asked = {(c.of, task) for c in against_rise for task in LAB.chosen(c.tasks)}
     assert len(asked) == 6 * len(LAB.tasks)
+    assert {c.of for c in experiment.compare} - {c.of for c in against_rise} == (
+        {"verify:t5 - rise/asked:t5", "rise@base/asked:t5 - rise@base:t5"} if method == "verify" else set()
+    )
 
 
 @pytest.mark.parametrize("scale", [None, "quick", "toy"])
 def test_they_can_be_planned_and_rise_is_trained_once(scale):
     lab = load_laboratory(FOLDER).at(scale)
     plan = make_plan(EVERY, lab, scale=scale, seeds={e.claim: [0, 1, 2] for e in EVERY})
-    assert len(plan.trainings) == (len(METHODS) + 1) * len(lab.tasks) * 3 and not plan.probes
+    assert len(plan.trainings) == (len(METHODS) + 1) * len(lab.tasks) * 3
+    n_gap = sum(task.gap for task in lab.tasks.values())
+    assert len(plan.probes) == 2 * n_gap * 3  # RISE's model and the base, asked for verdicts
+    check_probes(plan)
 
 
 def test_a_recipe_of_an_arm_is_not_of_a_scale_with_another_recipe():

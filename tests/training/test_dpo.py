@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,22 @@ def test_as_many_tokens_as_another_run(nano_dir, renderer, tmp_path):
     pairs = [pair(renderer, "4", "5"), pair(renderer, "9", "77", "3*3")]
     counts = train(pairs, nano_dir, tmp_path / "out", CONFIG.model_copy(update={"trained_tokens": 18}))
     assert (counts["n_steps"], counts["n_trained_tokens"]) == (2, 18)
+
+
+@needs_trl
+@pytest.mark.parametrize(("wanted", "steps"), [(13, 1), (14, 2), (2, 1)])
+def test_tokens_are_those_of_the_steps_that_were_taken(wanted, steps, nano_dir, renderer, tmp_path):
+    """A step is both pairs, 9 tokens. 13 are 1.44 steps, so one, of 9 tokens; 14 are 1.56, so two, of 18; never none."""
+    pairs = [pair(renderer, "4", "5"), pair(renderer, "9", "77", "3*3")]
+    counts = train(pairs, nano_dir, tmp_path / "out", CONFIG.model_copy(update={"trained_tokens": wanted}))
+    assert (counts["n_steps"], counts["n_trained_tokens"]) == (steps, 9 * steps)
+
+
+@needs_trl
+def test_a_rejected_reply_of_another_tokenizer_is_refused_as_a_preferred_one_is(nano_dir, renderer, tmp_path):
+    one = replace(pair(renderer, "4", "5"), rejected_ids=(10**6,))
+    with pytest.raises(DataError, match="hold token id 1,000,000"):
+        train([one], nano_dir, tmp_path / "out", CONFIG)
 
 
 @needs_trl
