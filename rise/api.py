@@ -25,9 +25,7 @@ from typing import Any, TypeVar
 
 from rise.dataset.example import Example
 from rise.errors import ConfigError, did_you_mean
-from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, named, sizes
 from rise.evaluation.held_out import HeldOut
-from rise.evaluation.uncertainty import Estimate
 from rise.method.collect import collect
 from rise.method.examples import round_examples, weighted
 from rise.method.fit import fit
@@ -44,7 +42,7 @@ from rise.recipe.problems import some_problems
 from rise.recipe.toml import build_config, load_recipe, merged
 from rise.report import write_report
 from rise.report.load import LoadedRun, load
-from rise.report.numbers import percent, percent_interval, points, points_interval
+from rise.report.measured import measured_table
 from rise.runs.bench import Bench, at_work
 from rise.runs.card import GIVEN, OWN_CODE, config_for
 from rise.runs.preflight import Ready
@@ -237,20 +235,8 @@ class Evaluation:
     """As in metrics.json."""
 
     def table(self) -> str:
-        """The headline metrics and differences, one a line."""
-        K, S = sizes(self.metrics)
-        lines = []
-        for name in named([*HEADLINE, *REPLIES], K, S):
-            lines.append((name.label, _told(name.find(self.metrics), percent, percent_interval, " %"), name.words))
-        for difference in named(PAIRED, K, S):
-            if difference.of.optional and (difference.find(self.metrics) or {}).get("value") is None:
-                continue
-            lines.append((difference.label, _told(difference.find(self.metrics), points, points_interval, " points"), ""))
-        width = max(len(label) for label, _, _ in lines)
-        n = self.metrics["m1@t1"]["n"]
-        by_turn = "  ".join(percent(estimate["value"]) for estimate in self.metrics["accuracy_by_turn"])
-        body = [f"{label:<{width}}  {told}  {words}".rstrip() for label, told, words in lines]
-        return "\n".join([f"{n} problems, {K} turns, {S} samples", *body, f"right by turn, %: {by_turn}"])
+        """The headline metrics and differences, one a line: what `rise evaluate` prints."""
+        return measured_table(self.metrics)
 
     def __str__(self) -> str:
         return self.table()
@@ -357,12 +343,6 @@ def _problems(task: Task, attempts: Sequence[Trajectory]) -> list[Problem]:
         return attempts.problems
     seen = {t.problem_id: Problem(t.question, t.gold, fields=t.fields, id=t.problem_id) for t in attempts}
     return list(seen.values())
-
-
-def _told(found: Any, value: Any, interval: Any, unit: str) -> str:
-    if not found or found.get("value") is None:
-        return "–"
-    return f"{value(found['value'])}{unit} ({interval(Estimate(**found))})"
 
 
 def _apart(function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:

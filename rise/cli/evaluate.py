@@ -32,6 +32,9 @@ ChatFormatOption = Annotated[
     str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
 ]
 ControlOption = Annotated[bool, typer.Option(help="Also show other problems' attempts, as a control.")]
+PlayOnOption = Annotated[
+    bool, typer.Option("--play-on", help="Also take the turns after the model's own stop (state.verify), as a control.")
+]
 GoldProbabilityOption = Annotated[
     bool, typer.Option("--gold-probability", help="Also score the worked solution at every turn: local policies only.")
 ]
@@ -56,6 +59,7 @@ def evaluate(
     dtype: DtypeOption = "float32",
     chat_format: ChatFormatOption = None,
     control: ControlOption = True,
+    play_on: PlayOnOption = False,
     gold_probability: GoldProbabilityOption = False,
     cluster: ClusterOption = None,
     price_prompt: PriceOption = 0.0,
@@ -83,7 +87,8 @@ def evaluate(
     check_choice("--split", split, SPLITS)
     check_choice("--dtype", dtype, DTYPES)
     policy = checkpoint_of(policy)
-    measured: dict[str, Any] = {"samples": samples, "gold_probability": gold_probability, **({"turns": turns} if turns else {})}
+    measured: dict[str, Any] = {"samples": samples, **({"turns": turns} if turns else {})}
+    measured |= {"play_on": play_on, "gold_probability": gold_probability}
     measured |= {"price_prompt": price_prompt, "price_reply": price_reply}
     settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "evaluate": measured}
     settings["model"] = {"dtype": dtype, "chat_format": chat_format}
@@ -100,7 +105,7 @@ def evaluate(
         print(json.dumps(metrics))
         return
     for text, style in measured_lines(name, metrics):
-        bars.console.print(text, style=style, highlight=False, soft_wrap=True)
+        bars.console.print(text, style=style, highlight=False)
 
 
 def _with_cluster(policy: str, settings: dict[str, Any], cluster: str | None, overrides: list[str]) -> dict[str, Any]:

@@ -7,17 +7,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rise.evaluation.headline import HEADLINE, named, sizes
+from rise.evaluation.headline import sizes
 from rise.evaluation.outcomes import one_line
 from rise.report.collect import estimate_at
-from rise.report.numbers import DASH, count, percent, points, points_interval
+from rise.report.measured import measured_table
+from rise.report.numbers import count, percent, points, points_interval
 from rise.report.own_stop import own_stop_words
 from rise.runs import stages
 from rise.runs.alarms import FEW_PROBLEMS, Alarm, place, toy_words
 from rise.runs.dry_run import sentences
 from rise.runs.preflight import Ready
 
-LEGEND = "Percent of last replies right, no vote; the difference in points with its 95 % interval."
+LEGEND = "Percent of last replies right, no vote; difference in points, 95 % interval."
 """Under it stand the lines of `stage_sentence`."""
 
 
@@ -59,30 +60,13 @@ def stage_sentence(name: str, metrics: dict[str, Any]) -> str:
 
 def measured_lines(name: str, metrics: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
     """(text, style) of each line of a measurement: its numbers, and that they mean nothing where that is so."""
-    yield stage_line(name, metrics), None
+    yield from ((line, None) for line in measured_table(metrics, name).splitlines())
     if words := own_stop_words(metrics):
-        yield f"  {words}", None
+        yield words, None
     if metrics.get("price") is not None:
-        yield f"  its replies cost {metrics['price']:.4g}, in the currency of the prices", None
+        yield f"Its replies cost {metrics['price']:.4g}, in the currency of the prices.", None
     if is_toy(n := metrics["m1@t1"]["n"]):
         yield toy_words(n), "yellow"
-
-
-def stage_line(name: str, metrics: dict[str, Any]) -> str:
-    """The headline metrics of a stage, their names in words, and its accuracy by turn."""
-
-    def share(plain: Any) -> str:
-        estimate = estimate_at(plain)
-        return (
-            DASH if estimate.value is None else f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
-        )
-
-    # What a curve ends with is not said twice.
-    names = [entry for entry in named(HEADLINE, *sizes(metrics)) if entry.of.curve is None]
-    head = "  ".join(f"{entry.label} {share(entry.find(metrics))}" for entry in names)
-    by_turn = "  ".join(map(share, metrics["accuracy_by_turn"]))
-    words = ", ".join(f"{entry.label} {entry.words}" for entry in names)
-    return f"{name} (n = {metrics['m1@t1']['n']}, %): {head}\n  last reply by turn: {by_turn}\n  {words}"
 
 
 def alarm_lines(alarm: Alarm) -> list[tuple[str, str]]:

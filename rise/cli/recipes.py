@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +50,11 @@ def copy(name: Name, directory: Annotated[Path, typer.Argument(help="Folder to c
 
 
 def print_columns(rows: Sequence[tuple[str, str]]) -> None:
-    """One line each, whatever the width: a list to look through, or to grep."""
-    width = max(len(name) for name, _ in rows)
+    """One line each, to grep; on a terminal folded to its width."""
+    width = max(len(name) for name, _ in rows) + 2
+    room = shutil.get_terminal_size().columns
     for name, words in rows:
-        print(f"{name:<{width}}  {words}")
+        if sys.stdout.isatty() and room > 2 * width:
+            print(textwrap.fill(words, room, initial_indent=f"{name:<{width}}", subsequent_indent=" " * width))
+        else:
+            print(f"{name:<{width}}{words}")

@@ -47,7 +47,8 @@ def rejudge(
         raise ConfigError(f"{run} is a stage: give its run, {found.path}.")
     named = parse_override(f"judge={judge}")["judge"]
     other = make_judge(named)
-    target = RunDir(out or run.resolve().with_name(f"{run.resolve().name}-rejudged"))
+    beside = run if run.name not in ("", "..") else run.resolve()
+    target = RunDir(out or beside.with_name(f"{beside.name}-rejudged"))
     config = with_judge(load_recipe(run / "config.toml"), named)
     ready = preflight(config, "judge")
     bars = Bars()

@@ -46,6 +46,7 @@ def show(
 def _directory(console: Console, path: Path) -> None:
     """A run as its table; a stage as its numbers, what it trained on, and its files."""
     from rise.report import console_table
+    from rise.report.measured import measured_table
     from rise.runs.directory import StageDir
     from rise.runs.stages import is_stage
 
@@ -54,7 +55,7 @@ def _directory(console: Console, path: Path) -> None:
         return
     stage = StageDir(path)
     if stage.metrics.exists():
-        _json_file(console, stage.metrics)
+        console.print(_text(measured_table(stage.read_metrics(), path.name)), soft_wrap=True)
     if stage.dataset.exists():
         known = stage.read_dataset()
         sources = "; ".join(f"{source} {n}" for source, n in known["by_source"].items())

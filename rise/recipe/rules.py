@@ -271,8 +271,19 @@ def one_control_at_a_time(config: RunConfig) -> str | None:
     )
 
 
+def a_stop_to_play_on_after(config: RunConfig) -> str | None:
+    """Only a model that is asked for verdicts stops by itself, so that there are turns beyond."""
+    if not config.evaluate.play_on or (config.evaluate.state or config.state).verify:
+        return None
+    return (
+        "evaluate.play_on takes the turns after the model's own stop, but nothing asks it whether it is right. Leave it out "
+        "(rise evaluate: --play-on), or set state.verify = true"
+    )
+
+
 RUN = (
     one_control_at_a_time,
+    a_stop_to_play_on_after,
     right_attempts_that_train,
     right_attempts_that_are_states,
     several_first_replies_for_pairs,

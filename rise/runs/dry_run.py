@@ -74,7 +74,7 @@ def _sentences(
         start = {"previous": "what it has become", "base": "the base", "boost": "the boost"}[config.iterate.start]
         out.append(
             f"round {k}    {n} turn{'s' if n > 1 else ''}{taken} on each training problem; {improver} {where}{wrong}; "
-            f"{config.train.epochs:g} epochs of at most {_times(train, n + 1)} examples, {config.train.batch_size} a step, "
+            f"{_s(config.train.epochs, 'epoch')} of at most {_times(train, n + 1)} examples, {config.train.batch_size} a step, "
             f"from {start}"
         )
     return out
@@ -92,6 +92,10 @@ def _cluster(settings: ClusterConfig) -> list[str]:
     from rise.cluster.needs import needs
 
     return [need.sentence() for part in needs(settings) for need in part]
+
+
+def _s(n: float, thing: str) -> str:
+    return f"{n:g} {thing}{'' if n == 1 else 's'}"
 
 
 def _replies(n: int) -> str:

@@ -167,7 +167,7 @@ def test_evaluate_any_policy_in_the_same_table(rise, tmp_path):
     assert [e["value"] for e in metrics["accuracy_by_turn"]] == [0.0, 1.0, 1.0]  # wrong first, then right
     assert metrics["m5@t1"]["value"] == 0.0 and metrics["wrong_to_right"]["value"] == 1.0
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
-    assert "last reply by turn: 0.0" in rise(*arguments)[1]
+    assert "right by turn, %: 0.0" in rise(*arguments)[1]
     kept = [json.loads(line) for line in (tmp_path / "out" / "held-out.jsonl").read_text().splitlines()]
     assert [row["problem_id"] for row in kept] == sorted(row["problem_id"] for row in kept)
     # Without -n, a file with fewer than 200 problems is asked whole; a recipe's way to write a setting is known here too.

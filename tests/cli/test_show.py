@@ -249,6 +249,16 @@ def test_every_sample_line_of_the_documentation_is_one_that_show_knows(tmp_path)
             printed(path)
 
 
+def test_a_stage_is_shown_as_its_headline_in_80_columns_and_its_files(round_1):
+    text = printed(round_1.path)
+    # By hand: ROUND_1 has 4 of 8 right at turn 1 and 5 of 8 at turn 5.
+    assert text.startswith("round-1: 8 problems, 5 turns, 5 samples; percent, 95 % intervals\n")
+    assert re.search(r"^m1@t1 +50\.0  \S+ +first reply$", text, re.M) and re.search(r"^t5−t1 +\+12\.5 ", text, re.M)
+    table, files = text.split("\nTrained on")
+    assert len(table.splitlines()) < 30 and max(map(len, table.splitlines())) <= 80
+    assert "rise show" in files and "metrics.json" in files  # where every number stands
+
+
 def test_boost_records_show_that_nothing_was_fixed(tmp_path):
     boost = write_run(tmp_path / "run", {"boost": BOOST}).stage("boost")
     with pytest.raises(DataError, match="has 0 records of fixed"):

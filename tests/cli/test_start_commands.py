@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import rise
 from rise.cli.main import app
+from rise.cli.recipes import print_columns
 from rise.recipe.shipped import names
 from rise.tasks import FAMILIES, KINDS
 
@@ -47,6 +48,13 @@ def test_recipes_and_tasks_are_listed_a_line_each():
     assert all(len(line.split(maxsplit=1)[1]) > 30 for line in (*recipes, *tasks))
 
 
+def test_on_a_terminal_lists_are_folded_under_their_own_words(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "24")
+    print_columns([("one", "a word or two that fold"), ("three", "no")])
+    assert capsys.readouterr().out == "one    a word or two\n       that fold\nthree  no\n"
+
+
 def test_a_recipe_is_shown_and_copied_with_what_it_extends_and_nothing_is_replaced(elsewhere):
     assert said("recipes", "show", "nano").startswith("# The laboratory")
     said("recipes", "copy", "baselines/star", "mine")
@@ -73,7 +81,7 @@ def test_what_init_writes_runs_as_it_is_from_above_and_from_inside(elsewhere, mo
     problems = [json.loads(line) for line in (elsewhere / "mine/problems.jsonl").read_text().splitlines()]
     assert len(problems) == 10 and all(set(problem) == {"question", "gold"} for problem in problems)
     assert len((elsewhere / "mine/README.md").read_text().splitlines()) <= 10
-    said("run", "mine/recipe.toml", "--scale", "toy")
+    assert "note:" not in said("run", "mine/recipe.toml", "--scale", "toy")  # nothing to put right before one has begun
     assert (elsewhere / "runs/mine-toy/report.html").exists()
     n = json.loads((elsewhere / "runs/mine-toy/round-1/metrics.json").read_text())["m1@t1"]["n"]
     assert n == 2  # of ten, by the hash of their text
