@@ -18,7 +18,7 @@ Row = tuple[str, str, str, str]
 def measured_table(metrics: Mapping[str, Any], title: str = "") -> str:
     """Headline metrics, shares of replies and paired differences with 95 % intervals, one a line; then the last reply by turn.
 
-    `title` stands before the counts. A control that was not run is left out where a recipe has to ask for it, and a dash elsewhere.
+    `title` stands before the counts. A control that was not run is a dash, or left out where a recipe has to ask for it.
     """
     K, S = sizes(metrics)
     rows: list[Row] = []

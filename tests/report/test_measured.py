@@ -5,7 +5,6 @@ from synthetic_run import ROUND_1, held_out, same
 from rise.evaluation.metrics import measure
 from rise.report.measured import measured_table
 
-
 METRICS = measure([held_out(i, pattern) for i, pattern in enumerate(ROUND_1)], same)
 
 
