@@ -1,10 +1,28 @@
-"""What pyproject.toml cannot say: `recipes/` and `experiments/` lie beside the package in a clone, and inside it in a wheel."""
+"""What pyproject.toml cannot say: `recipes/` and `experiments/` lie beside the package in a clone, and inside it in a wheel; and the
+README as a registry shows it, where a path into this repository leads nowhere."""
 
+import re
 import shutil
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
+
+LINK = re.compile(r"(?P<image>!?)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+
+
+def without_paths(page: str) -> str:
+    """The page with links to the web alone: a path stands behind its words as text, `[words](docs/a.md)` → words (`docs/a.md`).
+
+    A picture that lies here is left out. The repository has no public address yet; once it has, links can lead there.
+    """
+
+    def told(link: re.Match[str]) -> str:
+        if re.match(r"https?://|#", link["target"]):
+            return link[0]
+        return "" if link["image"] else f"{link['words']} (`{link['target']}`)"
+
+    return LINK.sub(told, re.sub(r"<!--.*?-->\n?", "", page, flags=re.DOTALL))
 
 
 class WithRecipes(build_py):
@@ -19,4 +37,8 @@ class WithRecipes(build_py):
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
 
 
-setup(cmdclass={"build_py": WithRecipes})
+setup(
+    cmdclass={"build_py": WithRecipes},
+    long_description=without_paths(Path("README.md").read_text(encoding="utf-8")),
+    long_description_content_type="text/markdown",
+)

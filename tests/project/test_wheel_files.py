@@ -1,13 +1,18 @@
 """What the built wheel holds: everything that a user without a clone starts from."""
 
+import re
 import tarfile
 import zipfile
+from email import message_from_bytes
+from email.policy import EmailPolicy
 
 import pytest
 from wheels import ROOT, build
 
 from rise.recipe import bases
 from rise.recipe.shipped import home
+
+EMAIL = EmailPolicy(utf8=True)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,20 @@ def test_a_source_distribution_makes_the_same_wheel(wheel, tmp_path):
     again = build(tmp_path, source=source)
     held, there = ({n for n in zipfile.ZipFile(path).namelist() if not n.endswith("RECORD")} for path in (again, wheel))
     assert held == there
+
+
+def test_a_registry_shows_a_readme_whose_links_lead_somewhere(wheel):
+    """A path into the repository is a dead link on the page of a registry, and a missing picture."""
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("METADATA")]
+        page = message_from_bytes(archive.read(name), policy=EMAIL)
+    assert page["Description-Content-Type"] == "text/markdown"
+    shown, readme = page.get_content(), (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", shown)
+    assert links and all(link.startswith("https://") for link in links)
+    assert "![" not in shown and "<!--" not in shown
+    assert "[The method](docs/method.md)" in readme and "The method (`docs/method.md`)" in shown
+    assert "make run " in shown and "| round 2, seed 0 |" in shown  # blocks and tables are as they were
 
 
 def test_recipes_of_a_clone_are_those_of_the_clone():
