@@ -14,13 +14,13 @@ LINK = re.compile(r"(?P<image>!?)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 def without_paths(page: str) -> str:
     """The page with links to the web alone: a path stands behind its words as text, `[words](docs/a.md)` → words (`docs/a.md`).
 
-    A picture that lies here is left out. The repository has no public address yet; once it has, links can lead there.
+    A picture that lies here says in words what it shows. The repository has no public address yet; once it has, links can lead there.
     """
 
     def told(link: re.Match[str]) -> str:
         if re.match(r"https?://|#", link["target"]):
             return link[0]
-        return "" if link["image"] else f"{link['words']} (`{link['target']}`)"
+        return f"{link['words']}." if link["image"] else f"{link['words']} (`{link['target']}`)"
 
     return LINK.sub(told, re.sub(r"<!--.*?-->\n?", "", page, flags=re.DOTALL))
 
