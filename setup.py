@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: `recipes/` and `experiments/` lie beside the package in a clone, and inside it in a wheel; and the
-README as a registry shows it, where a path into this repository leads nowhere."""
+"""What pyproject.toml cannot say: `recipes/` and `experiments/` lie beside the package in a clone, and inside it in a wheel. And
+a registry's page, where a path into this repository leads nowhere, gets a README without such links."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ LINK = re.compile(r"(?P<image>!?)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 def without_paths(page: str) -> str:
     """The page with links to the web alone: a path stands behind its words as text, `[words](docs/a.md)` → words (`docs/a.md`).
 
-    A picture that lies here says in words what it shows. The repository has no public address yet; once it has, links can lead there.
+    A picture that lies here says in words what it shows. Once the repository has a public address, links can lead there.
     """
 
     def told(link: re.Match[str]) -> str:

@@ -8,8 +8,10 @@ import shlex
 import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from documents import BLOCK, ROOT, at_test_size, one_block, own_things
 from wheels import build, install_alone
@@ -165,19 +167,50 @@ def test_the_page_of_installing_does_what_it_says(run, outside):
     run("rise recipes copy paper/mistral-7b-instruct copied")
     run("rise run copied/paper/mistral-7b-instruct.toml --scale fsdp2 --dry-run")
 
+    assert "fit: nothing found" in run("rise validate mine/recipe.toml")
+    assert "runs/nano-toy-rejudged/report.html" in run("rise rejudge runs/nano-toy --judge exact")
+    assert run("python -m rise --version") == run("rise --version")
+    told = answered(
+        env, outside, "runs/nano-toy", {"model": "nano-toy-round-2", "messages": [{"role": "user", "content": "17841?"}]}
+    )
+    assert told["rise"]["n_turns"] == 5 and told["choices"][0]["message"]["content"]
 
-def test_the_demonstration_opens(env, outside):
+
+def test_a_shell_completes_commands(env, outside):
+    asked = clean() | {"_RISE_COMPLETE": "complete_bash", "COMP_WORDS": "rise re", "COMP_CWORD": "1"}
+    done = subprocess.run([env / "bin/rise"], capture_output=True, text=True, env=asked, cwd=outside, timeout=300)
+    assert done.stdout.split() == ["relabel", "report", "rejudge", "recipes"], done.stderr
+
+
+@contextmanager
+def under_way(env, folder, words, until):
+    """What a command that does not end has printed up to a word; Ctrl-C ends it."""
     process = subprocess.Popen(
-        [env / "bin/rise", "demo", "--no-browser", "--dir", outside / "demo"], stdout=subprocess.PIPE, text=True, env=clean()
+        [env / "bin/rise", *shlex.split(words)], stdout=subprocess.PIPE, text=True, env=clean(), cwd=folder
     )
     try:
         end, told = time.monotonic() + 300, ""
-        while "Playground" not in told and time.monotonic() < end and process.poll() is None:
+        while until not in told and time.monotonic() < end and process.poll() is None:
             told += process.stdout.readline()
-        assert "Playground" in told, told
+        assert until in told, told
+        yield told
         process.send_signal(signal.SIGINT)
         process.wait(300)
     finally:
         process.kill()
         process.communicate()
+
+
+def answered(env, folder, policy, question):
+    """What `rise serve` answers to a chat completion request."""
+    with under_way(env, folder, f"serve {policy} --port 0", "Playground") as told:
+        [base] = re.findall(r"http://\S+/v1", told)
+        reply = httpx.post(f"{base}/chat/completions", json=question, timeout=300)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+
+def test_the_demonstration_opens(env, outside):
+    with under_way(env, outside, "demo --no-browser --dir demo", "Playground"):
+        pass
     assert json.loads((outside / "demo/nano/round-2/metrics.json").read_text())["m1@t1"]["n"] == 1000
