@@ -8,7 +8,7 @@ from rich.console import Console
 from synthetic_run import BOOST, HOSTILE, ROUND_1, held_out, write_run
 from toys import small, toy_recipe
 
-from rise.cli.lines import alarm_lines, is_toy, plan, stage_line, stage_sentence
+from rise.cli.lines import alarm_lines, is_toy, plan, stage_sentence
 from rise.cli.progress import Bars
 from rise.evaluation.held_out import write_held_out
 from rise.play.player import Usage
@@ -118,8 +118,7 @@ def test_codes_are_explained_where_they_first_stand(tmp_path, log):
         bars.stage_done(run.stage(name))
     head, *stages = lines()
     assert "last replies right, no vote" in head and len(stages) == 2
-    last = stage_line("mine", run.stage("round-1").read_metrics()).splitlines()[-1]
-    assert "m5@t1 vote over 5 parallel samples" in last and "p1@t5 any turn right" in last
+    assert max(map(len, lines())) <= 80  # none is cut by a terminal
 
 
 # --- alarms -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -20,7 +21,6 @@ from toys import TINY, small
 from typer.testing import CliRunner
 from view_run import write_viewed
 
-from rise.cli.lines import stage_line
 from rise.cli.main import app
 from rise.errors import ConfigError
 from rise.evaluation import headline
@@ -33,6 +33,7 @@ from rise.recipe.improvers import IMPROVERS, Improver
 from rise.recipe.wordings import FEEDBACK, Feedback
 from rise.report import console_table, layout, write_report
 from rise.report.compare import read_entries, to_json
+from rise.report.measured import measured_table
 from rise.report.drawing import make_figure
 from rise.report.table import Cell, Table
 from rise.runs.card import config_for
@@ -88,7 +89,8 @@ def test_a_headline_metric_stands_in_the_terminal_the_progress_line_and_show(run
     console.print(console_table(run.path))
     printed = console.export_text()
     assert "two@t5" in printed and "37.5 −12.5" in printed and "turns 1 and 2 − t1" in printed
-    assert "two@t5 37.5 [" in stage_line("round-1", run.stage("round-1").read_metrics())
+    measured = measured_table(run.stage("round-1").read_metrics())
+    assert re.search(r"^two@t5 +37\.5 ", measured, re.M) and re.search(r"^again +80\.0 ", measured, re.M)
     shown = CliRunner().invoke(app, ["show", str(run.stage("round-1").metrics)], catch_exceptions=False).output
     assert "two@t5" in shown and "paired two@t5-t1" in shown
 
