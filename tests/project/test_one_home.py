@@ -33,8 +33,8 @@ from rise.recipe.improvers import IMPROVERS, Improver
 from rise.recipe.wordings import FEEDBACK, Feedback
 from rise.report import console_table, layout, write_report
 from rise.report.compare import read_entries, to_json
-from rise.report.measured import measured_table
 from rise.report.drawing import make_figure
+from rise.report.measured import measured_table
 from rise.report.table import Cell, Table
 from rise.runs.card import config_for
 from rise.runs.dry_run import dry_run
