@@ -47,15 +47,15 @@ def is_toy(n: int, scale: str | None = None) -> bool:
 
 
 def stage_sentence(name: str, metrics: dict[str, Any]) -> str:
-    """A measured stage on one line: `round 2   turn 1 22.1 → turn 5 61.3   +39.2 (+35.0 … +43.4)   1,000 problems`."""
+    """A measured stage on one line of 80: `round 2  turn 1 22.1 → turn 5 61.3  +39.2 (+35.0 … +43.4)  n = 1,000`."""
     K, _ = sizes(metrics)
     first, last = (estimate_at(metrics["accuracy_by_turn"][k]) for k in (0, -1))
     gain = estimate_at(metrics, "paired", f"t{K}-t1")
     turns = f"turn 1 {percent(first.value):>5}"
     if K > 1:
         interval = f" ({points_interval(gain).replace(' to ', ' … ')})" if gain.low is not None else ""
-        turns += f" → turn {K} {percent(last.value):>5}   {points(gain.value)}{interval}"
-    return f"{stages.title(name) if stages.is_stage(name) else name:<20}   {turns}   {count(first.n)} problems"
+        turns += f" → turn {K} {percent(last.value):>5}  {points(gain.value)}{interval}"
+    return f"{stages.short_title(name) if stages.is_stage(name) else name:<13}  {turns}  n = {count(first.n)}"
 
 
 def measured_lines(name: str, metrics: dict[str, Any]) -> Iterator[tuple[str, str | None]]:

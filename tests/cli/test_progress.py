@@ -105,10 +105,10 @@ def test_a_measured_stage_is_one_line_for_people(tmp_path):
     stage = write_run(tmp_path / "run").stage("round-1")
     # Of eight problems four are right at turn 1 and five at turn 5.
     line = stage_sentence("round-1", stage.read_metrics())
-    assert line.startswith("round 1                turn 1  50.0 → turn 5  62.5   +12.5 (") and line.endswith(")   8 problems")
+    assert line.startswith("round 1        turn 1  50.0 → turn 5  62.5  +12.5 (") and line.endswith(")  n = 8")
     assert " … " in line
     once = write_run(tmp_path / "once", {"boost": [("r", "", ""), ("w", "", "")]}).stage("boost")
-    assert stage_sentence("boost", once.read_metrics()).split("   ")[-2:] == ["turn 1  50.0", "2 problems"]
+    assert stage_sentence("boost", once.read_metrics()).endswith("  turn 1  50.0  n = 2")
 
 
 def test_codes_are_explained_where_they_first_stand(tmp_path, log):
