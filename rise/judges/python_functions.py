@@ -25,8 +25,8 @@ from rise.task import Problem
 from rise.trajectory import Trajectory, Verdict
 
 MEMORY_BYTES = 512 << 20
-PATIENCE = 6
-"""Times its limit that code may take by the clock where a busy machine gives it hardly any processor time."""
+PATIENCE = 15
+"""Times its limit that code may take by the clock while it waits for a processor. Of a processor it has its limit."""
 NORMAL_LIMIT_S = 2.0
 """For reading code without its comments and layout."""
 MAX_CODE_CHARS = 20_000

@@ -44,6 +44,8 @@ KNOWN = (
 """What code may import: all of it is loaded before, since confined code opens no file."""
 MAX_SAID = 1 << 18
 """Bytes that all values of one request may take."""
+SLICE_S = 0.1
+"""How long a child that waits for a processor is left alone before it is looked at again."""
 MAX_DEPTH = 32
 
 # Memory, clock, random bytes, signals' own bookkeeping, reading and writing what is open, and the end. By machine; from the
@@ -216,8 +218,9 @@ def _said(readable: int, child: int, began: float, limit_s: float, patience: int
     while True:
         left_s = deadline - time.monotonic()
         if left_s <= 0 or not poll.poll(left_s * 1000):
-            if deadline < last and _starved(child, limit_s):
-                deadline = min(deadline + limit_s, last)
+            owed_s = _owed(child, limit_s)
+            if deadline < last and owed_s > 0:
+                deadline = min(time.monotonic() + max(owed_s, SLICE_S), last)
                 continue
             return said, "late"
         chunk = os.read(readable, 65536)
@@ -242,15 +245,15 @@ def _ended(child: int, end: str) -> str:
     return end
 
 
-def _starved(child: int, limit_s: float) -> bool:
-    """Whether a child at its deadline wants to run and hardly could: the machine is late, not the code."""
+def _owed(child: int, limit_s: float) -> float:
+    """Seconds of a processor that a child which wants one still has to get: then the machine is late, not the code."""
     try:
         with open(f"/proc/{child}/stat") as file:
             state, *fields = file.read().rpartition(")")[2].split()
     except (OSError, ValueError):
-        return False
+        return 0.0
     used_s = (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")
-    return state == "R" and used_s < 0.35 * limit_s
+    return limit_s - used_s if state == "R" else 0.0
 
 
 def _confine(pipe: int, limit_s: float, memory_bytes: int) -> None:

@@ -21,6 +21,7 @@ KINDS = {
     "python-functions": "rise.tasks.python_functions:PythonFunctions",
     "divisor": "rise.tasks.divisor:Divisor",
     "signs": "rise.tasks.signs:Signs",
+    "signs-in-words": "rise.tasks.signs_in_words:SignsInWords",
     "pair": "rise.tasks.pair:Pair",
     "recall": "rise.tasks.recall:Recall",
     "jsonl": "rise.tasks.jsonl:JsonLines",

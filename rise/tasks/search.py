@@ -24,6 +24,12 @@ class SearchTask(GeneratedTask):
     """Whether an attempt shows that it hit; without that no base learns to say so."""
     check_words = 1
     """So many words at the end of an attempt are its check; what stands before them is the work."""
+    say, hit, left = "say {n}", "hit {n}", "left"
+    """How the skills of that name are asked for; `{n}` is the number of a line."""
+    hit_words = ("y", "n")
+    """The answers to `hit`."""
+    between = " "
+    """Stands between the candidates that are left."""
 
     @abstractmethod
     def candidates(self, question: str) -> Sequence[str]:
@@ -87,8 +93,8 @@ class SearchTask(GeneratedTask):
                 continue
             if kind == "left":
                 tried = rng.sample(every, rng.randint(1, min(n_turns, len(every)) - 1))
-                left = " ".join(candidate for candidate in every if candidate not in tried)
-                yield Lesson(problem, tuple(self._line(asked, candidate) for candidate in tried), left, "left")
+                left = self.between.join(candidate for candidate in every if candidate not in tried)
+                yield Lesson(problem, tuple(self._line(asked, candidate) for candidate in tried), left, self.left)
                 continue
             n = rng.randint(1, n_turns - 1)
             # A hit about as often as a miss, where lines are told apart.
@@ -96,9 +102,10 @@ class SearchTask(GeneratedTask):
             which = n if rng.random() < 0.5 else rng.randint(1, n)
             lines = [self._line(asked, candidate) for candidate in tried]
             if kind == "say":
-                yield Lesson(problem, tuple(lines), lines[which - 1], f"say {which}")
+                yield Lesson(problem, tuple(lines), lines[which - 1], self.say.format(n=which))
             else:
-                yield Lesson(problem, tuple(lines), "y" if tried[which - 1] in right else "n", f"hit {which}")
+                said = self.hit_words[0 if tried[which - 1] in right else 1]
+                yield Lesson(problem, tuple(lines), said, self.hit.format(n=which))
 
     def small_steps(self, question: str, rng: random.Random, n: int) -> list[tuple[str, str]]:
         """`n` single steps of the work on a question, each (what is asked, what comes out)."""

@@ -145,6 +145,39 @@ def test_endless_code_is_timed_out():
     assert found("def f(n): return 2 * n + 1 + 0", judge=judge).verdict is RIGHT
 
 
+CROWDED = """
+import os, subprocess, sys, time
+from rise.judges.python_functions import FunctionJudge
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+def work(n):
+    while n: n -= 1
+n = 100_000
+while True:
+    began = time.process_time()
+    work(n)
+    if (took := time.process_time() - began) > 0.1: break
+    n *= 2
+n = int(n * 0.7 / took)
+judge = FunctionJudge(time_limit_s=1.0)
+code = f"def f(x):\\n    n = {n}\\n    while n: n -= 1\\n    return x"
+assert judge.examine("assert f(1) == 2", "def f(x): return 2").verdict == "right"
+others = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) for _ in range(4)]
+began = time.monotonic()
+try:
+    print(judge.examine("assert f(1) == 1", code).verdict)
+    print(judge.examine("assert f(1) == 1", "def f(x):\\n    while True: pass").verdict)
+finally:
+    for other in others: other.kill()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux says which processor a process runs on")
+def test_a_limit_is_of_processor_time_right_code_is_right_on_a_busy_machine():
+    """Four others share its one processor: 0.7 s of work take about 3.5 s by the clock, under a limit of 1 s."""
+    done = subprocess.run([sys.executable, "-c", CROWDED], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["right", "timed_out"], done.stderr
+
+
 def test_what_is_expected_is_never_sent(monkeypatch):
     sent = []
 

@@ -11,7 +11,7 @@ from rise.task import Problem
 from rise.tasks import make_task
 from rise.trajectory import Verdict
 
-NAMES = ("divisor", "signs", "pair", "recall")
+NAMES = ("divisor", "signs", "signs-in-words", "pair", "recall")
 
 
 def verdict(task, question, reply):
@@ -31,6 +31,16 @@ def test_division_says_what_is_left_after_each_digit():
 
 def test_signs_show_the_running_sum():
     assert make_task("signs").worked("47 8 5 9=53", "-++") == "-++:47-8=39 39+5=44 44+9=53 53? yes"
+
+
+def test_signs_in_words_are_the_same_search_written_out():
+    task, question = make_task("signs-in-words"), "Put + or - between 47, 8 and 5 so that the result is 44."
+    assert task.candidates(question) == ["47 + 8 + 5", "47 + 8 - 5", "47 - 8 + 5", "47 - 8 - 5"]
+    assert task.worked(question, "47 + 8 - 5") == "47 + 8 - 5: 47 + 8 = 55, 55 - 5 = 50. Is it 44? no"
+    assert task.worked(question, "47 - 8 + 5") == "47 - 8 + 5: 47 - 8 = 39, 39 + 5 = 44. Is it 44? yes"
+    assert [c for c in task.candidates(question) if task.hits(question, c)] == ["47 - 8 + 5"]
+    for strange in ("47-8+5", "47 - 8 + 6", "-+", "47 - 8", "8 - 47 + 5", "47 - 8 + 5 "):
+        assert task.worked(question, strange) is None and not task.hits(question, strange)
 
 
 def test_a_pair_shows_its_sum():
@@ -123,23 +133,35 @@ def test_lessons_are_honest_and_use_known_characters(name):
         for line in lesson.attempts if lesson.ask else (*lesson.attempts, lesson.reply):
             assert line == task.worked(question, task.candidate_of(line))
         assert set(question + lesson.reply + (lesson.ask or "")) <= set(task.alphabet)
-        if lesson.ask and lesson.ask.startswith("hit"):
-            line = lesson.attempts[int(lesson.ask.split()[1]) - 1]
-            assert lesson.reply == ("y" if task.hits(question, task.candidate_of(line)) else "n")
-        elif lesson.ask == "left":
+        kind, n = asked(task, lesson)
+        if kind == "hit":
+            line = lesson.attempts[n - 1]
+            assert lesson.reply == task.hit_words[0 if task.hits(question, task.candidate_of(line)) else 1]
+        elif kind == "left":
             tried = [task.candidate_of(line) for line in lesson.attempts]
-            assert tried and lesson.reply.split() == [c for c in task.candidates(question) if c not in tried] != []
-        elif lesson.ask and lesson.ask.startswith("say"):
-            assert lesson.reply == lesson.attempts[int(lesson.ask.split()[1]) - 1]
-        elif lesson.ask and lesson.ask.endswith("="):
-            left, sign, right = re.fullmatch(r"(\d+)([+-])(\d+)=", lesson.ask).groups()
+            assert tried and lesson.reply.split(task.between) == [c for c in task.candidates(question) if c not in tried] != []
+        elif kind == "say":
+            assert lesson.reply == lesson.attempts[n - 1]
+        elif kind == "step":
+            left, sign, right = re.fullmatch(r"(\d+) ?([+-]) ?(\d+) ?=", lesson.ask).groups()
             assert not lesson.attempts and int(lesson.reply) == int(left) + int(sign + right)
-        elif lesson.ask:
-            left, right = re.fullmatch(r"(\d+) (\d+)\?", lesson.ask).groups()
+        elif kind == "compare":
+            left, right = re.fullmatch(r"(?:Is )?(\d+) (\d+)\?", lesson.ask).groups()
             assert not lesson.attempts and lesson.reply == ("yes" if left == right else "no")
 
 
-@pytest.mark.parametrize("name", ["signs", "pair"])
+def asked(task, lesson):
+    """(what a lesson asks for, the number of the line it asks about)."""
+    if lesson.ask is None:
+        return "attempt", 0
+    for kind in ("say", "hit", "left"):
+        found = re.fullmatch(re.escape(getattr(task, kind)).replace(re.escape("{n}"), r"(\d)"), lesson.ask)
+        if found:
+            return kind, int(found[1]) if kind != "left" else 0
+    return ("step" if lesson.ask.endswith("=") else "compare"), 0
+
+
+@pytest.mark.parametrize("name", ["signs", "signs-in-words", "pair"])
 def test_small_steps_are_those_of_the_work_and_checks_hit_about_half_the_time(name):
     task = make_task(name)
     checks = Counter()
@@ -147,7 +169,7 @@ def test_small_steps_are_those_of_the_work_and_checks_hit_about_half_the_time(na
         worked = " ".join(task.worked(problem.question, c) for c in task.candidates(problem.question))
         for ask, reply in task.small_steps(problem.question, random.Random(problem.id), 5):
             if ask.endswith("="):
-                assert ask + reply in worked
+                assert f"{ask}{' ' * (name == 'signs-in-words')}{reply}" in worked
             else:
                 checks[reply] += 1
     assert 0.45 < checks["yes"] / checks.total() < 0.65  # half of them, and a few that are the same by chance
