@@ -71,8 +71,9 @@ class JsonLines(FileTask):
         self.bounds = bounds_of(self.name, shares)
         self.splits = tuple(split for split in SPLITS if self.path or split in self.paths)
         # No file at all is no error yet: a judge needs none.
-        only = " and ".join(f"task.{split}_path" for split in self.splits)
-        self.missing_split = f"only {only} was given." if only else "no file was given. Set task.path, or one path a split."
+        only = " and ".join(f"task.settings.{split}_path" for split in self.splits)
+        none = "no file was given. Set task.settings.path, or one path a split: task.settings.train_path, …"
+        self.missing_split = f"only {only} was given." if only else none
         if longest is not None:
             whole("longest", longest)
         self.longest = longest

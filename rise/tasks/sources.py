@@ -115,7 +115,7 @@ def benchmark_rows(
         except DataError as error:
             tried = f" {error}"
     wanted = root / task / file
-    hint = "" if path is not None else " (set $RISE_DATA, or task.path, to where your data lies)"
+    hint = "" if path is not None else " (set $RISE_DATA, or task.settings.path, to where your data lies)"
     command = how or (hub.command(split, file) if hub else "")
     needs = ""
     if hub is not None and importlib.util.find_spec("datasets") is None:
@@ -197,7 +197,10 @@ def check_file(path: str) -> None:
     if Path(path).is_dir():
         inside = sorted(file.name for file in Path(path).iterdir() if file.suffix in _SUFFIXES)[:3]
         raise DataError(f"task jsonl: {path} is a directory: give a file in it{', ' if inside else '.'}{', '.join(inside)}")
-    raise DataError(f"task jsonl: {path}: no such file.")
+    raise DataError(
+        f"task jsonl: {path}: no such file in {Path.cwd()}. Name yours: task.settings.path in a recipe, --set "
+        "task.settings.path=FILE for a command. `rise init DIR` writes ten problems to begin with."
+    )
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:

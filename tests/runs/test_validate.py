@@ -162,6 +162,7 @@ def test_what_is_neither_task_nor_file_nor_recipe_is_said(tmp_path):
     assert "is no recipe" in str(said("pair", "--scale", "toy").exception)
     assert "settings of the task only" in str(said("pair", "--set", "state.window=1").exception)
     assert "no such file" in str(said(tmp_path / "none.jsonl").exception)
+    assert "no file was given" in str(said("jsonl").exception)  # nothing to look at is not fit
 
 
 @pytest.mark.parametrize("name", ["gsm8k", "math", "svamp"])

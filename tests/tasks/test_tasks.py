@@ -191,7 +191,7 @@ def test_shares_and_one_file_a_split(tmp_path):
     assert len(make_task("jsonl", path=file, shares={"test": 1.0}).problems("test")) == 200
     task = make_task("jsonl", test_path=file)
     assert [p.question for p in task.problems("test", 2, start=1)] == ["What is 1 + 1?", "What is 2 + 1?"]
-    with pytest.raises(DataError, match=r"no train split: only task.test_path was given"):
+    with pytest.raises(DataError, match=r"no train split: only task.settings.test_path was given"):
         task.problems("train")
     with pytest.raises(DataError, match=r"has 200 test problems, but 150 … 250 were asked for"):
         task.problems("test", 100, start=150)
@@ -235,11 +235,11 @@ def test_a_bad_file_is_named_with_its_line(tmp_path, rows, message):
 
 
 def test_a_missing_file_and_no_file(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match=r"no such file in .*--set task\.settings\.path=FILE"):
         make_task("jsonl", path=tmp_path / "none.jsonl")
     task = make_task("jsonl")  # enough to judge with
     assert task.judge().same("1,000", "1000")
-    with pytest.raises(DataError, match=r"no file was given. Set task.path"):
+    with pytest.raises(DataError, match=r"no file was given\. Set task\.settings\.path"):
         task.problems("test")
 
 

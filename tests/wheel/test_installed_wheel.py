@@ -124,12 +124,12 @@ def test_a_missing_package_is_answered_with_this_very_wheel(run):
 
 @pytest.mark.parametrize("command", TYPED)
 def test_a_command_of_the_readme_works(command, readers):
-    """As it stands there; what trains does so at toy scale, which the README names too."""
+    """As it stands there; what trains does so at toy scale, which the README names too; claims, hours of them, are only planned."""
     words = (
         f"rise run nano {command}{' --out runs/seeds' if '--seeds' in command else ''}" if command.startswith("--") else command
     )
     scaled = " --scale toy" if words.startswith("rise run") and "--scale" not in words else ""
-    told = readers(words + scaled, typed="What is 1 + 4?\n")
+    told = readers(words + (" --dry-run" if words == "rise claims" else scaled), typed="What is 1 + 4?\n")
     assert told.strip()
     if words.startswith("rise run"):
         assert "report.html" in told
