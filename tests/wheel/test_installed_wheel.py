@@ -124,7 +124,7 @@ def test_a_missing_package_is_answered_with_this_very_wheel(run):
 
 @pytest.mark.parametrize("command", TYPED)
 def test_a_command_of_the_readme_works(command, readers):
-    """As it stands there; what trains does so at toy scale, which the README names too; claims, hours of them, are only planned."""
+    """As it stands there; what trains does so at toy scale, which the README names too; the claims, hours, are only planned."""
     words = (
         f"rise run nano {command}{' --out runs/seeds' if '--seeds' in command else ''}" if command.startswith("--") else command
     )
