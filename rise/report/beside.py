@@ -13,13 +13,13 @@ from rise.evaluation.readings import heading, unit_of, words
 from rise.evaluation.seeds import OverSeeds
 from rise.method.claims.beside import Point, Row, Side
 from rise.report.colours import placeholder
-from rise.report.drawing import Figure, make_figure
+from rise.report.drawing import DASHED, Figure, make_figure
 from rise.report.numbers import DASH, amount, number, percent, percent_interval
 from rise.report.table import Cell, Table
 
 COLOURS = ("ink", "turns", "right", "wrong", "ochre", "grey", "round-0")
 MARKERS = ("o", "s", "^", "D", "v")
-"""One pair an arm: the next colour each time, and the next marker too, so that it takes a while until both are the same."""
+"""The next of each an arm; where colours begin again, lines are dashed."""
 
 
 def beside_tables(sides: Sequence[Side], readings: Sequence[str]) -> tuple[Table, ...]:
@@ -76,7 +76,7 @@ def beside_figure(sides: Sequence[Side], title: str) -> Figure | None:
     if not shown:
         return None
     labels = list(dict.fromkeys(row.label for _, rows in shown for row in rows))
-    looks = {label: (placeholder(COLOURS[i % len(COLOURS)]), MARKERS[i % len(MARKERS)]) for i, label in enumerate(labels)}
+    looks = {label: _look(i) for i, label in enumerate(labels)}
 
     def draw(canvas: Canvas) -> None:
         panels = canvas.subplots(2, len(shown), sharex="col", squeeze=False)
@@ -88,7 +88,7 @@ def beside_figure(sides: Sequence[Side], title: str) -> Figure | None:
             panels[0, column].set_title(f"{side.task}: last reply, % right")
             panels[1, column].set_title("vote over the turns so far, % right")
             panels[1, column].set_xlabel("tokens read and written a problem")
-        handles = [Line2D([], [], color=colour, marker=marker) for colour, marker in looks.values()]
+        handles = [Line2D([], [], color=placeholder(r), marker=m, linestyle=s, markersize=3.4) for r, m, s in looks.values()]
         canvas.legend(handles, labels, loc="outside upper left", ncols=5, columnspacing=1.2)
 
     caption = (
@@ -98,6 +98,11 @@ def beside_figure(sides: Sequence[Side], title: str) -> Figure | None:
     return make_figure("beside", title, caption, draw, width=3.2 * max(2, len(shown)), height=5.0 + 0.2 * (len(labels) // 5))
 
 
-def _curve(axes: Any, points: Sequence[Point], score: str, colour: str, marker: str) -> None:
+def _look(i: int) -> tuple[str, str, Any]:
+    """Colour, marker and style of the i-th arm's line."""
+    return COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], "-" if i < len(COLOURS) else DASHED
+
+
+def _curve(axes: Any, points: Sequence[Point], score: str, role: str, marker: str, style: Any) -> None:
     xs, ys = [point.tokens for point in points], [100 * getattr(point, score) for point in points]
-    axes.plot(xs, ys, color=colour, marker=marker, linewidth=1.2, markersize=3.4)
+    axes.plot(xs, ys, color=placeholder(role), marker=marker, linestyle=style, linewidth=1.2, markersize=3.4)
