@@ -25,6 +25,8 @@ N_POINTS = 5
 DECIMAL_PLACES = 6
 """From so many places on, a decimal equals a number that is no fraction if it is that number rounded to its last place."""
 
+_Point = dict[str, Any]
+"""A Fraction for each name, or two of them: the real and the imaginary part."""
 Fallback = Callable[[str, str], bool]
 _Odd = (ZeroDivisionError, ValueError, OverflowError, TypeError, mpmath.libmp.NoConvergence)
 
@@ -58,16 +60,17 @@ def _tree(leaf: Leaf) -> Tree | None:
 def same_values(left: Tree, right: Tree) -> bool:
     """Whether two trees have the same value at every point tried at which both have one."""
     names = sorted(letters(left) | letters(right))
-    complex_meant = _holds_i(left) or _holds_i(right)
+    conjugates = any(_holds(("conjugate",), side) for side in (left, right))
+    complex_meant = conjugates or any(_holds(("letter", "i"), side) for side in (left, right))
     n_compared = 0
-    for point in _points(names):
+    for point in _points(names, off_the_line=conjugates):
         found = _at(point, left, right)
         if found is None:
             continue
         a, b, tolerance = found
         if not complex_meant and names and (abs(mpmath.im(a)) > tolerance) != (abs(mpmath.im(b)) > tolerance):
             continue  # one of them is defined here, the other is not
-        if not _near(a, b, tolerance):
+        if not _near(a, b, tolerance) or (n_compared == 0 and not _near_still(point, left, right)):
             return False
         n_compared += 1
         if n_compared == N_POINTS or not names:
@@ -75,17 +78,25 @@ def same_values(left: Tree, right: Tree) -> bool:
     return n_compared > 0
 
 
-def _points(names: list[str]) -> list[dict[str, Fraction]]:
-    """All positive first, since roots and logarithms may have no value elsewhere."""
+def _near_still(point: _Point, left: Tree, right: Tree) -> bool:
+    """Whether two values that are near stay so with four times the digits: sin 10^{-40} is within 10^{-120} of 10^{-40}."""
+    found = _at(point, left, right, times=4)
+    return found is None or _near(*found)
+
+
+def _points(names: list[str], *, off_the_line: bool = False) -> list[_Point]:
+    """All positive first, since roots and logarithms may have no value elsewhere; `off_the_line`: with an imaginary part."""
     rng = random.Random(0)
-    points = []
+    points: list[_Point] = []
     for n in range(4 * N_POINTS):
         signs = (1,) if n % 4 < 2 else (1, -1)
         points.append({name: rng.choice(signs) * Fraction(rng.randrange(300, 3000), 997) for name in names})
+        if off_the_line:
+            points[-1] = {name: (real, Fraction(rng.randrange(300, 3000), 991)) for name, real in points[-1].items()}
     return points
 
 
-def _at(point: dict[str, Fraction], *trees: Tree) -> tuple[Any, ...] | None:
+def _at(point: _Point, *trees: Tree, times: int = 1) -> tuple[Any, ...] | None:
     """The values at a point and how near equal ones must be; None where one has none, or would need too many digits."""
     try:
         rough = _Numeric(point, DIGITS)
@@ -94,6 +105,7 @@ def _at(point: dict[str, Fraction], *trees: Tree) -> tuple[Any, ...] | None:
         digits = DIGITS + rough.high - rough.low + 10
         if digits > MAX_DIGITS:
             return None
+        digits = min(times * digits, MAX_DIGITS)
         fine = _Numeric(point, digits)
         values = [fine.value(tree) for tree in trees]
     except _Odd:
@@ -136,14 +148,14 @@ def _proportional(f: Tree, g: Tree, *, positive: bool) -> bool:
     return all(abs(b / a - ratio) <= abs(ratio) * mpmath.mpf(10) ** (15 - DIGITS) for a, b, _ in known)
 
 
-def _holds_i(tree: Tree) -> bool:
-    return tree == ("letter", "i") or any(_holds_i(part) for part in tree[1:] if isinstance(part, tuple))
+def _holds(beginning: Tree, tree: Tree) -> bool:
+    return tree[: len(beginning)] == beginning or any(_holds(beginning, part) for part in tree[1:] if isinstance(part, tuple))
 
 
 class _Numeric:
     """Works trees out to so many digits, and keeps the powers of ten between which the numbers on the way lie."""
 
-    def __init__(self, point: dict[str, Fraction], digits: int) -> None:
+    def __init__(self, point: _Point, digits: int) -> None:
         self.point = point
         self.digits = digits
         self.low = self.high = 0
@@ -187,7 +199,9 @@ class _Numeric:
         if name in ("e", "i"):
             return mpmath.e if name == "e" else mpmath.mpc(0, 1)
         at = self.point[name]
-        return mpmath.mpf(at.numerator) / at.denominator
+        parts = at if isinstance(at, tuple) else (at,)
+        numbers = [mpmath.mpf(part.numerator) / part.denominator for part in parts]
+        return mpmath.mpc(*numbers) if len(numbers) > 1 else numbers[0]
 
 
 def _root(of: Any, n: Any) -> Any:

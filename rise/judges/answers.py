@@ -18,6 +18,7 @@ from typing import Literal
 from rise.judges.forms import Form, Items, Leaf
 from rise.judges.numbers import number
 from rise.judges.reading import form
+from rise.judges.spelling import LABEL
 
 Mode = Literal["strict", "lenient"]
 
@@ -25,12 +26,13 @@ Mode = Literal["strict", "lenient"]
 _BOX = re.compile(r"\\{1,2}(?:boxed|fbox)(?![A-Za-z])\s{0,8}(\{)?")
 _BRACES = re.compile(r"\\{1,2}(?:boxed|fbox)(?![A-Za-z])\s{0,8}\{|\\.|[{}]", re.DOTALL)
 _BARE_ARGUMENT = re.compile(r"[-+]?\d[\d.,/]*|[A-Za-z](?![A-Za-z])")
-_THINK = re.compile(r"</?\|?(?i:think(?:ing)?|thoughts?|reasoning)\|?>|\[/?THINK\]|◁/?think▷")
-_FEW_WORDS = re.compile(r"(?!(?:so|then|we|hence|thus|therefore)\b)[^\W\d_]+(?: [^\W\d_]+){0,2}", re.IGNORECASE)
-_LABEL = re.compile(
-    r"[\s:：*_]*(?:(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+|my\s+)?(?:final\s+|correct\s+)?(?:answer|result)\b(?:\s+is\b)?|答案是?|答え|답)?[\s:：=*_]*",
-    re.IGNORECASE,
+_THINK = re.compile(
+    r"<\s?(?P<end>/)?\s?\|?(?P<end2>/)?(?i:(?:seed:)?think(?:ing)?|thoughts?|reasoning|scratchpad|analysis|inner_(?:thoughts?|monologue))"
+    r"(?:\s[^<>]{0,80})?\|?>|\[(?P<end3>/)?THINK\]|◁(?P<end4>/)?think▷|"
+    r"<\|(?i:begin|start|(?P<end5>end))_(?i:of_)?(?i:think(?:ing)?|thought|reasoning)\|>|<\|channel>|(?P<end6><channel\|>)"
 )
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w{1,40})[^<]{0,80}<\|message\|>")
+_FEW_WORDS = re.compile(r"(?!(?:so|then|we|hence|thus|therefore)\b)[^\W\d_]+(?: [^\W\d_]+){0,2}", re.IGNORECASE)
 _HEADING = re.compile(
     r"(?:step|part|case|phase|solution|explanation|conclusion|verification|check|summary|calculations?|reasoning|method|approach|notes?|"
     r"given|hint|analysis|proof|example|question|problem|overview|setup|recap)\b|\d+\s*[.)]\s+[^\W\d_]{2,}",
@@ -55,6 +57,7 @@ _TOKEN = re.compile(
     r"(?!\d|[A-Za-z](?<!e)\b|\s{0,2}(?:\^|\\(?:pi|sqrt|frac|cdot|times)|[*/(]))"
 )
 _AFTER_OPERATOR = re.compile(r"(?:[\w)}]\s*[+*/^×÷]|[\w)}]\s+[-−]\s*|\\(?:cdot|times|div))\s*$")
+_NOT_SO = re.compile(r"(?:n't|n’t|\bnot|\bnever|\bcannot|≠|\\neq?)\s+(?:be\s+)?(?:equals?\s+)?(?:to\s+)?\$?\s*$", re.IGNORECASE)
 _OR = re.compile(r"[-−]?\d[\d,.]*\s*,?\s*or\s*$")
 
 
@@ -81,11 +84,15 @@ def after_thinking(reply: str) -> str | None:
     >>> after_thinking("<think>7?</think> 8"), after_thinking("7? </think> 8"), after_thinking("<think>7?"), after_thinking("8")
     (' 8', ' 8', None, '8')
     """
-    low = reply.lower()
-    last = _last(_THINK, reply) if "think" in low or "thought" in low or "reasoning" in low else None
-    if last is None:
+    if not ("<" in reply or "THINK]" in reply or "◁" in reply):
         return reply
-    return reply[last.end() :] if "/" in last[0] else None
+    last = _last(_THINK, reply)
+    if last is not None:
+        return reply[last.end() :] if any(last.groups()) else None
+    channel = _last(_CHANNEL, reply) if "<|channel|>" in reply else None
+    if channel is None:
+        return reply
+    return reply[channel.end() :] if channel[1] == "final" else None
 
 
 def _marked(reply: str, mode: Mode) -> str | None:
@@ -111,8 +118,9 @@ def _marked_line(reply: str) -> str | None:
             return None
         line, _, below = reply[at + 4 : end].partition("\n")
         said = line.strip()
-        label = _LABEL.match(said)
-        answer = said[label.end() :].strip() if label else said
+        label = LABEL.match(said)
+        called = label is not None and label["name"] and (label["sign"] or not label["quantity"])
+        answer = said[label.end() :].strip() if label and called else said.lstrip(":：*_= ")
         if answer and not _is_heading(answer):
             return answer.strip("*").strip() or None
         if not answer:
@@ -191,8 +199,8 @@ def _lenient(text: str) -> str | None:
     if token is None:
         return None
     before = text[max(token.start() - 60, 0) : token.start()]
-    if _AFTER_OPERATOR.search(before):
-        return None  # the end of a formula is no number
+    if _AFTER_OPERATOR.search(before) or _NOT_SO.search(before):
+        return None  # the end of a formula is no number, and what it is not is no answer
     other = _OR.search(before)
     return (other[0] if other else "") + token[0].rstrip(",")
 

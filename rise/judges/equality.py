@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Protocol
 
-from rise.judges.forms import Bracketed, Choice, Form, Items, Leaf, Matrix, Named, Numeral, Relation, Union, WorkedOut
+from rise.judges.forms import Bracketed, Choice, Cut, Form, Items, Leaf, Matrix, Named, Numeral, Relation, Union, WorkedOut
 from rise.judges.formulas import letters
 from rise.judges.leaves import plain_digits
 from rise.judges.numbers import same_number
@@ -50,15 +50,17 @@ def same_form(left: Form, right: Form, algebra: Algebra) -> bool:
             return _same_choice(a, b, algebra)
     for a, b in ((left, right), (right, left)):
         if isinstance(a, WorkedOut):
-            return same_form(a.what, b, algebra) and all(same_form(step, a.what, algebra) for step in a.steps)
+            return same_form(a.what, b, algebra) and all(_same_step(step, a.what, algebra) for step in a.steps)
     if isinstance(left, Relation) or isinstance(right, Relation):
         return _same_relations(left, right, algebra)
+    if any(isinstance(side, Items) and _by_name(side) for side in (left, right)) or (_by_name(left) and _by_name(right)):
+        return _same_by_name(left, right, algebra)
     if isinstance(left, Named) or isinstance(right, Named):
         return _same_named(left, right, algebra)
     for a, b in ((left, right), (right, left)):
-        if isinstance(a, Items) and not isinstance(b, Items | Union):
+        if isinstance(a, Items) and not isinstance(b, Items | Union | Cut):
             return len(a.items) == 1 and same_form(a.items[0], b, algebra)
-    if isinstance(left, Union) or isinstance(right, Union):
+    if isinstance(left, Union | Cut) or isinstance(right, Union | Cut):
         return _same_unions(left, right, algebra)
     if isinstance(left, Items) and isinstance(right, Items):
         return _in_any_order(left.items, right.items, algebra)
@@ -101,14 +103,86 @@ def _digits(numeral: Form) -> str | None:
     return None
 
 
+def _same_step(step: Form, result: Form, algebra: Algebra) -> bool:
+    """44 = 134_5 holds by value, though neither is the other's answer."""
+    if isinstance(step, Numeral) or isinstance(result, Numeral):
+        values = [_in_ten(side) for side in (step, result)]
+        return values[0] is not None and values[0] == values[1]
+    return same_form(step, result, algebra)
+
+
+def _in_ten(numeral: Form) -> Fraction | None:
+    if isinstance(numeral, Leaf):
+        return numeral.number[0] if numeral.number else None
+    if (
+        not isinstance(numeral, Numeral)
+        or "." in numeral.digits
+        or any(int(d, 36) >= numeral.base for d in numeral.digits.lstrip("-"))
+    ):
+        return None
+    return Fraction(int(numeral.digits, numeral.base))
+
+
+_LETTER = r"(?:[A-Za-z]|\\[A-Za-z]+)(?:_\{?\w+\}?)?'*"
+_TUPLE = re.compile(rf"\({_LETTER}(?:,{_LETTER}){{1,3}}\)")
+_PLACE = re.compile(r"m?(?:(\\angle|\\triangle)\s*|\\overline)?\{?([A-Z]{1,4})\}?|\|([A-Z]{2})\|")
+
+
+def _called(name: str) -> tuple[str, str] | None:
+    """(of what kind a name in a formula is, the name); None for words. Names of one kind that differ call different things."""
+    name = name.replace(" ", "")
+    if re.fullmatch(_LETTER, name):
+        return "letter", name
+    if _TUPLE.fullmatch(name):
+        return "tuple", name
+    if found := _PLACE.fullmatch(name):
+        points = found[2] or found[3]
+        return found[1] or "segment", min(points, points[::-1])
+    return ("value", name) if re.fullmatch(r".+\(.+\)'*", name) else None
+
+
+def _by_name(form: Form) -> dict[str, Form] | None:
+    """What is said of each of several names: of x = 1, y = 2, and of (x, y) = (1, 2)."""
+    if isinstance(form, Items):
+        names = {item.name: item.what for item in form.items if isinstance(item, Named)}
+        return names if len(names) == len(form.items) > 1 else None
+    if isinstance(form, Named) and _TUPLE.fullmatch(name := form.name.replace(" ", "")) and isinstance(form.what, Bracketed):
+        order = name[1:-1].split(",")
+        return dict(zip(order, form.what.items, strict=True)) if len(order) == len(form.what.items) else None
+    return None
+
+
+def _same_by_name(left: Form, right: Form, algebra: Algebra) -> bool:
+    """x = 1, y = 2 is y = 2, x = 1, is (x, y) = (1, 2), and is (1, 2) in the order of the alphabet; no list without names."""
+    a, b = _by_name(left), _by_name(right)
+    if a is not None and b is not None:
+        return a.keys() == b.keys() and all(same_form(a[name], b[name], algebra) for name in a)
+    names, other = (a, right) if a is not None else (b, left)
+    assert names is not None
+    if not isinstance(other, Bracketed) or other.brackets != "()" or not all(re.fullmatch("[A-Za-z]", name) for name in names):
+        return False
+    return _in_this_order([names[name] for name in sorted(names)], other.items, algebra)
+
+
 def _same_named(left: Form, right: Form, algebra: Algebra) -> bool:
     """x = 5 is 5, and is not y = 5; what an answer is called in words does not matter."""
     if isinstance(left, Named) and isinstance(right, Named):
-        letters_differ = left.name != right.name and len(left.name) == len(right.name) == 1
-        if letters_differ or (isinstance(left.what, Leaf) != isinstance(right.what, Leaf)):
+        called = _called(left.name), _called(right.name)
+        if called[0] and called[1] and called[0][0] == called[1][0] and called[0] != called[1]:
+            return _turned_round(left, right)
+        if isinstance(left.what, Leaf) != isinstance(right.what, Leaf):
             return False
     a, b = (side.what if isinstance(side, Named) else side for side in (left, right))
     return same_form(a, b, algebra)
+
+
+def _turned_round(left: Named, right: Named) -> bool:
+    """a = b is b = a."""
+    return (
+        isinstance(left.what, Leaf)
+        and isinstance(right.what, Leaf)
+        and (left.what.look, left.name) == (right.name, right.what.look)
+    )
 
 
 def _same_relations(left: Form, right: Form, algebra: Algebra) -> bool:
@@ -179,6 +253,11 @@ def _same_unions(left: Form, right: Form, algebra: Algebra) -> bool:
     spans = [_spans(side) for side in (left, right)]
     if spans[0] is not None and spans[1] is not None:
         return spans[0] == spans[1]
+    if isinstance(left, Cut) != isinstance(right, Cut) and not isinstance(left, Union) and not isinstance(right, Union):
+        return False
+    if isinstance(left, Cut) and isinstance(right, Cut):
+        ends = ((left.whole, right.whole), (left.other, right.other))
+        return left.sign == right.sign and all(same_form(a, b, algebra) for a, b in ends)
     parts = [
         side.parts if isinstance(side, Union) else side.items if isinstance(side, Items) else (side,) for side in (left, right)
     ]
@@ -189,11 +268,17 @@ def _spans(form: Form) -> list[_Span] | None:
     """Intervals and points in order, those that touch joined; None where an end is no rational number."""
     parts: Sequence[Form] = form.parts if isinstance(form, Union) else form.items if isinstance(form, Items) else (form,)
     spans: list[_Span] = []
+    if isinstance(form, Cut):
+        whole, other = _spans(form.whole), _spans(form.other)
+        if whole is None or other is None:
+            return None
+        outside = _complement(other) if form.sign == "\\cap" else other
+        return _complement(_joined([*_complement(whole), *outside]))
     for part in parts:
         if isinstance(part, Leaf):
             at = _end(part)
             spans.append((at, True, at, True)) if at is not None else None
-        if isinstance(part, Items | Union):
+        if isinstance(part, Items | Union | Cut):
             inner = _spans(part)
             if inner is None:
                 return None
@@ -217,6 +302,18 @@ def _joined(spans: list[_Span]) -> list[_Span]:
             found[-1] = (before[0], before[1], *end)
         else:
             found.append((low, with_low, high, with_high))
+    return found
+
+
+def _complement(spans: list[_Span]) -> list[_Span]:
+    """What of the line lies in none of the spans, which are in order and do not touch."""
+    found: list[_Span] = []
+    low: Fraction | float = float("-inf")
+    with_low = False
+    for start, with_start, end, with_end in [*spans, (float("inf"), True, float("inf"), True)]:
+        if low < start or (low == start and with_low and not with_start):
+            found.append((low, with_low, start, not with_start))
+        low, with_low = end, not with_end
     return found
 
 

@@ -66,6 +66,15 @@ class Union:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    r"""What of `whole` lies in `other` too (\cap), or does not (\setminus)."""
+
+    sign: str
+    whole: Form
+    other: Form
+
+
+@dataclass(frozen=True, slots=True)
 class Matrix:
     rows: tuple[tuple[Form, ...], ...]
 
@@ -103,7 +112,7 @@ class Choice:
     what: Form
 
 
-Form = Leaf | Numeral | Items | Bracketed | Union | Matrix | Relation | Named | WorkedOut | Choice
+Form = Leaf | Numeral | Items | Bracketed | Union | Cut | Matrix | Relation | Named | WorkedOut | Choice
 
 _TOWER = re.compile(r"\d[)}\s]*(?:\^|\*\*)[\s{(]*\d+[\s{(]*(?:\^|\*\*)[\s{(]*\d+[\s{(]*(?:\^|\*\*)")
 _HUGE_POWER = re.compile(r"(?:\^|\*\*)[\s{(]*-?\d{6,}|\d{6,}[\s})]*!|!\s*!")

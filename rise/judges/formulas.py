@@ -60,7 +60,7 @@ def tree(text: str) -> Tree | None:
         return None
 
 
-_NO_PROSE = re.compile(rf"\\[A-Za-z]+|(?<![A-Za-z])(?:{'|'.join(FUNCTIONS)}|infinity)(?![A-Za-z])")
+_NO_PROSE = re.compile(rf"\\[A-Za-z]+|(?<![A-Za-z])(?:{'|'.join(FUNCTIONS)}|sqrt|infinity|infty)(?![A-Za-z])")
 
 
 def _is_prose(text: str) -> bool:
@@ -183,6 +183,9 @@ class _Reader:
             if sign == "^":
                 self.take()
                 found = ("^", found, self.exponent())
+            elif sign == "_" and found[0] == "^" and found[1][0] == "letter" and "_" not in found[1][1]:  # x^2_1 is x_1^2
+                self.take()
+                found = ("^", ("letter", f"{found[1][1]}_{self.subscript()}"), found[2])
             elif sign in ("!", "%", "\\degree"):
                 found = (self.take().lstrip("\\"), found)
             else:

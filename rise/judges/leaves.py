@@ -8,9 +8,10 @@ from fractions import Fraction
 from rise.judges.exact import Irrational, TooBig, value
 from rise.judges.forms import Leaf, Numeral
 from rise.judges.formulas import tree
-from rise.judges.numbers import ORDINAL, UNITS
 from rise.judges.spelling import look
+from rise.judges.units import ORDINAL, UNITS
 
+_AS_PROGRAMS_WRITE = re.compile(r"(-?)\s*0([box])([0-9A-Fa-f]+)")
 _NUMERAL = re.compile(
     r"(-?)\s*[({]?\s*(-?)\s*(\d{1,3}(?:,\d{3})+|\d[\d\s.]*|[0-9A-Za-z.]+)\s*[)}]?\s*"
     r"(?:_\s*(?:\{\s*\(?\s*(?:\\text\{)?\s*(?:base\s*)?([0-9a-z]+)\s*\}?\s*\)?\s*\}|\\text\{([a-z]+)\}|(\d))"
@@ -36,6 +37,10 @@ _BASES = [
 
 
 def numeral(text: str) -> Numeral | None:
+    if found := _AS_PROGRAMS_WRITE.fullmatch(text):
+        base = {"b": 2, "o": 8, "x": 16}[found[2]]
+        digits = found[3].upper()
+        return Numeral(found[1] + plain_digits(digits), base) if all(int(digit, 16) < base for digit in digits) else None
     found = _NUMERAL.fullmatch(text)
     if not found:
         return None
@@ -65,8 +70,16 @@ def plain_digits(digits: str) -> str:
     return (whole.lstrip("0") or "0") + (point + places.rstrip("0") if places.rstrip("0") else "")
 
 
-_UNIT_AT_END = re.compile(rf"(?<=[\w}})\]!])(?:{ORDINAL}$|\s*{UNITS}\s*$)", re.ASCII)
-_PRODUCT = re.compile(r"\s*(?:[xyz]{2,3}|(?![A-Z]+\s*$)[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{2,3})\s*")  # letters that are no word
+_UNIT_AT_END = re.compile(rf"(?:(?<=[\d}})\]!])|(?<=\b[A-Za-z])){ORDINAL}$|(?<=[\w}})\]!])\s*{UNITS}\s*$", re.ASCII)
+_NAMED_BEFORE = re.compile(  # \text{Total:} 5, but not \text{at least }5 or \text{March }5
+    r"^\\text\{(?![^{}]*\b(?:not?|never|least|most|less|fewer|more|greater|under|over|above|below|between|up to|half|twice|"
+    r"double|minus|negative|square|root|from|until|before|after|except|januar|februar|march|april|may|june|july|august|septem|octo|novem|decem|"
+    r"chapter|page|step|case|day|either|neither|or))[^{}]*\}\s*(?=[-\d\\(])",
+    re.IGNORECASE,
+)
+_PRODUCT = re.compile(
+    r"\s*(?:[xyz]{2,3}|[abc]{3}|(?!(?:am|an|as|at|be|by|do|go|he|hi|if|in|is|it|me|my|no|of|oh|ok|on|or|so|to|up|us|we)\s*$)[a-z]{2}|(?![A-Z]+\s*$)[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{2,3})\s*"
+)  # letters that are no word
 _CALCULUS = re.compile(r"\\(?:int|iint|oint|sum|prod|lim|partial)(?![A-Za-z])")  # left to math-verify's reader
 _DECIMAL_ALONE = re.compile(r"-?\s*\d*\.(\d+)")
 
@@ -93,7 +106,7 @@ def leaf(text: str, number: tuple[Fraction, bool] | None) -> Leaf:
 
 def _without_unit(text: str) -> str:
     """6\\pi \\text{ cm} and 5\\sqrt{2} m/s without their units; a last letter is a name and stays."""
-    text = re.sub(r"^\\text\{[^{}]*\}\s*(?=[-\d\\(])", "", text)
+    text = _NAMED_BEFORE.sub("", text)
     for _ in range(3):
         found = _UNIT_AT_END.search(text, max(len(text) - 200, 0))
         rest = text[: found.start()].rstrip() if found else ""

@@ -25,7 +25,7 @@ from rise.trajectory import Verdict
 
 MEMORY_BYTES = 1 << 30
 
-_HOLDS_NUMBER = re.compile(r"\d|[½⅓⅔¼¾∞π]|\\(?:pi|infty)(?![A-Za-z])")
+_HOLDS_NUMBER = re.compile(r"\d|[½⅓⅔¼¾⅕-⅞⅐-⅒∞π]|\\(?:pi|infty)(?![A-Za-z])")
 
 __all__ = ["MathJudge", "close_workers", "too_big"]
 

@@ -80,6 +80,8 @@ def load_math_verify() -> Callable[[str, str], bool]:
     from math_verify import LatexExtractionConfig, parse
     from sympy import Expr, simplify
 
+    from rise.judges.spelling import in_braces
+
     cleaning = NormalizationConfig(
         basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="all", equations=False
     )
@@ -88,7 +90,7 @@ def load_math_verify() -> Callable[[str, str], bool]:
 
     def equal(left: str, right: str) -> bool:
         # No time limit of theirs: it rests on SIGALRM, which C code ignores. The parent kills us instead.
-        found = [parse(f"\\boxed{{{text}}}", latex, parsing_timeout=None)[:1] for text in (left, right)]
+        found = [parse(f"\\boxed{{{in_braces(text)}}}", latex, parsing_timeout=None)[:1] for text in (left, right)]
         values = [of[0].doit() for of in found if of and isinstance(of[0], Expr)]
         return len(values) == 2 and simplify(values[0] - values[1]) == 0
 

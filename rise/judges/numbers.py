@@ -11,6 +11,7 @@ from fractions import Fraction
 from rise.judges.exact import Irrational, TooBig, value
 from rise.judges.formulas import tree
 from rise.judges.spelling import spelled
+from rise.judges.units import NOT_UNITS, ORDINAL, SCALE, UNITS, scale_of
 
 MAX_NUMBER_CHARS = 256
 """Longer texts are not read as numbers. `Fraction` is quadratic in digits, and no answer of a data set comes near it."""
@@ -33,29 +34,6 @@ _NAME = re.compile(
     re.VERBOSE,
 )
 _CONSTANTS = re.compile(r"\\(?:pi|infty|frac|sqrt|iunit)(?![A-Za-z])|(?:\\|\b)(?:sin|cos|tan|log|ln|exp|sqrt|pi)\b|^\s*[ei]\s*$")
-_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALES |= {"百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8, "천": 10**3, "만": 10**4, "억": 10**8}
-_SINGLE = "m|s|g|h|L|N|J|W|V"  # units before or behind a slash alone: a last letter by itself is a name
-_SHORT_UNITS = "cm|mm|km|kg|mg|ml|mL|hr|ft|in|lb|oz|kW|Hz|kHz|MHz|GHz|GB|MB|kJ|kN|mph|kph|rpm|of"
-_SPACED_UNITS = "mi|yd|ms|dm|nm|ha|pts|hp|sq|cu"
-# Words that make a formula, a list or a range of what looks like a number with its unit.
-_NOT_UNITS = (
-    "and|or|to|plus|minus|times|over|mod|sqrt|sin|cos|tan|log|exp|divided|multiplied|squared|cubed|pi|choose|base|by|out|"
-    "more|less|greater|but|not|if|for|dozen|percent"
-)
-_SQUARED = r"(?:\s*\^?\{?-?[23]\}?)?"
-_FOREIGN = r"[\u00c0-\u024f\u0400-\u052f\u0590-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,12}"
-_TEXT_UNIT = rf"\\text\{{\s*(?!(?:{_NOT_UNITS})\b)[^{{}}]*\}}"
-_MARKED = rf"(?:{_TEXT_UNIT}|\\frac\s*\{{\s*{_TEXT_UNIT}\s*\}}\s*\{{\s*{_TEXT_UNIT}\s*\}})"
-_PER = rf"(?:{_SHORT_UNITS}|{_SINGLE}|mi|yd|min|sec|day|hour|year|week|month|[a-z]{{3,}})\b"
-_TIMES = r"(?<=\s)(?:N|k?W)\s*\\cdot\s*(?:m|h|s)\b"
-_RATE = rf"(?:(?:(?<=\s)(?:{_SINGLE}|{_SPACED_UNITS})|{_SHORT_UNITS}|mi){_SQUARED}\s*/\s*{_PER}{_SQUARED}|{_TIMES})"  # m/s, km/h
-_WORD = rf"(?!(?:{_NOT_UNITS})\b)(?:{_MARKED}|{_RATE}|[A-Za-z]{{3,}}|(?:{_SHORT_UNITS}|{_SPACED_UNITS})\b|{_FOREIGN}){_SQUARED}"
-_FIRST_WORD = (  # 6 apples and 6cm, not 6abc
-    rf"(?:(?:{_MARKED}|{_RATE}|(?:{_SHORT_UNITS})\b|{_FOREIGN}){_SQUARED}|(?<=[\s/-]){_WORD})"
-)
-UNITS = rf"[-/]?\s*{_FIRST_WORD}(?:(?:[\s/-]+|\s*\\cdot\s+){_WORD}|\s?{_MARKED}{_SQUARED}){{0,8}}"
-ORDINAL = r"\s*(?:\^\s*)?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)\b[\s}]*"
 _NUMBER = re.compile(
     rf"""
     (?P<sign>[-+]?)\s*
@@ -65,11 +43,13 @@ _NUMBER = re.compile(
       | (?P<whole2>\d+)\s+(?:and\s+)?(?P<c>\d+)\s*/\s*(?P<d>\d+)                               # 1 3/4
       | (?P<e>{_DECIMAL})\s*/\s*(?P<f>{_DECIMAL})                                              # 3/4
       | (?:(?P<m>{_DECIMAL})\s*(?:\\times|\\cdot|\*|x)\s*)?10\s*\^\s*(?:\{{\s*(?P<x>[-+]?\d+)\s*\}}|(?P<y>\d)(?!\d))  # 3 × 10^8
+      | (?P<dotted>\d*\.\d*)\\overline\s*\{{(?P<first>\d)\}}(?P<middle>\d*)\\overline\s*\{{(?P<last>\d)\}}
       | (?P<fixed>\d*\.\d*)(?:\\overline\s*\{{?|\()(?P<repeated>\d+)[)}}]?                      # 0.1\overline{{6}}
       | (?P<g>{_DECIMAL})(?:[eE](?P<z>[-+]?\d+))?
     )
-    (?:\s*(?:\\text\{{)?(?P<scale>{"|".join(_SCALES)})(?![A-Za-z])\}}?)?
+    (?:\s*(?P<scale>{SCALE})|\s*\\text\{{(?P<scale2>{SCALE})(?:\s[^{{}}]*)?\}})?
     \s*(?:(?P<percent>%|percent\b|\\text\{{percent\}})|(?:\\degree\s*[CF]?(?![A-Za-z])|{ORDINAL})?\s*(?:{UNITS})?)
+    (?:\s+\((?!(?:{NOT_UNITS}|given|when|where|unless|except)\b)[A-Za-z]{{3,}}(?:\s[A-Za-z]+)?\))?  # 5 (apples)
     [\s.,;]*
     """,
     re.VERBOSE | re.ASCII,
@@ -141,6 +121,8 @@ def is_name(text: str) -> bool:
     >>> [is_name(text) for text in ("x", "f(2)", "AB", "\\text{Total}", "\\angle ABC", "2x", "x^2", "xy", "\\pi", "5")]
     [True, True, True, True, True, False, False, False, False, False]
     """
+    if re.fullmatch(r"\s*\\frac\s*\{d(?:\^\{?\d\}?)?\s*[A-Za-z]?\}\s*\{d[A-Za-z](?:\^\{?\d\}?)?\}\s*", text):  # dy/dx
+        return True
     return bool(text.strip()) and _NAME.fullmatch(text) is not None and not _CONSTANTS.search(text)
 
 
@@ -162,6 +144,8 @@ def _value(match: re.Match[str]) -> tuple[Fraction, bool] | None:
         found = _ratio(part["c"], part["d"], part["whole2"])
     elif part["e"] is not None:
         found = _ratio(part["e"], part["f"], None)
+    elif part["dotted"] is not None:
+        found = _repeating(part["dotted"], part["first"] + part["middle"] + part["last"])
     elif part["repeated"] is not None:
         found = _repeating(part["fixed"], part["repeated"])
     else:
@@ -174,8 +158,8 @@ def _value(match: re.Match[str]) -> tuple[Fraction, bool] | None:
         return None
     if part["sign"] == "-":
         found = -found
-    if part["scale"]:
-        found *= _SCALES[part["scale"]]
+    if scale := part["scale"] or part["scale2"]:
+        found *= scale_of(scale)
     return found, part["percent"] is not None
 
 

@@ -6,7 +6,8 @@ Extraction, verdicts and votes all see the same form. Pure text work: nothing a 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from fractions import Fraction
+from functools import lru_cache, reduce
 
 from rise.judges.forms import (
     CLOSING,
@@ -15,6 +16,7 @@ from rise.judges.forms import (
     OPENING,
     Bracketed,
     Choice,
+    Cut,
     Form,
     Items,
     Leaf,
@@ -25,9 +27,10 @@ from rise.judges.forms import (
     WorkedOut,
     too_big,
 )
+from rise.judges.formulas import letters
 from rise.judges.leaves import leaf, numeral
 from rise.judges.numbers import is_name, read_spelled
-from rise.judges.spelling import look, spelled, trimmed
+from rise.judges.spelling import LABEL, look, spelled, trimmed
 
 
 @lru_cache(maxsize=16384)
@@ -45,7 +48,7 @@ def form(text: str) -> Form:
 
 
 _CHOICE = re.compile(
-    r"\(\s*([A-Za-z])\s*\)\s*[:.]?\s*(.*)|(?:\\text\{)?\(?([A-J])\s*[):.]\s*\}?\s*(.+)|(?:\\text\{)?(?:option|choice|answer)\s+\(?([A-J])\)?\}?",
+    r"\(\s*([A-Za-z])\s*\)\s*[:.]?\s*(.*)|(?:\\text\{)?\(?([A-J])\s*[):.]\s*\}?\s*(.*)|(?:\\text\{)?(?:option|choice|answer)\s+\(?([A-J])\)?\}?",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(
@@ -73,11 +76,35 @@ def _form(text: str) -> Form:
         return Items(())
     if _ALL.fullmatch(text):
         return EVERYTHING
-    for read in (_choice, _matrix, _list, _plus_minus, _relation, _union, _bracketed):
+    for read in (_labelled, _choice, _matrix, _described, _list, _plus_minus, _relation, _union, _bracketed):
         found = read(text)
         if found is not None:
             return found
     return leaf(text, None)
+
+
+_AS_IT_IS = re.compile(
+    r"(?:thus|therefore|hence|approximately|approx|about|roughly|exactly|finally|[一总]?共有?|合计|大?约|약|총)(?![A-Za-z])[.,:]?\s*(?=[-$\\\d(])",
+    re.IGNORECASE,
+)
+
+
+def _labelled(text: str) -> Form | None:
+    """`Answer: 5`, `the answer is 5`, `about 5`: what follows."""
+    found = LABEL.match(text)
+    if found is None or not found["name"] or not found["sign"]:
+        found = _AS_IT_IS.match(text)
+    return _form(text[found.end() :]) if found and text[found.end() :].strip() else None
+
+
+_DESCRIBED = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\R\s*)?[:|]\s*(.+)\\\}")
+
+
+def _described(text: str) -> Form | None:
+    r"""\{x : x > 2\}, what holds for x."""
+    found = _DESCRIBED.fullmatch(text)
+    said = _form(found[2]) if found else None
+    return said.what if found and isinstance(said, Named) and said.name == found[1] else None
 
 
 def _choice(text: str) -> Form | None:
@@ -130,7 +157,8 @@ def pieces(text: str, separator: re.Pattern[str]) -> list[tuple[str, str]]:
 
 _CONNECTORS = re.compile(r"\s*(?:[,;]\s*(?:(?:and|or)\b)?|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|\\lor|\\land|[或和与及])\s*")
 _RELATIONS = re.compile(r"=|<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])|\\in(?![A-Za-z])|\\approx")
-_CUP = re.compile(r"\\cup|\\setminus")
+_CUP = re.compile(r"\\cup")
+_CUT = re.compile(r"\\cap|\\setminus|-(?=\s*\\\{)")
 _PLUS_MINUS = re.compile(r"\\pm|\\mp|\+/-|\+-")
 
 
@@ -172,7 +200,7 @@ def _names_given_once(items: list[str]) -> list[str]:
 def _flat(items: list[Form]) -> tuple[Form, ...]:
     found: list[Form] = []
     for item in items:
-        found += item.items if isinstance(item, Items) else (item,)
+        found += item.items if isinstance(item, Items) and item.items else (item,)
     return tuple(found)
 
 
@@ -188,8 +216,8 @@ def _of_relations(items: list[str], sign: str) -> Form | None:
     both = _both(parts) if sign != "or" else None
     if both is not None and (sign or _is_no_gap(both)):
         return Named(name, both)
-    if sign == "and":
-        return None
+    if sign == "and" or (not sign and any("\\ne" in item for item in items)):
+        return Named(name, reduce(lambda whole, other: Cut("\\cap", whole, other), parts))
     return Named(name, Union(tuple(parts)))
 
 
@@ -249,7 +277,7 @@ def _equation(texts: list[str]) -> Form | None:
     if len(texts) == 2 and is_name(texts[1]) and isinstance(first, Leaf) and first.number:
         return Named(look(texts[1]), first)  # 5 = x
     if len(texts) == 2 and isinstance(first, Leaf) and isinstance(last, Leaf):
-        if first.number is not None and last.number is not None:
+        if all(of.number is not None or (of.tree and not letters(of.tree)) for of in (first, last)):
             return WorkedOut((first,), last)
         return Relation("=", first, last)
     return WorkedOut(tuple(_form(text) for text in texts[:-1]), last)
@@ -261,6 +289,9 @@ def _inequality(signs: list[str], texts: list[str]) -> Form | None:
         (sign,), (left, right) = signs, texts
         if sign not in flipped and sign != "\\ne":
             return None
+        for inside, bound, said in ((left, right, sign), (right, left, flipped.get(sign, sign))):
+            if found := _within(inside, bound, said):
+                return found
         a, b = _leaf_of(left), _leaf_of(right)
         if is_name(left) and not is_name(right):
             return Named(look(left), _ray(sign, b))
@@ -280,6 +311,22 @@ def _inequality(signs: list[str], texts: list[str]) -> Form | None:
     return None
 
 
+_DISTANCE = re.compile(r"\|\s*([A-Za-z])\s*(?:([-+])\s*([^|A-Za-z]+))?\|")
+
+
+def _within(inside: str, bound: str, sign: str) -> Form | None:
+    """|x - 3| < 2 as the interval it says, with ends that are rational numbers; None for anything else."""
+    found, limit = _DISTANCE.fullmatch(inside.strip()), _leaf_of(bound).number
+    shift = _leaf_of(found[3]).number if found and found[3] else (Fraction(0), False)
+    if not found or not limit or not shift or limit[0] <= 0 or sign == "\\ne":
+        return None
+    centre = -shift[0] if found[2] == "+" else shift[0]
+    low, high = (_leaf_of(str(at)) for at in (centre - limit[0], centre + limit[0]))
+    if sign in ("<", "\\le"):
+        return Named(found[1], Bracketed("()" if sign == "<" else "[]", (low, high)))
+    return Named(found[1], Union((_ray("<" if sign == ">" else "\\le", low), _ray(sign, high))))
+
+
 def _ray(sign: str, at: Leaf) -> Form:
     low, high = _ALL_OF
     if sign == "\\ne":
@@ -296,15 +343,20 @@ def _leaf_of(text: str) -> Leaf:
 
 def _union(text: str) -> Form | None:
     parts = pieces(text, _CUP)
-    if len(parts) == 1:
+    if len(parts) > 1:
+        return Union(tuple(_form(part) for _, part in parts))
+    parts = pieces(text, _CUT)
+    if len(parts) == 1 or not all(part.strip() for _, part in parts):
         return None
-    if parts[1][0].strip() == "\\setminus":
-        taken = _form(parts[1][1])
-        whole, points = _form(parts[0][1]), taken.items if isinstance(taken, Items) else (taken,)
-        if len(parts) == 2 and whole == EVERYTHING and len(points) == 1 and isinstance(points[0], Leaf):
-            return _ray("\\ne", points[0])
-        return None
-    return Union(tuple(_form(part) for _, part in parts))
+    found = _form(parts[0][1])
+    for sign, part in parts[1:]:
+        other = _form(part)
+        points = other.items if isinstance(other, Items) else (other,)
+        if sign != "\\cap" and found == EVERYTHING and len(points) == 1 and isinstance(points[0], Leaf):
+            found = _ray("\\ne", points[0])
+        else:
+            found = Cut("\\cap" if sign == "\\cap" else "\\setminus", found, other)
+    return found
 
 
 def _bracketed(text: str) -> Form | None:

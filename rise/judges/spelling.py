@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from unicodedata import category, decimal, normalize
 
 _FRACTIONS = {"½": "12", "⅓": "13", "⅔": "23", "¼": "14", "¾": "34", "⅕": "15", "⅖": "25", "⅗": "35", "⅘": "45", "⅙": "16"}
-_FRACTIONS |= {"⅚": "56", "⅛": "18", "⅜": "38", "⅝": "58", "⅞": "78"}
+_FRACTIONS |= {"⅚": "56", "⅐": "17", "⅑": "19", "⅛": "18", "⅜": "38", "⅝": "58", "⅞": "78"}
 _COMMANDS = {
     **{"∞": "infty", "×": "times", "·": "cdot", "⋅": "cdot", "∙": "cdot", "•": "cdot", "∗": "cdot", "÷": "div", "±": "pm"},
     **{"≤": "le", "≥": "ge", "⩽": "le", "⩾": "ge", "≠": "ne", "≈": "approx", "∪": "cup", "∩": "cap", "∈": "in", "∅": "emptyset"},
@@ -70,6 +71,14 @@ _CHARACTERS: dict[int, str | None] = {
     **{ord(minus): "-" for minus in "−–—‒―‐‑﹣"},
     **{ord(character): f"\\frac{{{digits[0]}}}{{{digits[1]}}}" for character, digits in _FRACTIONS.items()},
     **{ord(character): f"\\{name} " for character, name in (_COMMANDS | _GREEK).items()},
+    **{
+        ord(character): plain
+        for character, plain in (("⅒", "\\frac{1}{10}"), ("℃", "\\degree C"), ("℉", "\\degree F"), ("ℎ", "h"), ("ℯ", "e"))
+    },
+    **{code: normalize("NFKC", chr(code)) for code in range(0x1D400, 0x1D800)},  # 𝑥, 𝟏, 𝜋
+    **{code: str(decimal(chr(code))) for code in range(0x660, 0x1A9A) if category(chr(code)) == "Nd"},  # ٤, ४
+    **{ord(character): plain for character, plain in zip("٫٬٪", ".,%", strict=True)},
+    **dict.fromkeys([*map(ord, "✓✔✅∎■□☑"), *range(0x1F300, 0x1FB00)]),
     **{ord(character): plain for character, plain in zip("⁄∕∣、。，′“”‘’「」【】〈〉⟨⟩", '//|,.,\'""\'\'""()()()', strict=True)},
 }
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni")
@@ -100,6 +109,9 @@ _OTHER_NAMES = {
         "backslash": "setminus",
         "bigcup": "cup",
         "thickapprox": "approx",
+        "nicefrac": "frac",
+        "sfrac": "frac",
+        "lg": "log",
         "simeq": "approx",
         "reals": "R",
         "Reals": "R",
@@ -131,24 +143,42 @@ _OTHER_SIGNS |= {
 _KINDS_OF_NUMBERS = {"R": r"\R ", "C": r"\C ", "Z": r"\Z ", "N": r"\N ", "Q": r"\Q "}
 _FUNCTION_NAMES = "sinh|cosh|tanh|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|lcm|gcd|max|min"
 
+_POWER_OF_UNIT = r"(?:[cmkdn]?m|k?g|s|h|min|k?N|k?J|k?W|Pa|mol|K|A|V|C|L|ft|in|mi|yd)(?:\s*\^\s*\{?-?\d\}?)?"
+_GOES_ON = re.compile(r",\s{0,8}\.{3,}")
+_MODULO = r"(?:\\[bp]?mod\s*|(?<![A-Za-z\\])mod\s+)\{?(\d{1,9}|[a-z](?![a-z]))\}?"
+
 _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ]+", lambda m: f"^{{{m[0].translate(_RAISED)}}}"),
         (r"[₀₁₂₃₄₅₆₇₈₉₊₋₍₎]+", lambda m: f"_{{{m[0].translate(_LOWERED)}}}"),
         (r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z](?![A-Za-z])|(?=\())?", lambda m: _ROOTS[m[1]] + (f"{{{m[2]}}}" if m[2] else " ")),
+        (r"\\(?:cr|newline|tabularnewline)(?![A-Za-z])", r"\\\\ "),
         (r"\\\\\s*\[[^\[\]]{0,20}\]", r"\\\\ "),  # the space between rows of a matrix
+        (r"(?<=[bBpvV]matrix)\*\}(?:\[[lcr]\])?", "}"),
+        (r"\\begin\{(aligned|align\*?|split|gathered|gather\*?|equation\*?)\}(.{0,1000}?)\\end\{\1\}", lambda m: _rows(m[2])),
+        (r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}", r"\\frac{\1}{\2}"),
+        (r"\{([^{}]*)\\choose(?![A-Za-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
+        (r"(?:\{\s*\})?[_^]\{?(\d{1,9})\}?\s*C_\{?(\d{1,9})\}?", r"\\binom{\1}{\2}"),
         (r"\\(?:hspace|vspace|hskip|kern|label|tag|phantom|hphantom|vphantom)\*?\s*(?:\{[^{}]*\}|.)", " "),
         (r"\\(?:textcolor|colorbox|color)\s*(?:\[[^\[\]]*\])?\{[^{}]*\}", " "),
         (rf"\\(?:{_BIG})\s*(?![A-Za-z])\.", ""),
         (rf"\\(?:{_BIG}|{_SIZES}|{_OLD_FONTS})(?![A-Za-z])\s*", ""),
-        (r"\\(?:quad|qquad|enspace|thinspace|space|hfill|newline)(?![A-Za-z])", " "),
+        (r"\\(?:quad|qquad|enspace|thinspace|space|hfill)(?![A-Za-z])", " "),
+        (r"\\(?:checkmark|blacksquare|square|qed|qedsymbol|Box)(?![A-Za-z])", " "),
+        (r"^[\s$]*(?:=|\\(?:Rightarrow|implies|therefore|Longrightarrow|sim)(?![A-Za-z])|[⇒∴→])\s*(?=.)", ""),
+        (r"\b(sq|cu)\.\s+(?=[a-z])", r"\1 "),
+        (r"(?<![A-Za-z\\])(?:positive |plus )?[Ii]nfinity(?![A-Za-z])", r"\\infty "),
+        (r"(?<![A-Za-z\\])(?:negative|minus) (?=\\infty)", "-"),
         (r"(?<!\\)\\!", ""),
         (r"(?<!\\)\\[,;: ]", " "),
-        (r"\b(?:US|CAD?|AUD?|HK|NZ|R)\\?\$(?=\s*[-.\d])|[€£¥₹₩₽￥￡￦]", ""),
+        (rf"(?<=[\d}}])\s*\\(?:mathrm|text)\s*\{{(?:{_POWER_OF_UNIT}(?:[\s/]|\\cdot)*){{1,6}}\}}", r" \\text{unit}"),  # m s^{-2}
+        (rf"\(\s*{_MODULO}\s*\)|{_MODULO}", lambda m: f" \\mod {m[1] or m[2]}"),
+        (r"\b(?:US|CAD?|AUD?|HK|NZ|R)\\?\$(?=\s*[-.\d])|[€£¥₹₩₽￥￡￦¢￠₺₴₫₪₱]", ""),
         (r"\\%", "%"),
         (r"\\\$|(?<!\\)\$|(?<!\\)\\[()\[\]]", ""),  # mathematics begins and ends; currency
         (r"\{,\}(?=\d{3})", ""),
+        (r"\{([:;])\}", r"\1"),
         (r"\\([A-Za-z]+)\s*", lambda m: _renamed(m[1])),
         (r"<=|=<", r"\\le "),
         (r">=|=>", r"\\ge "),
@@ -162,6 +192,14 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
 _WRAPPED = re.compile(rf"\\(?:{_TEXT})(?![A-Za-z])\s*(?:\{{([^{{}}]*)\}}|([A-Za-z0-9]))")
 _HOLDING = re.compile(rf"\\(?:{_HELD})(?![A-Za-z])\s*")
 _SPACES = re.compile(r"\s+")
+_SAYS = r"is|are|equals|est|es|ist|è|é|är|是|为|為|は|은|는"
+LABEL = re.compile(
+    r"[\s:：*_]*(?:(?:so|thus|therefore|hence|finally),?\s+)?(?:the\s+|my\s+|our\s+|la\s+|die\s+|a\s+)?(?:(?:final|correct|total|최종)\s+)?"
+    r"(?:(?P<name>(?:answer|result|ответ|итого|respuesta|réponse|antwort|resposta|risposta|cevap|jawaban|đáp án|उत्तर|"
+    rf"الجواب|الإجابة)(?!\w)|答案|答え|答|정답|답|(?P<quantity>total|sum|value)\b)(?P<sign>\s*(?:(?:{_SAYS})(?![A-Za-z])\s*[:：=]*|[:：=]+))?)?[\s:：=*_]*",
+    re.IGNORECASE,
+)
+"""What an answer is called before it is said."""
 _CONNECTS = re.compile(r"[\s,;]*(?:and|or|[或和与及])[\s,;]*|[\s,;]+")
 _INSIDE_IS_FORMULA = re.compile(r"[\d^_=+*/<>()\\]|^.{0,2}$|^\s*$")
 _LIST_IN_TEXT = re.compile(r",|;|\b(?:and|or|base)\b")
@@ -175,7 +213,8 @@ def spelled(text: str) -> str:
     >>> spelled("$\\left( \\dfrac{1}{2} ,\\;x² \\right)$."), spelled("– 3 √5"), spelled("{\\color{red} 4} \\mbox{ cm}")
     ('( \\frac{1}{2} , x^{2} )', '- 3 \\sqrt{5}', '{ 4} \\text{cm}')
     """
-    text = trimmed(text.translate(_CHARACTERS))
+    text = text.translate(_CHARACTERS)
+    text = trimmed(_GOES_ON.sub(", \\\\dots ", text) if "..." in text else text)
     if "\\\\" in text and "\\begin" not in text:
         text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text)  # models that saw JSON write \\frac
     for pattern, replacement in _STEPS:
@@ -187,7 +226,7 @@ def spelled(text: str) -> str:
     return trimmed(_SPACES.sub(" ", text))
 
 
-_AT_END = re.compile(r"(?<!\\)[.,;:\\]$")
+_AT_END = re.compile(r"(?<!\\)[.,;:?]$|(?<!\\)\\(?:\\\\)*$|(?:\\\\)+$")
 
 
 def trimmed(text: str) -> str:
@@ -198,6 +237,12 @@ def trimmed(text: str) -> str:
         if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'":
             text = text[1:-1]
     return text
+
+
+def _rows(text: str) -> str:
+    """What is set in several lines, in one: a line that begins with its sign goes on, another is the next of a list."""
+    rows = [row.replace("&", " ").strip() for row in re.split(r"\\\\\\\\", text) if row.strip()]
+    return re.sub(r", (?=[=<>])", " ", ", ".join(rows))
 
 
 def _renamed(name: str) -> str:
@@ -215,6 +260,8 @@ def _unwrapped(match: re.Match[str]) -> str:
     r"""Text in a formula: a list or a formula in words as it is, `\mathbb{R}` as `\R`, and words as `\text{words}`."""
     inside = trimmed(match[1] if match[1] is not None else match[2])
     command = match[0].lstrip("\\")
+    if re.fullmatch(r"\s*[:/=+]\s*", match[1] or ""):
+        return str(match[1])
     if command.startswith("mathbb") and inside in _KINDS_OF_NUMBERS:
         return _KINDS_OF_NUMBERS[inside]
     if re.fullmatch(_FUNCTION_NAMES, inside):
@@ -244,6 +291,11 @@ _ONE_TOKEN = re.compile(r"(?<![A-Za-z\]}])\{(\w)\}|(?<=[_^])\{(\w)\}")
 _SHORT_ARGUMENTS = re.compile(r"\\frac\s*(?:\{([^{}]*)\}|(\d|[A-Za-z]|\\[A-Za-z]+))\s*(?:\{([^{}]*)\}|(\d|[A-Za-z]|\\[A-Za-z]+))")
 
 
+def in_braces(text: str) -> str:
+    r"""A half as `\frac{1}{2}`, however short it is written."""
+    return _SHORT_ARGUMENTS.sub(lambda m: f"\\frac{{{m[1] or m[2] or ''}}}{{{m[3] or m[4] or ''}}}", text)
+
+
 @lru_cache(maxsize=32768)
 def look(text: str) -> str:
     r"""A spelled text without what is left of layout: two answers with the same look are the same answer.
@@ -253,7 +305,9 @@ def look(text: str) -> str:
     """
     text = _TEXT_COMMAND.sub(r" \1 ", text)
     text = re.sub(r"\\degree\s*", "", text)
-    text = _SHORT_ARGUMENTS.sub(lambda m: f"\\frac{{{m[1] or m[2] or ''}}}{{{m[3] or m[4] or ''}}}", text)
+    text = re.sub(r"(?<=\d)\s*\^?\{?\s*(?:st|nd|rd|th)\b\s*\}?", "", text)
+    text = re.sub(r"(?<=\d)\s*([AaPp])\.?\s?[Mm]\b\.?(?![/\w])", lambda m: f"{m[1].lower()}m", text)  # 12:30 p.m.
+    text = in_braces(text)
     text = _ONE_TOKEN.sub(lambda m: m[1] or m[2], text)
     text = _LOOSE.sub("", text.strip())
     return re.sub(r"(?<!\\)\b[^\W\d_]{2,}\b", lambda m: folded(m[0]), text)
@@ -266,6 +320,6 @@ def folded(word: str) -> str:
     ('monday', 'monday', 'yes', 'AB', 'R', 'Ab')
     """
     plain = word.casefold()
-    if len(word) >= 5 or plain in _FOLDED or (len(word) >= 3 and word[1:].islower()):
+    if len(word) >= 5 or not word.isascii() or plain in _FOLDED or (len(word) >= 3 and word[1:].islower()):
         return plain
     return word

@@ -1,5 +1,8 @@
 r"""What lenient mode reads of a sentence, and what of thinking and headings: replies worked out by hand."""
 
+import json
+from pathlib import Path
+
 import pytest
 from verdicts import RIGHT, UNPARSABLE, WRONG, verdict
 
@@ -74,3 +77,11 @@ MARKED = [
 @pytest.mark.parametrize(("gold", "reply", "expected"), MARKED)
 def test_thinking_and_headings_are_no_answers(gold, reply, expected):
     assert verdict(gold, reply) is expected
+
+
+def test_more_replies_worked_out_by_hand():
+    """Thinking in the tags of a dozen families, headings, sentences in ten languages, boxes of every shape."""
+    file = Path(__file__).parents[1] / "fixtures" / "judge-replies.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    judges = {mode: MathJudge(mode) for mode in ("strict", "lenient")}
+    assert [row for row in rows if verdict(row["gold"], row["reply"], judges[row["mode"]]) != row["verdict"]] == []
