@@ -42,9 +42,14 @@ def may_hold_halves(json_text: str) -> bool:
     return _ESCAPED_HALF.search(json_text) is not None
 
 
-def plain(value: Any, described: list[str] | None = None) -> Any:
+MOST_LEVELS = 200
+
+
+def plain(value: Any, described: list[str] | None = None, level: int = 0) -> Any:
     """Any value as JSON can say it. What it has no word for, such as the bytes of an image, is described, its kind put into
     `described`. A number that is none becomes None: unknown.
+
+    Lists and tables in one another beyond `MOST_LEVELS` are described too.
 
     >>> plain({"added": datetime.datetime(2025, 1, 1), "cost": Decimal("1.50"), "n": float("nan"), 3: (1, 2)})
     {'added': '2025-01-01T00:00:00', 'cost': '1.50', 'n': None, '3': [1, 2]}
@@ -55,10 +60,13 @@ def plain(value: Any, described: list[str] | None = None) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None if math.isnan(value) else str(value)
+    if level > MOST_LEVELS and isinstance(value, Mapping | list | tuple | Set):
+        _note(described, f"more than {MOST_LEVELS} levels of lists")
+        return f"<{type(value).__name__}>"
     if isinstance(value, Mapping):
-        return {whole_text(str(key)): plain(item, described) for key, item in value.items()}
+        return {whole_text(str(key)): plain(item, described, level + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | Set):
-        return [plain(item, described) for item in value]
+        return [plain(item, described, level + 1) for item in value]
     if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, Decimal | UUID | Path | datetime.timedelta):
@@ -67,7 +75,7 @@ def plain(value: Any, described: list[str] | None = None) -> Any:
         _note(described, "bytes")
         return f"<{len(value)} bytes>"
     if hasattr(value, "tolist"):  # numpy and torch
-        return plain(value.tolist(), described)
+        return plain(value.tolist(), described, level)
     _note(described, type(value).__name__)
     return f"<{type(value).__name__}>"
 
@@ -103,6 +111,8 @@ def looks_like(data: bytes) -> str:
         return ". It is a parquet file: give it the suffix .parquet"
     if data[:2] == b"PK":
         return ". It is a zip archive or a spreadsheet: save the rows as JSON lines"
+    if data[:4] in (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff"):
+        return ". It is UTF-32: save it as UTF-8, or run iconv -f UTF-32 -t UTF-8 FILE > NEW"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]:
         return ". It is UTF-16, as Windows writes it: save it as UTF-8, or run iconv -f UTF-16 -t UTF-8 FILE > NEW"
     return ". If it is Latin-1 or Windows-1252, run iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
@@ -119,33 +129,56 @@ def dumps(data: Any) -> str:
     return whole_text(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=plain))
 
 
-def loads(text: str) -> Any:
-    """JSON in which no text holds half a character. Raises `ValueError`, also where it nests too deeply to be read."""
+def loads(text: str, *, once: bool = False) -> Any:
+    """JSON in which no text holds half a character. Raises `ValueError`, also where it nests too deeply to be read.
+
+    `once` refuses an object that has a field twice, of which JSON would take the last.
+    """
     try:
-        data = json.loads(text.removeprefix("\ufeff"))  # also in the middle of a file that was put together of several
+        # a mark also in the middle of a file that was put together of several
+        data = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_each_once if once else None)
         return plain(data) if may_hold_halves(text) else data
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number from 1, object) for each line that is not blank. Raises `DataError` naming file and line."""
+class Twice(ValueError):
+    """A field that an object has twice."""
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Twice(f"the field {twice!r} is there twice: keep one")
+    return found
+
+
+def read_jsonl(path: Path, *, once: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, object) for each line that is not blank. Raises `DataError` naming file and line.
+
+    `once`: an object that has a field twice is refused.
+    """
     with _opened(path) as file:
         number = 0
         try:
             for number, line in enumerate(file, 1):
                 if not line.strip("\ufeff \t\r\n"):
                     continue
-                data = loads(line)
+                data = loads(line, once=once)
                 if not isinstance(data, dict):
-                    raise DataError(f"{path}, line {number}: expected a JSON object, got {line.strip()[:60]!r}.")
+                    raise DataError(f"{path}, line {number}: expected a JSON object, got {line.strip()[:60]!r}{_row_hint(line)}.")
                 yield number, data
         except UnicodeDecodeError as error:
             trouble = f"not UTF-8 text ({error.reason}){looks_like(_first_bytes(path))}"
             raise DataError(f"{path}, after line {number}: {trouble}.") from error
+        except Twice as error:
+            raise DataError(f"{path}, line {number}: {error}.") from error
         except ValueError as error:
             why = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-            raise DataError(f"{path}, line {number}: not JSON ({why}){_table_hint(path, line)}.") from error
+            hint = _table_hint(path, line) or _row_hint(line)
+            raise DataError(f"{path}, line {number}: not JSON ({why}){hint}.") from error
 
 
 def _opened(path: Path) -> IO[str]:
@@ -171,7 +204,8 @@ def _first_bytes(path: Path) -> bytes:
 def _table_hint(path: Path, line: str) -> str:
     """What to do with a table of commas or tabs, or with UTF-16 that has no mark."""
     if "\x00" in line:
-        return looks_like(_first_bytes(path))
+        hint = looks_like(_first_bytes(path))
+        return hint if "UTF" in hint else ""
     if path.suffix.lower() not in (".csv", ".tsv"):
         return ""
     delimiter = ", delimiter=chr(9)" if path.suffix.lower() == ".tsv" else ""
@@ -179,6 +213,24 @@ def _table_hint(path: Path, line: str) -> str:
         ". It is a table; this makes JSON lines of it: python -c 'import csv, json; [print(json.dumps(row)) for row in "
         f'csv.DictReader(open("{path}", encoding="utf-8-sig", newline=""){delimiter})]\' > {path.with_suffix(".jsonl")}'
     )
+
+
+_ROW_HINTS = (
+    (r"[\[{]$|\[\s*\{", "A row stands in one line, as an object; a file that holds one list of them gets the suffix .json"),
+    (r".*\}\s*,$", "Leave out the comma behind the row"),
+    (r".*,\s*[}\]]$", "JSON takes no comma before a bracket that closes"),
+    (r".*\}\s*\{", "Give each row a line of its own"),
+    (r"\{\s*'", 'JSON writes names and text in double quotes: "question"'),
+    (r"<", "It is a web page: get the file itself"),
+    (r"version https://git-lfs", "It is a pointer, not the file: run git lfs pull"),
+    (r".*\d{4000}", "Write so long a number as text, in double quotes"),
+)
+
+
+def _row_hint(line: str) -> str:
+    """What may be wrong with a line that is no row, as the end of a message."""
+    line = line.strip()[:100_000]
+    return next((f". {hint}" for pattern, hint in _ROW_HINTS if re.match(pattern, line)), "")
 
 
 def read_text(path: Path) -> str:

@@ -112,6 +112,11 @@ class JsonLines(FileTask):
     @staticmethod
     def _has(row: Mapping[str, Any], names: Sequence[str], setting: str, place: str) -> None:
         """Raise `DataError`, which names the setting that helps, where a row has none of these fields."""
+        for name in names:
+            if name in getattr(row, "empty", ()):
+                raise DataError(f"{place}: the cell in column {name!r} is empty. Fill it, or leave the row out.")
+            if hasattr(row, "empty") and str(row.get(name)).strip().lower() == "nan":
+                raise DataError(f"{place}: {row[name]!r} in column {name!r} is no number. Fill the gap, or leave the row out.")
         if not any(name in row for name in names):
             raise DataError(
                 f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}. "

@@ -141,24 +141,25 @@ def _find(root: Path, task: str, file: str, *, here: bool) -> list[Path]:
 
 def is_file_of_problems(path: Path) -> bool:
     """Whether its suffix is one that `read_rows` reads."""
-    return path.suffix in (*_SUFFIXES, *TABLES)
+    return path.suffix.lower() in (*_SUFFIXES, *TABLES)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a .jsonl file, of a .json file that holds one list, a .csv or .tsv file with a head, or a .parquet file."""
-    if path.suffix in TABLES:
+    suffix = path.suffix.lower()
+    if suffix in TABLES:
         yield from table_rows(path)
         return
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         yield from _read_parquet(path)
         return
-    if path.suffix != ".json":
-        for line, row in read_jsonl(path):
+    if suffix != ".json":
+        for line, row in read_jsonl(path, once=True):
             yield f"{path}, line {line}", row
         return
     text = read_text(path)
     try:
-        rows = loads(text)
+        rows = loads(text, once=True)
     except ValueError as error:
         raise DataError(f"{path}: not a readable JSON file ({error}).{_lines_hint(text)}") from error
     rows = _the_list(rows, path)

@@ -8,38 +8,67 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
+from rise.jsonl import looks_like
 
 TABLES = (".csv", ".tsv")
 MOST_CHARACTERS = 2**24
 """Of one cell: Python's own limit, 131,072, is less than a long problem."""
 
 
+class Cells(dict[str, Any]):
+    """The cells of a line that hold something, by column."""
+
+    def __init__(self, cells: dict[str, Any]) -> None:
+        super().__init__({name: cell for name, cell in cells.items() if name and cell and cell.strip()})
+        self.empty = frozenset(cells) - frozenset(self)
+        """Columns of which it holds nothing."""
+
+
 def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, row) of every line behind the head; empty cells are left out. A .csv may be divided by `;` or tabs as well.
+    """(place, row) of every line behind the head; empty cells are left out. A .csv may be divided by `;` or tabs as well, and
+    begin with Excel's `sep=;`.
 
     Raises `DataError` for what is no table, a head that names a column twice, or a line with more cells than the head.
     """
     csv.field_size_limit(MOST_CHARACTERS)
+    line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
-            file.seek(0)
-            lines = csv.DictReader(file, delimiter=_divider(path, head), strict=True)
+            before = head.startswith("sep=") and len(head.strip()) == 5
+            if not before:
+                file.seek(0)
+            lines = csv.DictReader(file, delimiter=head[4] if before else _divider(path, head), strict=True)
             names = [name.strip() for name in lines.fieldnames or []]
-            if len(set(names)) < len(names) or not all(names):
-                raise DataError(f"{path}: its first line must name each column once; it reads {head.strip()[:80]!r}.")
-            lines.fieldnames = names
+            named = [name for name in names if name]
+            if len(set(named)) < len(named):
+                raise DataError(f"{path}: its first line must name each column once; it reads {', '.join(names)[:80]!r}.")
+            lines.fieldnames = [name or " " * n for n, name in enumerate(names, 1)]
             for row in lines:
-                place = f"{path}, line {lines.line_num}"
+                line = lines.line_num + before
+                place = f"{path}, line {line}"
+                if None not in row and any(cell and not name.strip() and cell.strip() for name, cell in row.items()):
+                    raise DataError(f"{place}: a cell in a column without a name. The first line must name each column once.")
                 if None in row:
                     raise DataError(
                         f"{place}: more cells than the {len(names)} columns of the head. Is a text with commas unquoted?"
                     )
-                yield place, {name: cell for name, cell in row.items() if cell and cell.strip()}
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a table in UTF-8 ({error}).") from error
+                yield place, Cells(row)
+    except UnicodeDecodeError as error:
+        with path.open("rb") as bytes_:
+            hint = looks_like(bytes_.read(16))
+        raise DataError(
+            f"{path}: cannot be read as a table: not UTF-8 text ({error.reason} at byte {error.start}){hint}."
+        ) from error
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, after line {line}: cannot be read as a table ({error}). "
+            "A quotation mark in a cell must be doubled, and each cell closed."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def _divider(path: Path, head: str) -> str:
     """What divides the cells: a tab in a .tsv, else whichever of the three the head has most of."""
-    return "\t" if path.suffix == ".tsv" else max(",;\t", key=head.count)
+    return "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=head.count)

@@ -1,0 +1,77 @@
+"""Files of problems as people save them: each is read, or refused with file, row and way out."""
+
+import json
+
+import pytest
+
+from rise.errors import DataError
+from rise.jsonl import MOST_LEVELS, dumps, plain
+from rise.tasks import make_task
+
+ROW = '{"question": "1 + 1?", "gold": "2"}'
+
+
+def problems(path):
+    return make_task("jsonl", test_path=path).problems("test")
+
+
+def written(directory, name, text):
+    path = directory / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.JSONL", ROW),
+        ("a.CSV", "question,gold\n1 + 1?,2\n"),
+        ("a.TSV", "question\tgold\n1 + 1?\t2\n"),
+        ("a.JSON", f"[{ROW}]"),
+        ("excel.csv", "sep=;\nquestion;gold\n1 + 1?;2\n"),
+        ("columns.csv", "question,gold,,\n1 + 1?,2,,\n"),
+        ("spaces.csv", " question , gold \n1 + 1?,2\n"),
+        ("old-mac.jsonl", ROW + "\r"),
+        ("two-files.jsonl", "\n\n" + ROW + "\r\n\ufeff\r\n"),
+    ],
+)
+def test_it_is_read(name, text, tmp_path):
+    assert [(p.question, p.gold) for p in problems(written(tmp_path, name, text))] == [("1 + 1?", "2")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("twice.jsonl", '{"question": "1 + 1?", "gold": "2", "gold": "3"}', "line 1: the field 'gold' is there twice: keep one"),
+        ("twice.json", '[{"question": "1 + 1?", "question": "2 + 2?", "gold": "3"}]', "'question' is there twice"),
+        ("comma.jsonl", ROW + ",\n" + ROW, "line 1: not JSON .* Leave out the comma behind the row"),
+        ("last.jsonl", '{"question": "1 + 1?", "gold": "2",}', "no comma before a bracket that closes"),
+        ("quotes.jsonl", "{'question': '1 + 1?', 'gold': '2'}", 'double quotes: "question"'),
+        ("pretty.jsonl", json.dumps(json.loads(ROW), indent=1), "line 1: .*A row stands in one line"),
+        ("list.jsonl", f"[{ROW}]", "suffix .json"),
+        ("two.jsonl", ROW + ROW, "a line of its own"),
+        ("page.jsonl", "<!DOCTYPE html><html>404</html>", "It is a web page"),
+        ("lfs.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "run git lfs pull"),
+        ("long.jsonl", '{"question": "?", "gold": ' + "9" * 5000 + "}", "Write so long a number as text"),
+        ("u32.jsonl", ROW.encode("utf-32"), "It is UTF-32: .*iconv -f UTF-32"),
+        ("u16.csv", "question,gold\n1?,2\n".encode("utf-16"), "It is UTF-16"),
+        ("latin.csv", "question,gold\nMüller?,2\n".encode("latin-1"), "iconv -f WINDOWS-1252"),
+        ("empty.csv", "question,gold\n1?,2\n1 + 1?,\n", "line 3: the cell in column 'gold' is empty"),
+        ("short.csv", "question,gold\n1 + 1?\n", "line 2: the cell in column 'gold' is empty"),
+        ("gap.csv", "question,gold\n1 + 1?,NaN\n", "line 2: 'NaN' in column 'gold' is no number"),
+        ("unnamed.csv", "question,,gold\n1 + 1?,x,2\n", "line 2: a cell in a column without a name"),
+        ("open.csv", 'question,gold\n1 + 1?,2\n"1 + 2?,3\n', "after line 2: .*each cell closed"),
+    ],
+)
+def test_it_is_refused_with_the_place_and_the_way_out(name, text, words, tmp_path):
+    with pytest.raises(DataError, match=words) as refused:
+        problems(written(tmp_path, name, text))
+    assert name in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore:task jsonl. column 'x' holds more than 200 levels")
+def test_lists_in_one_another_end_no_run(tmp_path):
+    deep = "[" * 900 + "]" * 900
+    [one] = problems(written(tmp_path, "deep.jsonl", f'{{"question": "1 + 1?", "gold": "2", "x": {deep}}}'))
+    assert dumps(one.fields).count("[") == MOST_LEVELS and "<list>" in dumps(one.fields)
+    assert plain([[1], {"a": [2]}]) == [[1], {"a": [2]}]
