@@ -18,6 +18,13 @@ from rise.trajectory import Message
 OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
 SAMPLING = ("temperature", "top_p")
 """May be left out where they are 1, which says nothing: a model that takes neither samples so."""
+UNKNOWN = re.compile(
+    r"^(?!.*(?:too large|at most|maximum|must be|greater than|less than|exceed))"
+    r".*?(?:unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra (inputs|fields|keys)|not (permitted|allowed|valid)|"
+    r"deprecated|invalid (parameter|argument|field)|no longer)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What an endpoint says of a parameter that it does not know, and not of a value."""
 NO_SYSTEM = re.compile(
     r"system[\w '\"`]{0,40}(role|message|prompt|instruction)|(role|message|instruction|developer)s?\b[^.]{0,60}\bsystem\b"
     r"|developer instruction|roles must alternate|only user and assistant roles",
@@ -63,7 +70,7 @@ class Dialect:
         if refusal.status not in (400, 422):
             return None
         said = refusal.body
-        if self.limit == OLD_LIMIT and _names(NEW_LIMIT, said):
+        if self.limit == OLD_LIMIT and (_names(NEW_LIMIT, said) or (_names(OLD_LIMIT, said) and UNKNOWN.search(said))):
             return replace(self, limit=NEW_LIMIT), "another name for max_tokens"
         named = [name for name in (*SAMPLING, "seed") if name not in self.left_out and _names(name, said)]
         # One of the two that is refused is a model with a distribution of its own: the other goes with it, not a request later.
@@ -92,7 +99,13 @@ class Dialect:
 
 
 def _names(parameter: str, body: str) -> bool:
-    return re.search(rf"(?<![A-Za-z0-9_]){parameter}(?![A-Za-z0-9_])", body) is not None
+    """Whether a refusal speaks of a parameter, however it writes the name.
+
+    >>> [_names("top_p", said) for said in ("`top_p` is", "Top P is", "topP: 1", "top_probs")]
+    [True, True, True, False]
+    """
+    parameter = parameter.replace("_", "[_ -]?")
+    return re.search(rf"(?<![A-Za-z0-9_]){parameter}(?![A-Za-z0-9_])", body, re.IGNORECASE) is not None
 
 
 def _is_default(name: str, sampling: Sampling) -> bool:

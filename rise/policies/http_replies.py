@@ -10,6 +10,8 @@ from rise.policies.http_troubles import Garbled
 from rise.policies.refusals import declined
 from rise.policy import Reply
 
+AT_THE_LIMIT = ("length", "max_tokens", "max_length", "max_output_tokens", "model_length", "token_limit")
+"""What endpoints write for the reason that a reply ended, where it was cut."""
 MOST_TOKENS = 2**40
 """More than this no request has used; it is a mistake of the server's."""
 
@@ -22,7 +24,7 @@ def read_reply(data: Any) -> Reply:
     counts = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
     if (words := declined(choice)) is not None:
         return Reply(words, None, "refused", *counts)
-    finish = "length" if choice.get("finish_reason") == "length" else "stop"
+    finish = "length" if str(choice.get("finish_reason")).lower() in AT_THE_LIMIT else "stop"
     message = choice.get("message")
     if message is None and finish == "length":
         message = {}  # the limit came before the first word

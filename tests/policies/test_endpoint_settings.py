@@ -89,12 +89,38 @@ def test_an_endpoint_that_refuses_several_things_in_turn_is_understood(endpoint:
     assert set(server.bodies[-1]) == {"model", "messages", "max_completion_tokens"}
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("max_tokens", "Unrecognized request argument supplied: max_tokens"),
+        ("max_tokens", "max_tokens: Extra inputs are not permitted"),
+        ("max_tokens", "The parameter 'max_tokens' is no longer supported."),
+        ("top_p", "Top P is not supported by this model"),
+        ("temperature", "`Temperature` is deprecated for this model."),
+        ("seed", 'Unknown name "seed": Cannot find field.'),
+        ("top_p", "Invalid argument: topP"),
+    ],
+)
+def test_a_refusal_is_understood_in_other_words(endpoint: Any, name: str, words: str) -> None:
+    server = endpoint(without(name, words=words))
+    policy = policy_of(server)
+    assert [reply.text for reply in ask(policy, ASK, ASK)] == ["\\boxed{3}"] * 2
+    assert name not in server.bodies[-1] and server.bodies[-1].get("max_completion_tokens", 8) == 8
+
+
 def test_a_refusal_of_something_else_teaches_nothing(endpoint: Any) -> None:
     server = endpoint(lambda call: refusal("max_tokens or max_completion_tokens is too large: this model has 16 tokens."))
     policy = policy_of(server)
     with pytest.raises(PolicyError, match="too large"):
         ask(policy)
     assert len(server.bodies) == 2 and policy.dialect.limit == "max_tokens"
+
+
+def test_a_limit_that_is_too_large_is_no_other_name(endpoint: Any) -> None:
+    server = endpoint(lambda call: refusal("Unsupported value: 'max_tokens' must be at most 4."))
+    with pytest.raises(PolicyError, match="at most 4"):
+        ask(policy_of(server))
+    assert len(server.bodies) == 1  # a server that overlooks the other name would never stop a reply
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,12 @@ def test_content_in_parts_is_the_text_of_its_parts(endpoint: Any, content: Any, 
     assert (reply.text, reply.finish, len(server.bodies)) == (text, "stop", 1)
 
 
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+def test_a_reply_that_was_cut_is_so_by_any_name(endpoint: Any, finish: str) -> None:
+    server = endpoint(lambda call: chat("so \\boxed{", finish))
+    assert [reply.finish for reply in ask(policy_of(server))] == ["length"]
+
+
 @pytest.mark.parametrize(
     ("choice", "text"),
     [
