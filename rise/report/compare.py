@@ -23,7 +23,7 @@ from rise.report.table import Cell, Table, difference_cell, share_cell, tokens_c
 from rise.runs import stages
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.group import is_group, seed_hint
-from rise.runs.takeover import trained_tokens
+from rise.runs.takeover import Sampled, sampled, trained_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Entry:
     """Target tokens of all rounds up to this one; None where no round has trained."""
     method: str = ""
     """What its recipe trains by; empty for a lone evaluation."""
+    drawn: Sampled = field(default_factory=Sampled)
+    """Replies that were drawn to train on in those rounds, and the tokens written for them."""
     best: dict[str, Any] | None = None
     """temperature.json, where `rise temperature` has been there."""
     best_scores: Scores = field(default_factory=dict)
@@ -102,9 +104,10 @@ def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> E
     turns, _ = sizes(metrics)
     records = list(read_held_out(stage.held_out))
     truthful = was_told(metrics, records)
-    label, trained, method = stage.path.resolve().name, 0, ""
+    label, trained, method, drawn = stage.path.resolve().name, 0, "", Sampled()
     if run is not None:
         trained = sum(n for k, n in trained_tokens(run).items() if k <= stages.round_number(stage.name))
+        drawn = sampled(run, stages.round_number(stage.name))
         method = method_of(load_recipe(run.config)) if stages.round_number(stage.name) else "before the rounds"
         place = run.path.resolve()
         label = f"{place.parent.name}/{place.name}" if is_group(place.parent) else place.name
@@ -114,7 +117,7 @@ def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> E
     best = read_json(folder.found) if folder.found.exists() else None
     at_best = list(read_held_out(folder.held_out)) if best else []
     scores = score(records, same, turns=turns, truthful=truthful)
-    return Entry(label, stage, metrics, scores, trained or None, method, best, score(at_best, same, turns=1))
+    return Entry(label, stage, metrics, scores, trained or None, method, drawn, best, score(at_best, same, turns=1))
 
 
 def number(entry: Entry, name: Name[Metric]) -> Estimate:
@@ -140,7 +143,8 @@ def results_table(entries: Sequence[Entry]) -> Table:
                 cells.append(_best_cell(entry))
         tokens = [tokens_cell(_last(entry, way)) for way in ("parallel", "sequential")]
         n = estimate_at(entry.metrics, "m1@t1").n
-        rows.append((*cells, *tokens, Cell(amount(entry.trained_tokens)), Cell(count(n))))
+        drawn = f"{amount(entry.drawn.tokens)} drawn" if entry.drawn.tokens else ""
+        rows.append((*cells, *tokens, Cell(amount(entry.trained_tokens), small=drawn), Cell(count(n))))
     labels = [
         label for name in entries[0].names for label in ([name.label, f"{vote}, best T"] if name.key == vote else [name.label])
     ]
@@ -150,7 +154,8 @@ def results_table(entries: Sequence[Entry]) -> Table:
         "that was best on validation problems (`rise temperature`), where it was looked for. Tokens are means per problem, "
         f"generated first, all that were read or written beneath. p1@t{K} and p{S}@t1 need an oracle; t{K} is the last reply, no "
         "vote. "
-        "Trained tokens: targets of all rounds, epochs counted; the boost's are the same for all that start from it."
+        "Trained tokens: targets of all rounds, epochs counted; the boost's are the same for all that start from it. Drawn: "
+        "tokens written for replies to train on, with those that were taken over from another run."
     )
     return Table("compare", "Runs beside each other", columns, tuple(rows), caption)
 
@@ -216,6 +221,7 @@ def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
             "paired": {name.key: _paired(entry, name).to_json() for name in named(PAIRED, K, S)},
             "minus_first": minus if entry is not first else None,
             "trained_tokens": entry.trained_tokens,
+            "drawn": {"replies": entry.drawn.replies, "tokens": entry.drawn.tokens},
             "compute": entry.metrics.get("compute"),
         }
 

@@ -106,13 +106,14 @@ class Sampled:
     """Written, not read."""
 
 
-def sampled(run: RunDir) -> Sampled:
-    """As the ledger has it, so that each reply counts once however often the run was stopped.
+def sampled(run: RunDir, last: int | None = None) -> Sampled:
+    """Of the rounds up to `last`, by default all. As the ledger has it, so that each reply counts once, however often the run
+    was stopped.
 
     What was taken over from another run counts as it did there: this run trains on it as that one does.
     """
     config = load_recipe(run.config)
-    rounds = range(1, config.iterate.rounds + 1)
+    rounds = range(1, (config.iterate.rounds if last is None else last) + 1)
     taken = [k for k in rounds if config.boost.reuse and takes_collection(config, k)]
     found = _drawn(run, [k for k in rounds if k not in taken])
     if not taken:

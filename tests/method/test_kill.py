@@ -70,8 +70,8 @@ def ledger_lines(path):
 class Whole:
     """The run that nobody disturbed: its files, its writes in order, and how long it took."""
 
-    def __init__(self, server, out):
-        self.seconds = server.finish(out)["seconds"]
+    def __init__(self, server, out, **request):
+        self.seconds = server.finish(out, **request)["seconds"]
         self.files, self.ledger = stage_files(out), ledger_lines(out)
         self.writes = [tuple(w) for w in json.loads(out.with_suffix(".writes.json").read_text())]
 

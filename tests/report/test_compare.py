@@ -13,7 +13,7 @@ from rise.evaluation.compare import difference, read_outs, score
 from rise.evaluation.held_out import write_held_out
 from rise.evaluation.metrics import measure
 from rise.jsonl import dumps
-from rise.report.compare import find_stage, read_entries, to_json
+from rise.report.compare import find_stage, read_entries, results_table, to_json
 from rise.report.compare_figure import compare_figure
 from rise.trajectory import to_json as plain
 
@@ -70,6 +70,18 @@ def test_the_table_pairs_each_run_with_the_first(two):
     assert better["minus_first"]["t5"]["value"] == 0.0  # the same problems are right at the end
     assert (plain_row["trained_tokens"], better["trained_tokens"]) == (1000, 1003)  # the boost's are everybody's
     assert better["m5@t1 at best temperature"]["value"] is None
+
+
+def test_what_was_drawn_to_train_on_stands_beside_what_was_trained(two):
+    """Two turns and an improved reply of 5 tokens each in round 1; the evaluation's reply is none of them."""
+    first, _ = two
+    said = ("round-1/rollout", "round-1/rollout", "round-1/relabel", "round-1/evaluate", "boost/rollout")
+    lines = [{"key": str(i), "purpose": name, "turn": {"n_reply_tokens": 5}} for i, name in enumerate(said)]
+    first.ledger.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"key": "9", "purpose": "round-1/relabel"}]))
+    entries = read_entries([first.path, first.path / "boost"], same)
+    assert [(e.drawn.replies, e.drawn.tokens) for e in entries] == [(3, 15), (0, 0)]
+    assert to_json(entries)["runs"][0]["drawn"] == {"replies": 3, "tokens": 15}
+    assert results_table(entries).rows[0][-2].small == "15 drawn" and results_table(entries).rows[1][-2].small == ""
 
 
 def test_a_stage_may_be_named_and_stands_with_its_run(two):
