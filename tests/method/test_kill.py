@@ -24,7 +24,8 @@ SMALLER = {"task": {"n_train": 8, "n_validation": 4, "n_test": 4}, "boost": {"tr
 class Server:
     def __init__(self):
         here = Path(__file__).parents[1]
-        places = os.pathsep.join(map(str, (here / "support", here.parent)))  # the package of this very checkout
+        own = (here / "support", here.parent)  # the package of this very checkout
+        places = os.pathsep.join([*map(str, own), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
         self.process = subprocess.Popen(
             [sys.executable, Path(__file__).parents[1] / "support" / "kill_server.py"],

@@ -1,7 +1,6 @@
-"""kill -9 where the methods after RISE do what RISE does not: the scoring of log-probabilities, verdicts, pairs. The same command
+"""kill -9 where the methods after RISE do what RISE does not: the scoring of log-probabilities, verdicts, gains. The same command
 goes on, and its files are byte for byte those of a run that nobody disturbed."""
 
-import importlib.util
 import signal
 
 import pytest
@@ -26,7 +25,6 @@ METHODS = {
     "distil": {"relabel": {"relabel_right": "keep"}, "distil": {"shown": "attempt"}},
     "verify": {"state": {"verify": {"ask": "#", "right": "y", "wrong": "n", "max_new_tokens": 2}}, "evaluate": {"play_on": True}},
     "internalise": {"dataset": {"internalise": "also", "internalise_weight": "gain", "internalise_share": 0.5}},
-    "dpo": {"relabel": {"relabel_right": "keep"}, "train": {"dpo": {"pairs": "both"}, "save_steps": 0}},
 }
 MOMENTS = {
     "scored and not in place": ("replace", "round-1/examples.jsonl", "before"),
@@ -36,8 +34,6 @@ MOMENTS = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_at(method, server, tmp_path):  # noqa: F811
-    if method == "dpo" and importlib.util.find_spec("trl") is None:
-        pytest.skip("trl is not installed: pip install '.[dpo]'")
     overrides = merged(SMALLEST, METHODS[method])
     whole = Whole(server, tmp_path / "whole", overrides=overrides)
     for i, (kind, name, when) in enumerate(MOMENTS.values()):
