@@ -154,7 +154,7 @@ def test_the_readmes_program_runs(fuller, outside):
     assert (outside / "round-1/config.json").exists() and (outside / "runs/nano-toy/round-2/metrics.json").exists()
 
 
-def test_the_page_of_installing_does_what_it_says(run, outside):
+def test_the_page_of_installing_does_what_it_says(run, env, outside):
     for line in one_block(INDEX, "run in tests: wheel").strip().splitlines():
         run(line)
     assert (outside / "runs/nano-toy/report.html").stat().st_size > 10_000
