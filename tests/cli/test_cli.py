@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -96,11 +97,8 @@ def test_run_writes_the_report_and_running_its_config_again_continues(rise, reci
     out = tmp_path / "run"
     code, printed, _ = rise("run", recipe(), "--out", out, "--set", "iterate.rounds=0", "--set", "name=mine")
     assert code == 0
-    assert (
-        "base                   turn 1 " in printed
-        and "   2 problems" in printed
-        and f"Report: {out / 'report.html'}" in printed.replace("\n", "")
-    )
+    assert re.search(r"^base +turn 1 +\d.* n = 2$", printed, re.MULTILINE)
+    assert f"Report: {out / 'report.html'}" in printed.replace("\n", "")
     assert (out / "report.md").exists()
     provenance = json.loads((out / "provenance.json").read_text())
     assert provenance["command"][:2] == ["rise", "run"]
