@@ -83,8 +83,8 @@ def _mean(values: Sequence[int | None]) -> float:
 
 
 def trained_runs(claims: Path) -> list[Trained]:
-    """Base and gain of each finished run of RISE itself in a directory of `rise claims`; empty where there is none."""
-    file = claims / "claims.json"
+    """Base and gain of each finished run of RISE itself in a directory of `rise claims`, or by its JSON; empty without one."""
+    file = claims if claims.suffix == ".json" else claims / "claims.json"
     if not file.exists():
         return []
     places: dict[str, str] = {}
@@ -92,12 +92,16 @@ def trained_runs(claims: Path) -> list[Trained]:
         for name, place in claim["arms"].items():
             if match := RISE_ARM.fullmatch(name):
                 places[place] = match["task"]
-    runs = ((RunDir(path), task) for place, task in sorted(places.items()) for path in sorted((claims / place).glob("seed-*")))
+    runs = (
+        (RunDir(path), task) for place, task in sorted(places.items()) for path in sorted((file.parent / place).glob("seed-*"))
+    )
     return [found for run, task in runs if (found := _trained(run, task)) is not None]
 
 
 def _trained(run: RunDir, task: str) -> Trained | None:
     """One run, if its base and its last round are measured."""
+    if not run.config.exists():
+        return None
     config = load_recipe(run.config)
     base, last = run.stage("base"), run.stage(f"round-{config.iterate.rounds}")
     if not base.metrics.exists() or not last.metrics.exists() or config.evaluate.turns < 2:

@@ -7,22 +7,24 @@ import re
 import shlex
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from markupsafe import Markup
 
+from rise.evaluation.forecast import Calibration, calibrate
 from rise.jsonl import write_whole
 from rise.method.claims.beside import Side
 from rise.method.claims.beside import to_json as side_to_json
 from rise.method.claims.experiment import Laboratory
 from rise.method.claims.results import UNFINISHED, Compared, Result, to_json
+from rise.method.forecast import trained_runs
 from rise.report import colours
 from rise.report.beside import beside_caption, beside_figure, beside_tables
 from rise.report.claims_figure import claim_figure
 from rise.report.drawing import Figure
 from rise.report.markdown import inline, table_markdown
-from rise.report.numbers import DASH, count, difference, difference_interval, duration, number
+from rise.report.numbers import DASH, count, difference, difference_interval, duration, number, percent
 from rise.report.page import page_environment
 from rise.report.table import Cell, Table, Tone
 
@@ -89,6 +91,8 @@ class ClaimsPage:
     beside_caption: str
     picture: Figure | None
     """The same as one figure."""
+    forecast: str = ""
+    """How far `rise forecast` is off on these runs; empty where they are of too few tasks."""
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -118,11 +122,11 @@ def write_claims(
 
     Beside each Markdown lies the figure of all arms, where there is one. Returns the first page.
     """
-    laid = lay_out(results, sides, lab, ran)
-    found = {"what": laid.what, "command": list(ran.command), "claims": [to_json(result) for result in results]}
+    found = {"what": _what(results, ran), "command": list(ran.command), "claims": [to_json(result) for result in results]}
     if sides:
         found["beside"] = [side_to_json(side) for side in sides]
     write_whole(out / f"{lab.pages}.json", json.dumps(found, indent=1) + "\n")
+    laid = replace(lay_out(results, sides, lab, ran), forecast=forecast_words(calibrate(trained_runs(out / f"{lab.pages}.json"))))
     write_whole(out / f"{lab.pages}.html", render(laid))
     for target in (out / f"{lab.pages}.md", *([page] if page else [])):
         drawn = target.with_suffix(".svg")
@@ -283,6 +287,20 @@ def _section(result: Result, ran: Ran) -> ClaimSection:
     )
 
 
+def forecast_words(found: Calibration) -> str:
+    """How far a forecast is off on a task whose runs it has not seen."""
+    if found.share is None or found.error is None or found.worst is None:
+        return ""
+    pairs = sorted(found.correlations.items(), key=lambda item: -abs(item[1]))
+    going = ", ".join(f"{name} {number(r)}" for name, r in pairs)
+    miss, worst = number(100 * found.error), number(100 * found.worst)
+    return (
+        f"`rise forecast` says before any training what the rounds of RISE will gain. On {', '.join(found.tasks)} they reached "
+        f"{percent(found.share)} % of its ceiling on the mean; a task forecast from the others is off by {miss} points (root "
+        f"mean square), at most {worst}. What goes with the gain over these tasks (correlation): {going}."
+    )
+
+
 def render(page: ClaimsPage) -> str:
     """The page as text."""
     return (
@@ -316,6 +334,8 @@ def markdown(page: ClaimsPage, ran: Ran, picture: str) -> str:
             "\n\n".join(table_markdown(claim.table).split("\n\n")[1:]),
             f"Experiment: `{page.place}/{claim.file}`. Again: `{claim.command}`",
         ]
+    if page.forecast:
+        parts += ["## The forecast", _wrapped((page.forecast,), prose)]
     return "\n\n".join(parts) + "\n"
 
 
