@@ -2,6 +2,7 @@
 
     python benchmarks/gpu/prepare.py --trl                       here, once: wheels, model, data
     python3 benchmarks/gpu/check.py --out $OUT                   there: at most 8 minutes; or --parts …, twice
+    python3 benchmarks/gpu/check.py --out $OUT --at-once         there: does each unit run? Its times say nothing
     python3 benchmarks/gpu/check.py --out OUT --toy              anywhere: every unit at a toy's size on a processor
 
 `results.json` is written anew after each unit. Units that an earlier one holds (`--after FILE`, or results.json in --out) are not
@@ -16,10 +17,13 @@ import contextlib
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +71,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=None, metavar="NAME", help="units by name")
     parser.add_argument("--after", type=Path, help="results.json of an earlier call")
     parser.add_argument("--budget", type=float, default=470.0, help="seconds; no unit is begun that may not end within it")
+    parser.add_argument("--at-once", action="store_true", help="all units beside one another")
     parser.add_argument("--toy", action="store_true")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -74,20 +79,23 @@ def main() -> None:
     site = install()
     results = Results(given.out / "results.json", given.after)
     results.put("machine", machine(site, given.toy))
-    for unit in UNITS:
-        if (
-            (given.parts and unit.part not in given.parts)
-            or (given.only and unit.name not in given.only)
-            or results.has(unit.name)
-        ):
-            continue
+    units = [unit for unit in UNITS if chosen(unit, given) and not results.has(unit.name)]
+
+    def do(unit: Unit) -> None:
         left = given.budget - (time.monotonic() - began)
         limit_s = unit.limit_s * (TOY_TIMES if given.toy else 1)
         if left < 20.0:
             results.put(unit.name, {"skipped": f"{left:.0f} s were left"})
-            continue
-        results.put(unit.name, run(unit, given.out, min(left, limit_s), site, toy=given.toy))
+        else:
+            results.put(unit.name, run(unit, given.out, min(left, limit_s), site, toy=given.toy))
+
+    with ThreadPoolExecutor(max(1, len(units) if given.at_once else 1)) as pool:
+        list(pool.map(do, units))
     print(json.dumps(results.found, indent=1, ensure_ascii=False))
+
+
+def chosen(unit: Unit, given: argparse.Namespace) -> bool:
+    return not (given.parts and unit.part not in given.parts) and not (given.only and unit.name not in given.only)
 
 
 class Results:
@@ -96,6 +104,7 @@ class Results:
     def __init__(self, file: Path, after: Path | None) -> None:
         self.file = file
         known = next((path for path in (file, after) if path and path.exists()), None)
+        self.lock = threading.Lock()
         self.found: dict[str, Any] = json.loads(known.read_text(encoding="utf-8")) if known else {}
 
     def has(self, name: str) -> bool:
@@ -103,42 +112,42 @@ class Results:
         return found is not None and not {"failed", "skipped"} & found.keys()
 
     def put(self, name: str, found: dict[str, Any]) -> None:
-        self.found[name] = found
-        partial = self.file.with_suffix(".partial")
-        partial.write_text(json.dumps(self.found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, self.file)
+        with self.lock:
+            self.found[name] = found
+            partial = self.file.with_suffix(".partial")
+            partial.write_text(json.dumps(self.found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            os.replace(partial, self.file)
 
 
 def run(unit: Unit, out: Path, limit_s: float, site: Path | None, *, toy: bool) -> dict[str, Any]:
     """A unit in a process group of its own, ended with all it started when its time is over."""
-    file = out / "unit.json"
-    file.unlink(missing_ok=True)
+    name = "-".join(re.findall(r"\w+", unit.name))
+    file, log = out / f"{name}.json", out / f"{name}.log"
     words = [sys.executable, str(HERE / "units.py"), unit.name, "--out", str(file), *(["--toy"] if toy else [])]
     paths = [str(path) for path in (ROOT, HERE, site, os.environ.get("PYTHONPATH")) if path]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     began = time.monotonic()
     print(f"== {unit.name}, at most {limit_s:.0f} s", flush=True)
-    with (out / "log.txt").open("ab") as log:
-        log.write(f"\n== {unit.name}\n".encode())
-        log.flush()
-        at = log.tell()
-        process = subprocess.Popen(words, stdout=log, stderr=log, env=variables, cwd=ROOT, start_new_session=True)
+    with log.open("wb") as lines:
+        process = subprocess.Popen(words, stdout=lines, stderr=lines, env=variables, cwd=ROOT, start_new_session=True)
         try:
             code: int | None = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             code = None
         finally:
             end(process)
+    said = log.read_bytes()
+    with (out / "log.txt").open("ab") as whole:
+        whole.write(f"\n== {unit.name}\n".encode() + said[-100_000:])
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    file.unlink(missing_ok=True)
+    for path in (file, log):
+        path.unlink(missing_ok=True)
     found["seconds"] = round(time.monotonic() - began, 1)
     if code is None:
         found["failed"] = f"not done after {limit_s:.0f} s"
     elif code:
-        with (out / "log.txt").open("rb") as log:
-            log.seek(at)
-            found["failed"] = log.read()[-1500:].decode(errors="replace")
-    print(json.dumps(found, ensure_ascii=False)[:600], flush=True)
+        found["failed"] = said[-1500:].decode(errors="replace")
+    print(unit.name, json.dumps(found, ensure_ascii=False)[:600], flush=True)
     return found
 
 

