@@ -46,15 +46,19 @@ def main() -> None:
 
 def tests(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """pytest on tests/gpu; how many passed, and what did not."""
-    few = ["-k", "attention or number"] if toy else []
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rfEs", str(ROOT / "tests" / "gpu"), *few]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    print(done.stdout[-20000:], done.stderr[-2000:])
-    counts = {
-        f"n_{kind}": int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout.rsplit("\n", 2)[-2])
-    }
-    names = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
-    return {**counts, "not passed": [name[:300] for name in names]}
+    few = ["-k", "attention or number"] if toy else ["-n", "6"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vrfEs", str(ROOT / "tests" / "gpu"), *few]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    assert process.stdout
+    found: dict[str, Any] = {}
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if line.startswith(("FAILED", "ERROR", "SKIPPED")):
+            found.setdefault("not passed", []).append(line.strip()[:300])
+        found |= {f"n_{kind}": int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", line)}
+        put(found)
+    process.wait()
+    return found
 
 
 # (c) generation
@@ -96,7 +100,8 @@ def generate(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None])
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
     n_tokens = sum(len(reply.ids) for some in replies for reply in some)
-    return {
+    peak = torch.cuda.max_memory_allocated() >> 20 if on_gpu else None
+    found = {
         "way": type(policy.running).__name__,
         "flash": getattr(policy.running, "_flash", None),
         "facts": policy.facts(),
@@ -104,7 +109,27 @@ def generate(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None])
         "tokens_per_s": round(n_tokens / seconds),
         "first_s": round(first, 2),
         **bound(shape, n_prompt, n_new, n_tokens / seconds),
-        "peak_MiB": torch.cuda.max_memory_allocated() >> 20 if on_gpu else None,
+        "peak_MiB": peak,
+    }
+    put(found)
+    return found | ({"kernels": kernels(lambda: asyncio.run(ask(n_new)))} if on_gpu else {})
+
+
+def kernels(call: Callable[[], Any]) -> dict[str, Any]:
+    """Seconds of a call by the clock and on the device, and the kernels that took most of them."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    began = time.perf_counter()
+    with profile(activities=[ProfilerActivity.CUDA]) as watched:
+        call()
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - began
+    events = sorted(watched.key_averages(), key=lambda event: -event.self_device_time_total)
+    return {
+        "seconds": round(seconds, 3),
+        "on device": round(sum(event.self_device_time_total for event in events) / 1e6, 3),
+        "most": [[event.key[:90], event.count, round(event.self_device_time_total / 1e3, 1)] for event in events[:14]],
     }
 
 
@@ -148,12 +173,12 @@ def theirs(net: Any, prompts: list[tuple[int, ...]], n_new: int, shape: Shape) -
 
 def real(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """The recipe with this seed; a run that was stopped goes on. Every stage's metrics."""
-    seed = words[-1]
-    recipe = ROOT / "recipes" / "gpu" / "svamp.toml"
+    name, seed = words
+    recipe = ROOT / "recipes" / "gpu" / f"{name}.toml"
     with tempfile.TemporaryDirectory() as scratch:
-        run = Path(scratch) / "run" if toy else BUILD / "runs" / f"svamp-{seed}"
+        run = Path(scratch) / "run" if toy else BUILD / "runs" / f"{name}-{seed}"
         if toy:
-            options = toy_settings(Path(scratch))
+            options = toy_settings(Path(scratch), name)
         else:
             if why := real_model():
                 return {"skipped": why}
@@ -199,27 +224,28 @@ def real_model() -> str:
     return ""
 
 
-def toy_settings(folder: Path) -> list[str]:
-    """Eight problems and a model of characters, in place of SVAMP and SmolLM2."""
+def toy_settings(folder: Path, name: str) -> list[str]:
+    """Eight problems and a model of characters, in place of a recipe's data and SmolLM2."""
     from rise.recipe.machines import NanoConfig
     from rise.training.nano import make_nano
 
-    rows = [
-        {"question": f"Ann has {i} pens and buys {i % 7} more. How many?", "gold": str(i + i % 7)}
-        | {"solution": f"{i} + {i % 7} = {i + i % 7}\n#### {i + i % 7}"}
-        for i in range(60)
-    ]
-    for name, some in (("train", rows[:40]), ("validation", rows[40:50]), ("test", rows[50:])):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
     shape = NanoConfig(hidden=32, layers=2, heads=2, kv_heads=1, intermediate=64, max_length=1024)
     letters = "".join(map(chr, range(32, 127))) + "\n"
     make_nano(shape, letters, seed=0, path=folder / "model")
-    chosen = {f"task.settings.{name}_path": folder / f"{name}.jsonl" for name in ("train", "validation", "test")}
-    chosen |= {"model.path": folder / "model"}
+    chosen: dict[str, Any] = {"model.path": folder / "model"}
+    if name == "svamp":
+        rows = [
+            {"question": f"Ann has {i} pens and buys {i % 7} more. How many?", "gold": str(i + i % 7)}
+            | {"solution": f"{i} + {i % 7} = {i + i % 7}\n#### {i + i % 7}"}
+            for i in range(60)
+        ]
+        for split, some in (("train", rows[:40]), ("validation", rows[40:50]), ("test", rows[50:])):
+            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
+            chosen[f"task.settings.{split}_path"] = folder / f"{split}.jsonl"
     if device() == "cpu":
         chosen |= {"model.dtype": "float32"}
         chosen |= {f"{part}.masters": "false" for part in ("train", "boost.train", "boost.train_multi_turn")}
-    return ["--scale", "toy", *(word for name, value in chosen.items() for word in ("--set", f"{name}={value}"))]
+    return ["--scale", "toy", *(word for key, value in chosen.items() for word in ("--set", f"{key}={value}"))]
 
 
 if __name__ == "__main__":
