@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import fcntl
+import importlib
 import json
 import os
 import re
@@ -25,20 +28,36 @@ BUILD = ROOT / "build" / "gpu"
 KEPT = ("m1@t1", "m5@t1", "m1@t5", "t5", "p1@t5", "wrong_to_right", "right_to_wrong", "unparsable", "accuracy_by_turn", "paired")
 """What is kept of a stage's metrics.json."""
 
+IMPORTED = {
+    "train": ("rise.recipe.config", "rise.training.finetune", "rise.training.throughput", "torch._inductor.compile_fx"),
+    "trl": ("trl", "datasets", "peft", "rise.training.throughput"),
+    "generate": ("rise.policies.local", "torch.profiler"),
+}
+"""What a unit imports before its turn."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--turn", type=Path, help="a file to lock, so that one unit at a time is measured")
     given = parser.parse_args()
     part, *rest = given.name.replace(",", "").split()
     unit = {"tests": tests, "train": train, "generate": generate, "real": real}[part]
+    for module in IMPORTED.get("trl" if "trl" in rest else part, ()):
+        importlib.import_module(module)
+    partial = given.out.with_suffix(".partial")
 
     def put(found: dict[str, Any]) -> None:
-        given.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        partial.replace(given.out)
 
-    put(unit(rest, given.toy, put))
+    with given.turn.open("w") if given.turn else contextlib.nullcontext() as turn:
+        if turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        put({})
+        put(unit(rest, given.toy, put))
 
 
 # (a) tests
@@ -46,8 +65,8 @@ def main() -> None:
 
 def tests(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """pytest on tests/gpu; how many passed, and what did not."""
-    few = ["-k", "attention or number"] if toy else ["-n", "6"]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vrfEs", str(ROOT / "tests" / "gpu"), *few]
+    few = ["-k", "attention or number"] if toy else ["-n", "6", "--durations=8"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vvrfEs", str(ROOT / "tests" / "gpu"), *few]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     assert process.stdout
     found: dict[str, Any] = {}
@@ -112,7 +131,7 @@ def generate(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None])
         "peak_MiB": peak,
     }
     put(found)
-    return found | ({"kernels": kernels(lambda: asyncio.run(ask(n_new)))} if on_gpu else {})
+    return found | ({"kernels": kernels(lambda: asyncio.run(ask(32)))} if on_gpu else {})
 
 
 def kernels(call: Callable[[], Any]) -> dict[str, Any]:

@@ -10,10 +10,12 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers.cache_utils import Cache
 
 from rise.policies.continuous import ContinuousBatch, Row, pick
+from rise.policies.fused import fewer_kernels
 from rise.policies.padding import LENGTHS
 from rise.policies.slots import NAME, Lengths, SlotLayer, has_kernel, register
 from rise.policy import Sampling
@@ -191,27 +193,30 @@ class CapturedBatch(ContinuousBatch):
             chosen.append(slots.last_S[: len(rows)].clone())
         self.n_steps += n_tokens
         for row, tokens in zip(rows, torch.stack(chosen, 1).tolist(), strict=True):
-            for token in tokens:
-                if row.ended:
-                    break
-                self.n_row_steps += 1
-                row.sampled.append(token)
-                row.ended = token in self.eos_ids or len(row.sampled) >= row.room
-                if row.ended:
-                    self._done.append(row)
+            if row.ended:
+                continue
+            taken = tokens[: row.room - len(row.sampled)]
+            if not self.eos_ids.isdisjoint(taken):
+                taken = taken[: 1 + next(k for k, token in enumerate(taken) if token in self.eos_ids)]
+            self.n_row_steps += len(taken)
+            row.sampled += taken
+            row.ended = taken[-1] in self.eos_ids or len(row.sampled) >= row.room
+            if row.ended:
+                self._done.append(row)
 
     def _launch(self, n: int, kinds: tuple[Sampling, ...]) -> None:
         graph = self._graphs.get((n, kinds))
         if graph is not None:
             graph.replay()
             return
-        self._step_of(n, kinds)  # in earnest, and what a capture needs beforehand
+        with fewer_kernels(self.model) if self.captures else contextlib.nullcontext():
+            self._step_of(n, kinds)  # in earnest, and what a capture needs beforehand
         if not self.captures:
             return
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with fewer_kernels(self.model), torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._step_of(n, kinds)
         except torch.OutOfMemoryError:
             raise
@@ -286,8 +291,8 @@ class _Slots:
         self.ended_S[:n] = torch.tensor([row.ended for row in rows], device=device)
         self.left_S[:n] = torch.tensor([row.room - len(row.sampled) for row in rows], device=device)
         self.kind_S[:n] = torch.tensor([kinds.index(row.sampling) for row in rows], device=device)
-        draws = torch.zeros((n, n_tokens), dtype=torch.float64)
+        draws = np.zeros((n_tokens, n))
         for i, row in enumerate(rows):
             own = row.draws[len(row.sampled) : len(row.sampled) + n_tokens]
-            draws[i, : len(own)] = torch.from_numpy(own)
-        return draws.T.contiguous().to(device)
+            draws[: len(own), i] = own
+        return torch.from_numpy(draws).to(device)

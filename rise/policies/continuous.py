@@ -61,7 +61,10 @@ def pick(scores_BV: Any, draws_B1: Any, sampling: Sampling) -> Any:
     """Token ids [B, 1]: in each row the one that its own uniform draw falls on (inverse-CDF sampling)."""
     if sampling.temperature == 0:
         return scores_BV.argmax(-1, keepdim=True)
-    probabilities = torch.softmax(scores_BV.double() / sampling.temperature, dim=-1)
+    scores_BV = scores_BV.double()
+    if sampling.temperature != 1:
+        scores_BV = scores_BV / sampling.temperature
+    probabilities = torch.softmax(scores_BV, dim=-1)
     order = None
     if sampling.top_p < 1:
         probabilities, order = probabilities.sort(dim=-1, descending=True)
