@@ -19,8 +19,9 @@ from rise.dataset.losses import Tokens
 
 TokenCost = Callable[[Any, Tokens], Any]
 """(log-probabilities (M,), what else is known of the tokens) → cost of each, (M,): see `rise.dataset.losses`."""
-CHUNK = {"cpu": 1 << 24, "other": 1 << 26}
-"""Logits of one chunk: 64 MiB of float32 on a CPU, 256 MiB on a GPU, where small products are slow."""
+CHUNK = {"cpu": 1 << 24, "small": 1 << 26, "large": 1 << 28}
+"""Logits of one chunk: 64 MiB of float32 on a CPU, 256 MiB on a GPU, 1 GiB on one of 32 GiB and more. Each chunk reads and writes
+the whole gradient of the layer's weight, in float32, which at 128,000 words costs as much as the products of 500 tokens."""
 
 
 BACKEND = "inductor"
@@ -64,7 +65,7 @@ class Head:
         hidden_MH = hidden_BTH.flatten(0, 1).index_select(0, at)
         if not self.fused:
             return self._own(hidden_MH[None])
-        size = self.chunk or max(16, CHUNK["cpu" if hidden_MH.device.type == "cpu" else "other"] // self.layer.weight.shape[0])
+        size = self.chunk or max(16, CHUNK[_memory(hidden_MH.device)] // self.layer.weight.shape[0])
         how = (size, torch.is_grad_enabled(), self.compiled)
         return LinearCost.apply(hidden_MH, self.layer.weight, self.layer.bias, targets, tokens, cost, *how)
 
@@ -74,6 +75,14 @@ class Head:
             return scored[0], scored[1].detach()
         nll_M = functional.cross_entropy(scored[0].float(), targets_M, reduction="none")
         return cost(-nll_M, tokens).sum(), (nll_M.detach() * _pulls(tokens)).sum()
+
+
+@cache
+def _memory(device: torch.device) -> str:
+    """Which of `CHUNK` a device has room for."""
+    if device.type != "cuda":
+        return "cpu" if device.type == "cpu" else "small"
+    return "large" if torch.cuda.get_device_properties(device).total_memory >= 32 << 30 else "small"
 
 
 def _pulls(tokens: Tokens) -> Any:
@@ -166,7 +175,7 @@ class LinearCost(torch.autograd.Function):
                 if grad_weight is not None and dtype == torch.float32:
                     grad_weight.addmm_(slope.t(), hidden)
                 elif grad_weight is not None:
-                    grad_weight += (slope.t() @ hidden).float()
+                    grad_weight += slope.t() @ hidden  # added in float32
         ctx.gradients = [(grad_hidden, hidden_MH.dtype), (grad_weight, weight_VH.dtype), (grad_bias, weight_VH.dtype)]
         return sums
 
