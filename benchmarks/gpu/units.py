@@ -199,7 +199,7 @@ def real(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> 
         if toy:
             options = toy_settings(Path(scratch), name)
         else:
-            if why := real_model():
+            if why := real_model(name):
                 return {"skipped": why}
             options = []
         command = [
@@ -228,9 +228,9 @@ def stages(run: Path) -> dict[str, Any]:
     return {"stages": {name: {key: values[key] for key in KEPT if key in values} for name, values in found.items()}}
 
 
-def real_model() -> str:
+def real_model(recipe: str) -> str:
     """Convert the model once; why that cannot be, or empty."""
-    if not (BUILD / "data" / "svamp-train.jsonl").exists():
+    if recipe == "svamp" and not (BUILD / "data" / "svamp-train.jsonl").exists():
         return "no data: python benchmarks/gpu/prepare.py where they are, and carry build/gpu/data"
     if (BUILD / "smollm2" / "config.json").exists():
         return ""
