@@ -18,19 +18,21 @@ BEGIN, END = "<!-- by benchmarks/gpu/table.py -->\n", "<!-- end -->\n"
 
 
 def latest() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """Unit → (what was found, the machine): of the newest result in which it was measured on a card. Toys do not count."""
+    """Unit → (what was found, the machine): of the newest result in which it was measured on a card, else in which it was tried.
+
+    Toys do not count.
+    """
     out: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    tried: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     for file in sorted(RESULTS.glob("*.json")):
         found = json.loads(file.read_text(encoding="utf-8"))
         machine = found.get("machine", {})
         if machine.get("toy") or not machine.get("card"):
             continue
-        out |= {
-            unit.name: (found[unit.name], machine)
-            for unit in UNITS
-            if unit.name in found and not {"failed", "skipped"} & found[unit.name].keys()
-        }
-    return out
+        for unit in UNITS:
+            if unit.name in found and "skipped" not in found[unit.name]:
+                (tried if "failed" in found[unit.name] else out)[unit.name] = found[unit.name], machine
+    return tried | out
 
 
 def measured(unit: Unit, found: dict[str, Any]) -> str:
@@ -38,6 +40,10 @@ def measured(unit: Unit, found: dict[str, Any]) -> str:
     >>> measured(Unit("train", "train 1b ours", 1), {"tokens_per_s": 41000, "mfu": 0.41, "peak_MiB": 50000})
     '41,000 tokens/s, MFU 0.410, 48.8 GiB'
     """
+    if "failed" in found:
+        rest = {key: value for key, value in found.items() if key != "failed"}
+        reason = found["failed"].strip().splitlines()[-1][:80]
+        return f"**{reason}**" + (f"; {measured(unit, rest)}" if {"tokens_per_s", "stages"} & rest.keys() else "")
     if unit.part == "tests":
         return ", ".join(f"{found[f'n_{name}']} {name}" for name in ("passed", "failed", "skipped") if f"n_{name}" in found)
     if unit.part == "real":

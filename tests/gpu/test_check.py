@@ -142,7 +142,7 @@ def test_the_page_has_the_table_of_the_results():
 
 
 def test_only_what_a_card_measured_stands_in_the_table(tmp_path, monkeypatch):
-    """A toy's numbers and failed units never do; of two results the later one does."""
+    """A toy's numbers never do; of two results the later one does; a unit that failed says how, where it never succeeded."""
     monkeypatch.setattr(table, "RESULTS", tmp_path)
     card = {"card": "H100", "date": "2026-11-30", "torch": "2.11.0", "toy": False}
     for name, rate, machine in (
@@ -152,7 +152,9 @@ def test_only_what_a_card_measured_stands_in_the_table(tmp_path, monkeypatch):
         ("4", 40, {**card, "card": None}),
     ):
         found = {"machine": machine, "train 1b ours": {"tokens_per_s": rate}, "tests": {"failed": "not done after 3 s"}}
+        found |= {"train 8b trl": {"tokens_per_s": rate, "failed": "no memory"}} if name == "2" else {}
         (tmp_path / f"{name}.json").write_text(json.dumps(found))
     shown = table.table()
     assert "| train 1b ours | – | 20 tokens/s | H100, 2026-11-30, torch 2.11.0 |" in shown
-    assert "| tests | – | **not run** |" in shown
+    assert "| tests | – | **not done after 3 s** |" in shown and "| train 8b trl | – | **no memory**; 20 tokens/s |" in shown
+    assert "| train 1b trl | ours ≥ 1.5 × TRL | **not run** |" in shown
