@@ -84,16 +84,30 @@ def test_the_results_are_those_of_the_log():
     assert {number for number in numbers if number not in log} == set()
 
 
-def test_the_table_of_the_readme_is_the_one_of_the_results():
-    """Per cent there, shares here: `81.5 %` is .815, `+0.2 … +2.6` is +.002 … +.026."""
+def test_the_table_of_the_readme_is_the_one_of_the_claims():
+    """Each row's interval over seeds and verdict stand in one line of that claim's section, or of the page's own table."""
+    claims = (ROOT / "docs/claims.md").read_text()
+    table, *sections = re.split(r"^## ", claims, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (\d+): .* \| (.+ to .+) \| (.+) \|$", README.read_text(), flags=re.MULTILINE)
+    assert len(rows) == 8
+    for number, interval, verdict in rows:
+        [section] = [text for text in sections if text.startswith(f"{number}. ")]
+        lines = [*section.splitlines(), *(line for line in table.splitlines() if line.startswith(f"| {number}. "))]
+        assert any(f"[seeds {interval} problems" in line and verdict in line for line in lines), (number, interval)
+    counted = re.search(r"\*\*Of 14 claims (.+?)\*\*", table)[1]
+    assert f"**{counted}**" in README.read_text()
+
+
+def test_the_run_that_the_readme_tells_of_is_in_the_results():
+    """Per cent there, shares here: `63.1 %` is .631, `+45.2 … +51.6` is +.452 … +.516."""
+    [told] = re.findall(r"`make run` is seed 0:.*?over turns\)", README.read_text(), flags=re.DOTALL)
     results = (ROOT / "docs/results.md").read_text()
-    rows = [line for line in README.read_text().splitlines() if line.startswith(("| base ", "| round "))]
-    assert len(rows) == 4
-    for row in rows:
-        shares = [f".{round(float(value) * 10):03d}" for value in re.findall(r"(\d+\.\d) %", row)]
-        ends = [f"{sign}.{round(float(value) * 10):03d}" for sign, value in re.findall(r"([+−])(\d+\.\d)", row)]
-        wanted = [*shares, *ends]
-        assert any(all(number in line for number in wanted) for line in results.splitlines()), row
+    base, trained = (
+        next(line for line in results.splitlines() if line.startswith(f"| 0, {name} |")) for name in ("base", "round 2")
+    )
+    before, at_last, first, last = (f".{round(float(value) * 10):03d}" for value in re.findall(r"(\d+\.\d) %", told))
+    assert before in base and at_last in base and first in trained and last in trained
+    assert "+.452 … +.516" in trained and "+45.2 … +51.6" in told
 
 
 def test_the_judge_of_your_own_decides(outside):
