@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rise.errors import ConfigError
 from rise.evaluation.overlap import overlap
 from rise.method.base import base_model
 from rise.method.boost import boost
@@ -90,6 +91,9 @@ def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) 
 def _opened(ready: Ready, directory: Path, progress: Progress | None, command: list[str] | None) -> Iterator[Bench]:
     """The bench of a run directory that is made, or found to be of this very recipe. Leaves a stranger's folder as it was."""
     config, run_dir = ready.config, RunDir(directory)
+    over = next((path for path in (directory, *directory.parents) if path.exists()), directory)
+    if over.exists() and not over.is_dir():
+        raise ConfigError(f"{directory}: {over} is a file, and a run needs a directory. Give another --out.")
     new, made = not run_dir.ledger.exists(), run_dir.config.exists()
     try:
         with at_work(ready, run_dir.ledger, directory=directory, progress=progress, run_dir=run_dir) as bench:

@@ -71,6 +71,8 @@ class ModelConfig(Settings):
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelConfig:
+        if self.path is not None and not self.path.strip():
+            raise ValueError("model.path is empty. Write a directory, a hub name or base:NAME")
         if (self.path is None) == (self.nano is None):
             raise ValueError("give exactly one of model.path (a directory or hub name) and [model.nano]")
         return self

@@ -31,9 +31,23 @@ def load_recipe(recipe: str | Path, *, scale: str | None = None, overrides: Iter
     for name in wanted:
         if name not in scales:
             raise ConfigError(f'{path} has no scale "{name}". {did_you_mean(name, sorted(scales))}')
-    for override in overrides:
+    given, plain = list(overrides), data
+    for override in given:
         data = Override.read(override).over(data)
-    return build_config(data, str(path))
+    try:
+        return build_config(data, str(path))
+    except ConfigError as error:
+        raise ConfigError(f"{_to_blame(given, plain, error) or path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def _to_blame(overrides: Sequence[str], plain: Mapping[str, Any], error: ConfigError) -> str:
+    """The overrides that an error is about, where the recipe is right without them; else nothing."""
+    try:
+        build_config(plain)
+    except ConfigError:
+        return ""
+    named = [text for text in overrides if text.partition("=")[0].strip() in str(error)] or overrides
+    return " ".join(f"--set {text}" for text in named)
 
 
 def _read(path: Path, wanted: Sequence[str], seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], set[str]]:

@@ -110,7 +110,12 @@ def config_for(
     known = read_card(spec)
     name = task or known.get("task")
     if name is None:
-        raise ConfigError(f"{spec} carries no rise.json that names a task. Give one: --task gsm8k, for example.")
+        lacks = (
+            f"{spec} carries no rise.json that names a task"
+            if Path(spec).exists()
+            else f"There is no {spec} here with a rise.json"
+        )
+        raise ConfigError(f"{lacks}. Mend the path, or give a task: --task gsm8k, for example.")
     own, tables = divide(overrides)
     same_task = name == known.get("task")
     said = {*own, *without, *merged(settings or {}, tables).get("state", {})}

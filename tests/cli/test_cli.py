@@ -224,10 +224,30 @@ def test_judge_names_the_line_of_a_gold_that_cannot_be_read(refused, tmp_path):
         ("task.settings.kindss=1", 'Did you mean "kinds"?'),
         ("relabel.n_samples=1", "Raise it"),
         ("rounds", "write it as name=value"),
+        ("model.path=", "model.path is empty. Write a directory, a hub name or base:NAME"),
     ],
 )
 def test_a_setting_that_will_not_do(setting, words, refused, recipe):
     assert words in refused("run", recipe(), "--set", setting, "--dry-run")
+
+
+def test_what_is_to_blame_is_named_the_command_or_the_recipe(refused, recipe):
+    """The one `--set` that an error is about, where the recipe is right without it; else the recipe."""
+    path = recipe()
+    said = refused("run", path, "--set", "seed=3", "--set", "train.epochs=-1", "--dry-run")
+    assert "--set train.epochs=-1: train.epochs = -1: Input should be greater than 0." in said and str(path) not in said
+    path.write_text(path.read_text() + "\n[tran]\nepochs = 2\n")
+    said = refused("run", path, "--set", "seed=3", "--dry-run")
+    assert f'{path}: unknown setting tran. Did you mean "train"?' in said and "--set" not in said
+
+
+def test_a_run_cannot_be_in_a_file_nor_under_one(refused, recipe, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place in ("file", "file/run"):
+        assert f"{tmp_path / 'file'} is a file, and a run needs a directory" in refused(
+            "run", recipe(), "--out", tmp_path / place
+        )
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_files_that_are_not_there(refused, recipe, tmp_path):
@@ -250,6 +270,7 @@ def test_evaluate_says_what_it_cannot_do(refused, rise, toy_run, tmp_path):
         assert code == 2 and f"Invalid value for '{option}'" in err
     assert "--dtype int8: use float32, bfloat16 or float16" in refused("evaluate", checkpoint, "--dtype", "int8")
     assert "there is no such directory" in refused("evaluate", tmp_path / "none")  # and not: carries no rise.json
+    assert "There is no nowhere here with a rise.json" in refused("evaluate", "nowhere")
     assert "only task.settings" in refused("evaluate", checkpoint, "--set", "task.n_test=3")
     file = tmp_path / "few.jsonl"
     file.write_text('{"question": "1+1", "gold": "2"}\n')
