@@ -157,7 +157,7 @@ def test_any_text_and_number_survives_the_file(text, number, seed, settings):
     config = RunConfig(
         name=text,
         seed=seed,
-        model={"path": text},
+        model={"path": text if text.strip() else "x"},
         weigh={"temperature": number},
         task={"settings": {"own": settings, "names": [text, {"nested": text}]}},
     )
