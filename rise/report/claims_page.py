@@ -160,8 +160,10 @@ def headline(results: Sequence[Result]) -> str:
     """
     if not results:
         return "No claim has been tried."
+    begun = sum(_verdict(result) == "unfinished" for result in results)
     if all(r.verdict is None for r in results):
-        return f"{len(results)} experiments are written down, and none has been run."
+        done = f"none is finished, {begun} {'is' if begun == 1 else 'are'} begun" if begun else "none has been run"
+        return f"{len(results)} experiments are written down, and {done}."
     n = {verdict: sum(r.verdict == verdict for r in results) for verdict in ("holds", "does not hold", "undecided", None)}
     one = {verdict: count == 1 for verdict, count in n.items()}
     parts = [
@@ -169,7 +171,6 @@ def headline(results: Sequence[Result]) -> str:
         f"{n['does not hold']} {'does' if one['does not hold'] else 'do'} not",
         f"{n['undecided']} {'is' if one['undecided'] else 'are'} undecided",
     ]
-    begun = sum(_verdict(result) == "unfinished" for result in results)
     for number_of, what in ((begun, "{} unfinished"), (n[None] - begun, "{} not run")):
         parts += [f"{number_of} {what.format('is' if number_of == 1 else 'are')}"] if number_of else []
     only = all(r.one_seed for r in results if r.verdict is not None)
@@ -180,7 +181,9 @@ def _what(results: Sequence[Result], ran: Ran) -> str:
     seeds = max((len(result.seeds) for result in results), default=0)
     size = f"scale {ran.scale}" if ran.scale else "full size"
     if not seeds:
-        return f"{size}, nothing measured"
+        return (
+            f"{size}, {'nothing finished' if any(_verdict(result) == 'unfinished' for result in results) else 'nothing measured'}"
+        )
     clock = "" if ran.seconds is None else f", {duration(ran.seconds)}"
     return f"{size}, {seeds} seed{'' if seeds == 1 else 's'}, {ran.machine}{clock}"
 

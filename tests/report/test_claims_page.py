@@ -25,6 +25,8 @@ def test_what_was_begun_is_told_from_what_was_not():
     found = [result("holds", item(0.01)), result(None, item(0.01), item(None, seeds=0)), result(None, item(None, seeds=0))]
     assert headline(found) == "Of 3 claims 1 holds, 0 do not, 0 are undecided, 1 is unfinished, 1 is not run."
     assert "unfinished" not in headline([found[0], found[2]])
+    assert headline(found[1:]) == "2 experiments are written down, and none is finished, 1 is begun."
+    assert headline(found[2:]) == "1 experiments are written down, and none has been run."
 
 
 def test_the_page_says_how_far_the_forecast_is_off():
