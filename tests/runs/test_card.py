@@ -77,7 +77,9 @@ def test_a_card_of_0_1_0_is_read(tmp_path):
 
 
 def test_what_is_no_card_or_names_no_task_says_so(tmp_path):
-    with pytest.raises(ConfigError, match=r"carries no rise\.json that names a task. Mend the path, or give a task: --task gsm8k"):
+    with pytest.raises(
+        ConfigError, match=r"carries no rise\.json that names a task. Mend the path, or give a task: --task gsm8k"
+    ):
         config_for(str(tmp_path))
     (tmp_path / "rise.json").write_text("{")
     with pytest.raises(ModelError, match=r"rise\.json: not JSON"):
