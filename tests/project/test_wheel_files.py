@@ -63,7 +63,7 @@ def test_a_registry_shows_a_readme_whose_links_lead_somewhere(wheel):
     assert links and all(link.startswith("https://") for link in links)
     assert "![" not in shown and "<!--" not in shown and "\nAccuracy of the last reply by turn: " in shown
     assert "[The method](docs/method.md)" in readme and "The method (`docs/method.md`)" in shown
-    assert "make run " in shown and "| 1: RISE, turn 5 − turn 1 |" in shown  # blocks and tables are as they were
+    assert "make run " in shown and "\n| --- | --- | --- |\n| 1: RISE, turn 5 " in shown  # blocks and tables are as they were
 
 
 def test_recipes_of_a_clone_are_those_of_the_clone():
