@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def claims(
-    only: Annotated[str | None, typer.Option(help="Numbers of claims: 1,5. By default all.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run these claims alone: 1,5. The page has all, as they stand.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, small sizes: minutes. As --scale quick.")] = False,
     scale: Annotated[str | None, typer.Option(help="A [scale.NAME] of experiments/laboratory.toml: quick, toy, smol.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of every claim: 0,1,2. By default each experiment's own.")] = None,
@@ -42,21 +42,22 @@ def claims(
     scale = "quick" if quick else scale
     folder = folder_of(experiments)
     lab = load_laboratory(folder).at(scale)
-    chosen = load_experiments(folder, _numbers(only))
+    every, chosen = load_experiments(folder), load_experiments(folder, _numbers(only))
     own = parse_seeds(seeds) if seeds else None
     most = lab.scale[scale].seeds if scale else None
-    wanted = {e.claim: own or list(range(min(e.seeds, most or e.seeds))) for e in chosen}
+    wanted = {e.claim: own or list(range(min(e.seeds, most or e.seeds))) for e in every}
     words = ["rise", "claims", *(["--quick"] if scale == "quick" else ["--scale", scale] if scale else [])]
     for option, value in (("--seeds", seeds), ("--experiments", experiments)):
         words += [option, str(value)] if value else []
     out = out or Path("runs") / (f"claims-{scale}" if scale else "claims")
-    plan = make_plan(chosen, lab, scale=scale, seeds=wanted)
-    _try(plan, chosen, lab, out, scale, jobs, words, page, dry_run=dry_run, as_is=as_is)
+    plan, whole = (make_plan(some, lab, scale=scale, seeds=wanted) for some in (chosen, every))
+    _try(plan, whole, every, lab, out, scale, jobs, words, page, dry_run=dry_run, as_is=as_is)
 
 
 def _try(
     plan: Plan,
-    chosen: list[Experiment],
+    whole: Plan,
+    every: list[Experiment],
     lab: Laboratory,
     out: Path,
     scale: str | None,
@@ -67,7 +68,7 @@ def _try(
     dry_run: bool,
     as_is: bool,
 ) -> None:
-    """Run what is planned, and write and print what came of it."""
+    """Run what is planned, write a page of every experiment as it stands, and print those that were planned."""
     from rich.console import Console
 
     from rise.method.claims.beside import sides
@@ -87,15 +88,16 @@ def _try(
         check_probes(plan)
     if dry_run:
         return
-    began_fresh = n_left == len(plan.jobs) and not as_is
+    began_fresh = n_left == len(whole.jobs) and not as_is
     outcome = Outcome() if as_is else run_plan(plan, out, jobs=n_jobs, tell=_tell)
-    results = tried(plan, chosen, lab, out)
+    results = tried(whole, every, lab, out)
+    planned = [result for result in results if result.experiment.claim in plan.seeds]
     failed = [f"{name} failed: {trouble}" for name, trouble in outcome.failed.items()]
     ran = Ran(words, _machine(), outcome.seconds if began_fresh else None, scale, failed)
-    html = write_claims(results, sides(Reader(plan, out), chosen, lab), lab, ran, out, page)
+    html = write_claims(results, sides(Reader(whole, out), every, lab), lab, ran, out, page)
     console = Console()
-    console.print(rich_table(main_table(results, ran)))
-    print(headline(results))
+    console.print(rich_table(main_table(planned, ran)))
+    print(headline(planned))
     for line in failed:
         print(f"rise: {line}")
     print(f"Page: {html}")

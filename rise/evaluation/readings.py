@@ -37,7 +37,7 @@ class Records:
         return cls(known, {record.problem_id: record.gold_score for record in records})
 
 
-Unit = Literal["share", "tokens"]
+Unit = Literal["share", "tokens", "nats"]
 """What a reading is counted in: a share (of problems, of replies), or tokens a problem."""
 
 Pair = tuple[float, float]

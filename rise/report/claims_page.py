@@ -163,18 +163,18 @@ def headline(results: Sequence[Result]) -> str:
     begun = sum(_verdict(result) == "unfinished" for result in results)
     if all(r.verdict is None for r in results):
         done = f"none is finished, {begun} {'is' if begun == 1 else 'are'} begun" if begun else "none has been run"
-        return f"{len(results)} experiments are written down, and {done}."
+        one = "1 experiment is" if len(results) == 1 else f"{len(results)} experiments are"
+        return f"{one} written down, and {done}."
     n = {verdict: sum(r.verdict == verdict for r in results) for verdict in ("holds", "does not hold", "undecided", None)}
-    one = {verdict: count == 1 for verdict, count in n.items()}
     parts = [
-        f"{n['holds']} hold{'s' if one['holds'] else ''}",
-        f"{n['does not hold']} {'does' if one['does not hold'] else 'do'} not",
-        f"{n['undecided']} {'is' if one['undecided'] else 'are'} undecided",
+        f"{n['holds']} hold{'s' if n['holds'] == 1 else ''}",
+        f"{n['does not hold']} {'does' if n['does not hold'] == 1 else 'do'} not",
+        f"{n['undecided']} {'is' if n['undecided'] == 1 else 'are'} undecided",
     ]
     for number_of, what in ((begun, "{} unfinished"), (n[None] - begun, "{} not run")):
         parts += [f"{number_of} {what.format('is' if number_of == 1 else 'are')}"] if number_of else []
     only = all(r.one_seed for r in results if r.verdict is not None)
-    return f"Of {len(results)} claims {', '.join(parts)}." + (" One seed: verdicts rest on problems alone." if only else "")
+    return f"Of {len(results)} claim{'' if len(results) == 1 else 's'} {', '.join(parts)}." + (" One seed: verdicts rest on problems alone." if only else "")
 
 
 def _what(results: Sequence[Result], ran: Ran) -> str:

@@ -60,13 +60,15 @@ def amount(n: float | None) -> str:
 
 
 def difference(value: float | None, unit: Unit) -> str:
-    """A difference with its sign: of shares in points, of tokens as it is.
+    """A difference with its sign: of shares in points, of tokens and nats as it is.
 
-    >>> difference(0.079, "share"), difference(-12.34, "tokens"), difference(0.0, "tokens")
-    ('+7.9', '−12', '0')
+    >>> difference(0.079, "share"), difference(-12.34, "tokens"), difference(0.0, "tokens"), difference(-0.0089, "nats")
+    ('+7.9', '−12', '0', '−0.009')
     """
     if value is None or unit == "share":
         return points(value)
+    if unit == "nats":
+        return f"{value:+.3f}".replace("-", "−")
     return f"{value:+.0f}".replace("-", "−") if round(value) else "0"
 
 

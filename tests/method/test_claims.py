@@ -116,6 +116,12 @@ def test_a_killed_run_of_experiments_goes_on_where_it_was_and_ends_in_verdicts(f
     again = CliRunner().invoke(app, words(folder, out), catch_exceptions=False)
     assert "4 runs and 6 probes, 0 to do" in again.output
 
+    (folder / "two.toml").write_text(EXPERIMENT.replace("claim = 1", "claim = 2"))
+    alone = CliRunner().invoke(app, words(folder, out, "--only", "2"), catch_exceptions=False)
+    assert "Of 1 claim 0 hold" in alone.output  # printed is what was asked for
+    assert [claim["claim"] for claim in json.loads((out / "claims.json").read_text())["claims"]] == [1, 2]  # the page has all
+    (folder / "two.toml").unlink()
+
     [plan] = [make_plan(load_experiments(folder), load_laboratory(folder), seeds={1: [0, 1]})]
     rise, flat = (plan.arms[1].bound(name, "sums").name for name in ("rise", "flat"))
     both = [RunDir(out / "runs" / name / "seed-1") for name in (rise, flat)]

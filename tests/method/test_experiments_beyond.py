@@ -127,12 +127,13 @@ def test_a_laboratory_extends_another_and_takes_some_of_its_tasks(tmp_path):
             load_laboratory(tmp_path)
 
 
-def test_tokens_are_compared_in_tokens():
+def test_tokens_are_compared_in_tokens_and_losses_in_nats():
     def comparison(**more):
         return validated(Comparison, {"of": "a:all-tokens5 - b:all-tokens5", "says": "s", "matters": 20, **more}, "here")
 
     assert comparison().unit == "tokens" and comparison(of="a:t5 - b:t5", matters=0.02).unit == "share"
-    with pytest.raises(ConfigError, match="shares and tokens cannot be added"):
+    assert comparison(of="a:loss - b:loss", matters=0.01).unit == "nats"
+    with pytest.raises(ConfigError, match="share and tokens cannot be added"):
         comparison(of="a:t5 - b:all-tokens5")
     with pytest.raises(ConfigError, match=r"matters = 20 is no difference of shares: write 5 points as 0\.05"):
         comparison(of="a:t5 - b:t5")

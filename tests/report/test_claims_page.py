@@ -26,7 +26,7 @@ def test_what_was_begun_is_told_from_what_was_not():
     assert headline(found) == "Of 3 claims 1 holds, 0 do not, 0 are undecided, 1 is unfinished, 1 is not run."
     assert "unfinished" not in headline([found[0], found[2]])
     assert headline(found[1:]) == "2 experiments are written down, and none is finished, 1 is begun."
-    assert headline(found[2:]) == "1 experiments are written down, and none has been run."
+    assert headline(found[2:]) == "1 experiment is written down, and none has been run."
 
 
 def test_the_page_says_how_far_the_forecast_is_off():

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from rise.errors import ConfigError, DataError, clone_of, did_you_mean
-from rise.evaluation.readings import Unit, is_reading, unit_of
+from rise.evaluation.readings import Unit, is_reading
 from rise.evaluation.verdict import Expects
 from rise.jsonl import read_text
-from rise.method.claims.expression import Expression, parse
+from rise.method.claims.expression import Expression, parse, unit_of
 from rise.recipe.settings import Settings
 from rise.recipe.toml import merged, validated
 
@@ -66,7 +66,7 @@ class Comparison(Settings):
     """In a few words, for the table."""
     expects: Expects = "more"
     matters: float = Field(gt=0)
-    """The smallest difference that matters, fixed beforehand. Unit: share; tokens where tokens are compared."""
+    """The smallest difference that matters, fixed beforehand. Unit: share; tokens or nats where those are compared."""
     primary: bool = False
     """Whether the verdict rests on it; the others are shown beside it."""
     tasks: Tasks = "first"
@@ -88,7 +88,7 @@ class Comparison(Settings):
         except ConfigError:
             return self  # said with the experiment's other texts
         if len(units) > 1:
-            raise ValueError(f'"{self.of}": shares and tokens cannot be added')
+            raise ValueError(f'"{self.of}": {" and ".join(sorted(units))} cannot be added')
         if units == {"share"} and self.matters >= 1:
             raise ValueError(f"matters = {self.matters:g} is no difference of shares: write 5 points as 0.05")
         return self

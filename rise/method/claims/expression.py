@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 
 from rise.errors import ConfigError
-from rise.evaluation.readings import is_reading
+from rise.evaluation import readings
+from rise.evaluation.readings import Unit, is_reading
 from rise.runs.stages import is_stage
 
 OWN = ("kept", "seen", "loss", "confident", "best-vote")
@@ -52,6 +53,15 @@ class Expression:
     @property
     def places(self) -> list[Place]:
         return list(dict.fromkeys(term.place for term in self.terms))
+
+
+def unit_of(reading: str) -> Unit:
+    """What a reading is counted in.
+
+    >>> unit_of("t5"), unit_of("all-tokens5"), unit_of("loss")
+    ('share', 'tokens', 'nats')
+    """
+    return "nats" if reading == "loss" else readings.unit_of(reading)
 
 
 def parse(text: str) -> Expression:
