@@ -82,13 +82,20 @@ def _begin(bench: Bench, run: RunDir, judge: Any) -> None:
     out = bench.dir
     facts = read_json(run.provenance) if run.provenance.exists() else {}
     facts["rejudged"] = {"of": run.path.resolve().name, "judge": judge}
-    if out.config.exists() and read_json(out.provenance).get("rejudged") != facts["rejudged"]:
-        raise ConfigError(f"{out.path} holds something else. Give another --out.")
+    if out.config.exists() and (there := read_json(out.provenance).get("rejudged")) != facts["rejudged"]:
+        what = f"{there['of']} by the judge {_named(there['judge'])}" if there else "a run of its own"
+        raise ConfigError(
+            f"{out.path} holds {what}; asked for is {facts['rejudged']['of']} by the judge {_named(judge)}. Give another --out."
+        )
     out.path.mkdir(parents=True, exist_ok=True)
     write_whole(out.provenance, json.dumps(facts, indent=2) + "\n")
     if run.log.exists():
         shutil.copyfile(run.log, out.log)  # what was spent, which is what it was
     write_whole(out.config, to_toml(bench.config))
+
+
+def _named(judge: Any) -> str:
+    return judge if isinstance(judge, str) else json.dumps(judge)
 
 
 def _stage(bench: Bench, old: StageDir, new: StageDir) -> Rejudged:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tomllib
 
 import pytest
 from odd_endpoint import OddEndpoint, chat
@@ -89,7 +90,10 @@ def test_what_is_no_run_and_a_folder_of_another_judge_are_refused(run, tmp_path)
     assert "is a stage: give its run" in trouble(run.path / "round-1", "--judge", "exact")
     assert 'Did you mean "number"' in trouble(run.path, "--judge", "nubmer")
     rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide")
-    assert "holds something else" in trouble(run.path, "--judge", "exact", "--out", tmp_path / "wide")
+    other = trouble(run.path, "--judge", "exact", "--out", tmp_path / "wide")
+    assert f'holds {run.path.name} by the judge {json.dumps(tomllib.loads(f"judge = {WIDE}")["judge"])}' in other
+    assert f"asked for is {run.path.name} by the judge exact. Give another --out." in other
+    assert "holds a run of its own" in trouble(run.path, "--judge", "exact", "--out", run.path)
 
 
 def test_a_real_run_is_judged_again_with_its_training_replies(toy_run, tmp_path):
