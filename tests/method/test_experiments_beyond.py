@@ -1,6 +1,7 @@
 """The experiments of what came after RISE: RISE's own arm, each method as its recipe has it, what is compared, and the pages."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_an_arm_is_its_recipe_in_the_laboratory_on_as_many_tokens_as_rise_from_t
         }
         if config.rollout.reuse:  # allowed where RISE would draw the very same replies
             assert {**mine["rollout"], "reuse": False} == rise["rollout"] and mine["relabel"] == rise["relabel"]
+
+
+@pytest.mark.parametrize("experiment", EVERY, ids=method_of)
+def test_the_rate_that_an_experiment_names_is_the_one_it_trains_at(experiment):
+    """A recipe that extends another takes its rate too, unless it names its own."""
+    named = re.search(r"[Tt]he rate is (\S+?)[,.\s]", " ".join(experiment.remarks.split()))
+    own = load_recipe(f"beyond/{method_of(experiment)}").train.learning_rate
+    if own == load_recipe("nano").train.learning_rate and named is None:
+        return  # RISE's own rate, which was not looked for
+    assert named is not None and float(named[1]) == own
 
 
 @pytest.mark.parametrize("experiment", EVERY, ids=method_of)
