@@ -174,7 +174,8 @@ def headline(results: Sequence[Result]) -> str:
     for number_of, what in ((begun, "{} unfinished"), (n[None] - begun, "{} not run")):
         parts += [f"{number_of} {what.format('is' if number_of == 1 else 'are')}"] if number_of else []
     only = all(r.one_seed for r in results if r.verdict is not None)
-    return f"Of {len(results)} claim{'' if len(results) == 1 else 's'} {', '.join(parts)}." + (" One seed: verdicts rest on problems alone." if only else "")
+    claims = "1 claim" if len(results) == 1 else f"{len(results)} claims"
+    return f"Of {claims} {', '.join(parts)}." + (" One seed: verdicts rest on problems alone." if only else "")
 
 
 def _what(results: Sequence[Result], ran: Ran) -> str:

@@ -91,7 +91,7 @@ def test_what_is_no_run_and_a_folder_of_another_judge_are_refused(run, tmp_path)
     assert 'Did you mean "number"' in trouble(run.path, "--judge", "nubmer")
     rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide")
     other = trouble(run.path, "--judge", "exact", "--out", tmp_path / "wide")
-    assert f'holds {run.path.name} by the judge {json.dumps(tomllib.loads(f"judge = {WIDE}")["judge"])}' in other
+    assert f"holds {run.path.name} by the judge {json.dumps(tomllib.loads(f'judge = {WIDE}')['judge'])}" in other
     assert f"asked for is {run.path.name} by the judge exact. Give another --out." in other
     assert "holds a run of its own" in trouble(run.path, "--judge", "exact", "--out", run.path)
 
