@@ -1,4 +1,4 @@
-"""kill -9 where the methods after RISE do what RISE does not: the scoring of log-probabilities, verdicts, gains. The same command
+"""kill -9 where the methods after RISE do what RISE does not: the scoring of log-probabilities, verdicts, gains, pairs. The same command
 goes on, and its files are byte for byte those of a run that nobody disturbed."""
 
 import signal
@@ -25,6 +25,10 @@ METHODS = {
     "distil": {"relabel": {"relabel_right": "keep"}, "distil": {"shown": "attempt"}},
     "verify": {"state": {"verify": {"ask": "#", "right": "y", "wrong": "n", "max_new_tokens": 2}}, "evaluate": {"play_on": True}},
     "internalise": {"dataset": {"internalise": "also", "internalise_weight": "gain", "internalise_share": 0.5}},
+    "dpo": {
+        "relabel": {"improver": "gold"},  # pairs need right replies
+        "train": {"dpo": {"pairs": "both"}, "save_steps": 0},
+    },
 }
 MOMENTS = {
     "scored and not in place": ("replace", "round-1/examples.jsonl", "before"),
@@ -34,6 +38,8 @@ MOMENTS = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_at(method, server, tmp_path):  # noqa: F811
+    if method == "dpo":
+        pytest.importorskip("trl")
     overrides = merged(SMALLEST, METHODS[method])
     whole = Whole(server, tmp_path / "whole", overrides=overrides)
     for i, (kind, name, when) in enumerate(MOMENTS.values()):
