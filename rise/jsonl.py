@@ -132,14 +132,28 @@ def dumps(data: Any) -> str:
 def loads(text: str, *, once: bool = False) -> Any:
     """JSON in which no text holds half a character. Raises `ValueError`, also where it nests too deeply to be read.
 
-    `once` refuses an object that has a field twice, of which JSON would take the last.
+    `once` reads rows: it refuses an object that has a field twice, of which JSON would take the last, and keeps every digit of
+    a number.
     """
+    strictly: dict[str, Any] = {"object_pairs_hook": _each_once, "parse_float": _every_digit} if once else {}
     try:
         # a mark also in the middle of a file that was put together of several
-        data = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_each_once if once else None)
+        data = json.loads(text.removeprefix("\ufeff"), **strictly)
         return plain(data) if may_hold_halves(text) else data
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _every_digit(text: str) -> float | int | Decimal:
+    """A number as it is written, also where a float would round it.
+
+    >>> _every_digit("2.50"), _every_digit("9007199254740993.0"), _every_digit("0.12345678901234567890123")
+    (2.5, 9007199254740993, Decimal('0.12345678901234567890123'))
+    """
+    value, exact = float(text), Decimal(text)
+    if not math.isfinite(value) or Decimal(repr(value)) == exact:
+        return value
+    return int(exact) if exact == exact.to_integral_value() else exact
 
 
 class Twice(ValueError):
@@ -205,7 +219,7 @@ def _table_hint(path: Path, line: str) -> str:
     """What to do with a table of commas or tabs, or with UTF-16 that has no mark."""
     if "\x00" in line:
         hint = looks_like(_first_bytes(path))
-        return hint if "UTF" in hint else ""
+        return hint if "It is UTF" in hint else ""
     if path.suffix.lower() not in (".csv", ".tsv"):
         return ""
     delimiter = ", delimiter=chr(9)" if path.suffix.lower() == ".tsv" else ""
@@ -223,6 +237,7 @@ _ROW_HINTS = (
     (r"\{\s*'", 'JSON writes names and text in double quotes: "question"'),
     (r"<", "It is a web page: get the file itself"),
     (r"version https://git-lfs", "It is a pointer, not the file: run git lfs pull"),
+    (r"(?:[^\\]|\\[\"\\/bfnrtu])*\\[^\"\\/bfnrtu]", r"In JSON a backslash is written twice: \\sqrt"),
     (r".*\d{4000}", "Write so long a number as text, in double quotes"),
 )
 

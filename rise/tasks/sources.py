@@ -12,6 +12,7 @@ import importlib.util
 import math
 import os
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -214,8 +215,41 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable parquet file ({str(error).splitlines()[0][:200]}).") from error
-    for index, row in enumerate(table.to_pylist(), 1):
-        yield f"{path}, row {index}", row
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            columns[name] = column.to_pylist()
+        except (ValueError, OverflowError) as error:  # text that is no UTF-8, a day that no calendar has
+            raise DataError(
+                f"{path}: column {name!r} holds what cannot be read ({error}). Leave the column out, or save it as text."
+            ) from error
+        if str(column.type) in _SHORT_FLOATS:
+            columns[name] = [None if value is None else _shortest(value, str(column.type)) for value in columns[name]]
+    for index, row in enumerate(zip(*columns.values(), strict=True), 1):
+        yield f"{path}, row {index}", dict(zip(columns, row, strict=True))
+
+
+_SHORT_FLOATS = {"halffloat": "e", "float": "f"}
+"""Arrow's names of numbers of 16 and 32 bits, and what `struct` calls them."""
+
+
+def _shortest(value: float, kind: str) -> float:
+    """The number with the fewest digits that is this one in so few bits: what somebody wrote.
+
+    >>> _shortest(0.10000000149011612, "float"), _shortest(0.0999755859375, "halffloat")
+    (0.1, 0.1)
+    """
+    code = _SHORT_FLOATS[kind]
+    if not math.isfinite(value):
+        return value
+    tries = (float(f"{value:.{digits}g}") for digits in range(1, 10))
+    return next((short for short in tries if _in_bits(short, code) == value), value)
+
+
+def _in_bits(value: float, code: str) -> float | None:
+    with contextlib.suppress(OverflowError):  # rounded up beyond the largest
+        return float(struct.unpack(code, struct.pack(code, value))[0])
+    return None
 
 
 def _short(value: Any) -> str:
@@ -231,27 +265,50 @@ def _way_out(value: Any) -> str:
 
 
 def known(row: dict[str, Any], name: str) -> bool:
-    """Whether a row says something in a field: a gap in a column of numbers is NaN, and says nothing.
+    """Whether a row says something in a field: a gap in a column of numbers is NaN, and says nothing, as empty text does.
 
-    >>> known({"solution": float("nan")}, "solution"), known({}, "solution"), known({"solution": "1"}, "solution")
-    (False, False, True)
+    >>> [known({"solution": value}, "solution") for value in (float("nan"), None, " ", "1")], known({}, "solution")
+    ([False, False, False, True], False)
     """
     value = row.get(name)
+    if isinstance(value, str) and not value.strip():
+        return False
     return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+_BROKEN = re.compile(
+    r"\x08[a-z]|\f(rac|box|orall)|\t(ext(bf|it|rm)?\{|imes\b|heta\b|frac|riangle)|\r(ight\b|ho\b)|\n(eq\b|abla\b|eg\b)"
+)
+"""What JSON makes of LaTeX whose backslashes stand single: of \\frac a form feed and `rac`."""
+
+
+def _own_number(value: Any) -> Any:
+    """A number of numpy or torch as Python's own: of 0.1 in 32 bits 0.1, as it was written."""
+    if not (hasattr(value, "item") and hasattr(value, "dtype")):
+        return value
+    kind = {2: "halffloat", 4: "float"}.get(getattr(value, "itemsize", 8))
+    own = value.item()
+    return _shortest(own, kind) if kind and isinstance(own, float) else own
 
 
 def text_of(row: dict[str, Any], names: Sequence[str], place: str) -> str:
     """The first of these fields, as text. Numbers are taken; anything else, or nothing, raises with the place."""
     for name in names:
         if name in row:
-            value = row[name].item() if hasattr(row[name], "item") and hasattr(row[name], "dtype") else row[name]
+            value = _own_number(row[name])
             if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
                 raise DataError(f"{place}: field {name!r} is {_short(value)}; expected text or a number.{_way_out(value)}")
             if isinstance(value, float | Decimal) and not math.isfinite(value):
                 raise DataError(f"{place}: field {name!r} is {value}, which is no number. Fill the gap, or leave the row out.")
             if isinstance(value, float) and value.is_integer():
-                value = int(value)
-            if not str(value).strip():
-                raise DataError(f"{place}: field {name!r} is empty.")
-            return whole_text(str(value))
+                value = int(Decimal(repr(value)))  # of 1e300 the digits that are written, not those of its bits
+            text = str(value)
+            if not text.strip():
+                raise DataError(f"{place}: field {name!r} is empty. Fill it, or leave the row out.")
+            if broken := _BROKEN.search(text):
+                raise DataError(
+                    f"{place}: field {name!r} holds {text[broken.start() :][:20]!r}, which is LaTeX whose backslash was lost. In "
+                    r"JSON a backslash is written twice: \\frac."
+                )
+            return whole_text(text)
     raise DataError(f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}.")

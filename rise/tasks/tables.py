@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ class Cells(dict[str, Any]):
 
 
 def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, row) of every line behind the head; empty cells are left out. A .csv may be divided by `;` or tabs as well, and
-    begin with Excel's `sep=;`.
+    """(place, row) of every line behind the head; empty cells, and lines of nothing else, are left out. A .csv may be divided
+    by `;` or tabs as well, and begin with Excel's `sep=;`.
 
     Raises `DataError` for what is no table, a head that names a column twice, or a line with more cells than the head.
     """
@@ -34,11 +35,15 @@ def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            before = head.startswith("sep=") and len(head.strip()) == 5
-            if not before:
-                file.seek(0)
-            lines = csv.DictReader(file, delimiter=head[4] if before else _divider(path, head), strict=True)
+            before, begins, head = 0, file.tell(), file.readline()
+            while head and not head.strip():
+                before, begins, head = before + 1, file.tell(), file.readline()
+            said = head[4] if head.startswith("sep=") and len(head.strip()) == 5 else ""
+            if said:
+                before += 1
+            else:
+                file.seek(begins)
+            lines = csv.DictReader(file, delimiter=said or _divider(path, head), strict=True)
             names = [name.strip() for name in lines.fieldnames or []]
             named = [name for name in names if name]
             if len(set(named)) < len(named):
@@ -46,6 +51,8 @@ def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             lines.fieldnames = [name or " " * n for n, name in enumerate(names, 1)]
             for row in lines:
                 line = lines.line_num + before
+                if not any(isinstance(cell, list) or (cell and cell.strip()) for cell in row.values()):
+                    continue  # spreadsheets end with lines of empty cells
                 place = f"{path}, line {line}"
                 if None not in row and any(cell and not name.strip() and cell.strip() for name, cell in row.items()):
                     raise DataError(f"{place}: a cell in a column without a name. The first line must name each column once.")
@@ -71,4 +78,4 @@ def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _divider(path: Path, head: str) -> str:
     """What divides the cells: a tab in a .tsv, else whichever of the three the head has most of."""
-    return "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=head.count)
+    return "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=re.sub(r'"[^"]*"', "", head).count)

@@ -32,6 +32,8 @@ def written(directory, name, text):
         ("columns.csv", "question,gold,,\n1 + 1?,2,,\n"),
         ("spaces.csv", " question , gold \n1 + 1?,2\n"),
         ("old-mac.jsonl", ROW + "\r"),
+        ("excel-end.csv", "\n\nquestion,gold\n1 + 1?,2\n,\n , \n"),
+        ("head.csv", '"question";"gold";"a, b, c"\n1 + 1?;2;\n'),
         ("two-files.jsonl", "\n\n" + ROW + "\r\n\ufeff\r\n"),
     ],
 )
@@ -59,6 +61,10 @@ def test_it_is_read(name, text, tmp_path):
         ("empty.csv", "question,gold\n1?,2\n1 + 1?,\n", "line 3: the cell in column 'gold' is empty"),
         ("short.csv", "question,gold\n1 + 1?\n", "line 2: the cell in column 'gold' is empty"),
         ("gap.csv", "question,gold\n1 + 1?,NaN\n", "line 2: 'NaN' in column 'gold' is no number"),
+        ("latex.jsonl", r'{"question": "$\\sqrt{4}$, or $\sqrt{4}$?", "gold": "2"}', r"line 1: .*written twice: \\\\sqrt"),
+        ("half.jsonl", r'{"question": "1 / 2?", "gold": "\frac{1}{2}"}', r"line 1: field 'gold' holds '\\x0crac.*written twice"),
+        ("text.json", r'[{"question": "1 / 2?", "gold": "2\text{ cm}"}]', r"row 1: field 'gold' holds '\\text\{ cm"),
+        ("zeros.jsonl", ROW + "\n" + "\x00" * 8, r"line 2: not JSON \(Expecting value at column 1\)\.$"),
         ("unnamed.csv", "question,,gold\n1 + 1?,x,2\n", "line 2: a cell in a column without a name"),
         ("open.csv", 'question,gold\n1 + 1?,2\n"1 + 2?,3\n', "after line 2: .*each cell closed"),
     ],
@@ -75,3 +81,51 @@ def test_lists_in_one_another_end_no_run(tmp_path):
     [one] = problems(written(tmp_path, "deep.jsonl", f'{{"question": "1 + 1?", "gold": "2", "x": {deep}}}'))
     assert dumps(one.fields).count("[") == MOST_LEVELS and "<list>" in dumps(one.fields)
     assert plain([[1], {"a": [2]}]) == [[1], {"a": [2]}]
+
+
+@pytest.mark.parametrize(
+    ("written_as", "gold"),
+    [
+        ("0.12345678901234567890123", "0.12345678901234567890123"),
+        ("9007199254740993.0", "9007199254740993"),
+        ("1e300", "1" + "0" * 300),
+        ("2.50", "2.5"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_number_keeps_the_digits_it_was_written_with(name, written_as, gold, tmp_path):
+    row = f'{{"question": "1 + 1?", "gold": {written_as}}}'
+    [one] = problems(written(tmp_path, name, f"[{row}]" if name.endswith(".json") else row))
+    assert one.gold == gold
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_a_number_of_few_bits_is_the_one_that_was_written(bits, tmp_path):
+    import numpy as np
+    import pyarrow
+    from pyarrow import parquet
+
+    from rise.tasks.plain import PlainTask
+
+    kind = {16: np.float16, 32: np.float32}[bits]
+    golds = np.array([0.1, 2.5, -3, 1.1], kind)
+    parquet.write_table(pyarrow.table({"question": [f"{i}?" for i in range(4)], "gold": golds}), tmp_path / "a.parquet")
+    assert [p.gold for p in problems(tmp_path / "a.parquet")] == ["0.1", "2.5", "-3", "1.1"]
+    assert PlainTask({"test": [{"question": "1?", "gold": golds[0]}]}).problems("test")[0].gold == "0.1"
+
+
+def test_a_column_of_parquet_that_cannot_be_read_is_named(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    text = pyarrow.Array.from_buffers(pyarrow.string(), 1, pyarrow.array([b"\xff?"]).buffers())
+    for name, column in {"note": text, "at": pyarrow.array([2**55], pyarrow.timestamp("ms"))}.items():
+        parquet.write_table(pyarrow.table({"question": ["1?"], "gold": ["1"], name: column}), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match=rf"a\.parquet: column '{name}' holds what cannot be read .*save it as text"):
+            problems(tmp_path / "a.parquet")
+
+
+def test_a_solution_of_nothing_is_none(tmp_path):
+    rows = "".join(f'{{"question": "{i}?", "gold": 1, "solution": "{said}"}}\n' for i, said in enumerate(("", " ", "1")))
+    assert [p.solution for p in problems(written(tmp_path, "a.jsonl", rows))] == [None, None, "1"]
