@@ -15,7 +15,7 @@ TODAY = datetime(2024, 7, 26)
 """The day on which every template is applied, for some show it: with the clock's, a run continued after midnight would show
 other prompts, and ask everything again. It is the one that Llama 3.1's own template falls back on."""
 
-QUESTION, ANSWER, FEEDBACK = "rise-question", "rise-answer", "rise-feedback"
+SYSTEM, QUESTION, ANSWER, FEEDBACK = "rise-system", "rise-question", "rise-answer", "rise-feedback"
 """A conversation of words that no template holds."""
 
 
@@ -49,6 +49,8 @@ class Shape:
     """The token that ends an assistant's turn."""
     written: tuple[str, ...]
     """Tokens around questions and replies: nobody else may write them."""
+    wants_system: bool
+    """Whether it refuses a conversation without a system text."""
 
     def plain(self, messages: Iterable[Message]) -> list[dict[str, Any]]:
         """Messages as the template wants them."""
@@ -66,8 +68,8 @@ def shape_of(tokenizer: Any, name: str) -> Shape:
     Raises `ModelError` where it refuses them or leaves one out, where an answer ends in no token, and where it opens a turn
     in another way than it shows one.
     """
-    talk, parts = _talk(tokenizer, name)
-    asked = [{"role": "user", "content": content(QUESTION, parts="user" in parts)}]
+    talk, parts, led = _talk(tokenizer, name)
+    asked = [*_lead(led, parts="user" in parts), {"role": "user", "content": content(QUESTION, parts="user" in parts)}]
     before, rest = talk.split(ANSWER, 1)
     between = rest.split(FEEDBACK, 1)[0]
     tokens = sorted({*tokenizer.get_added_vocab(), *map(str, tokenizer.all_special_tokens)} - {""}, key=lambda t: -len(t))
@@ -83,14 +85,21 @@ def shape_of(tokenizer: Any, name: str) -> Shape:
     space = before.removeprefix(opened + opening)
     around = ("" if space.strip() else space, between[: between.index(end)])
     written = tuple(token for token in tokens if not token.isspace() and token in before + between)
-    return Shape(parts, opening, around, end, written)
+    return Shape(parts, opening, around, end, written, led)
 
 
-def _talk(tokenizer: Any, name: str) -> tuple[str, frozenset[str]]:
-    """A conversation with all its words in it, and the roles whose content had to be parts."""
+def _lead(led: bool, *, parts: bool) -> list[dict[str, Any]]:
+    return [{"role": "system", "content": content(SYSTEM, parts=parts)}] if led else []
+
+
+def _talk(tokenizer: Any, name: str) -> tuple[str, frozenset[str], bool]:
+    """A conversation with all its words in it, the roles whose content had to be parts, and whether it wants a system text."""
     refused: Exception | None = None
-    for user, assistant in product((False, True), repeat=2):
+    for led, user, assistant in product((False, True), repeat=3):
+        if led and refused is None:
+            break
         messages = [
+            *_lead(led, parts=user),
             {"role": "user", "content": content(QUESTION, parts=user)},
             {"role": "assistant", "content": content(ANSWER, parts=assistant)},
             {"role": "user", "content": content(FEEDBACK, parts=user)},
@@ -98,12 +107,12 @@ def _talk(tokenizer: Any, name: str) -> tuple[str, frozenset[str]]:
         try:
             text = apply(tokenizer, messages, opens=True)
         except Exception as error:  # jinja raises whatever the template raises
-            if not (user or assistant):
+            if not (led or user or assistant):
                 refused = error
             continue
         places = [text.find(word) for word in (QUESTION, ANSWER, FEEDBACK)]
         if -1 not in places and places == sorted(places):
-            return text, frozenset(role for role, given in (("user", user), ("assistant", assistant)) if given)
+            return text, frozenset(role for role, given in (("user", user), ("assistant", assistant)) if given), led
     if refused is not None:
         raise ModelError(f"the chat template of {name} refuses the conversation: {refused}") from refused
     raise ModelError(

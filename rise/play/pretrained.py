@@ -121,7 +121,7 @@ def _trouble(path: str | Path, what: str, error: Exception) -> str:
             check_files(Path(path), str(path))
         except ModelError as found:
             return str(found)
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    said = _said(error)
     if "trust_remote_code" in str(error):
         return (
             f"{path}: its {what} needs Python code that comes with it, and code of other people is not run unasked. Read it; "
@@ -135,6 +135,20 @@ def _trouble(path: str | Path, what: str, error: Exception) -> str:
     )
 
 
+def _said(error: Exception) -> str:
+    """The first sentence of what a reader raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if isinstance(error, KeyError):
+        return f"a field is missing: {lines[0]}"
+    if "ignore_mismatched_sizes" in lines[0]:
+        return "its weights have other shapes than its config.json says, so one of the two is another model's"
+    if "weights_only" in str(error):
+        return "its .bin file holds more than weights, and what it holds could run code: take safetensors"
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
 def _remedy(where: Path) -> str:
     """What to do about a damaged file of a model directory."""
     if (where / "rise.json").exists():
@@ -145,7 +159,7 @@ def _remedy(where: Path) -> str:
 def check_files(where: Path, named: str) -> None:
     """Raise `ModelError` for files of a model directory that are not what their names say: pointers, or cut short.
 
-    Reads the first bytes of each and the lengths only, so that it costs nothing before a run.
+    Of weights it reads the first bytes and the lengths only, so that it costs nothing before a run.
     """
     for file in sorted(path for path in where.iterdir() if path.is_file()):
         if file.suffix not in (".safetensors", ".bin", ".gguf", ".model", ".json"):
@@ -158,15 +172,70 @@ def check_files(where: Path, named: str) -> None:
             )
         if file.suffix == ".safetensors":
             _check_safetensors(file, named)
-    for index in where.glob("*.safetensors.index.json"):
+        elif file.name in _DESCRIPTIONS:
+            _check_description(file, named)
+    _check_weights(where, named)
+
+
+WHOLE = ("model.safetensors", "pytorch_model.bin")
+"""The names that weights in one file go by; in several, an index has `.index.json` behind it. The first that is there is read."""
+_DESCRIPTIONS = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"),
+    *("special_tokens_map.json", "added_tokens.json"),
+)
+
+
+def _check_description(file: Path, named: str) -> None:
+    """A file that describes the model or its tokenizer is one JSON object."""
+    try:
+        if isinstance(json.loads(file.read_bytes().decode()), dict):
+            return
+        why = "it holds no object"
+    except ValueError as error:
+        why = str(error)
+    raise ModelError(f"{named}: {file.name} is no JSON file in UTF-8 ({why}). {_remedy(file.parent)}")
+
+
+def _check_weights(where: Path, named: str) -> None:
+    """The file of weights, or all the files that their index names, are there."""
+    for name in WHOLE:
+        file, index = where / name, where / f"{name}.index.json"
+        if file.is_file():
+            if not file.stat().st_size:
+                raise ModelError(f"{named}: {name} is empty. {_remedy(where)}")
+            return
+        if not index.is_file():
+            continue
         try:
             wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelError(f"{named}: {index.name} is no index of weights. {_remedy(where)}") from error
         lacking = sorted(name for name in wanted if not (where / name).exists())
         if lacking:
             some = f"{len(lacking)} of {len(wanted)} weight files are missing, such as {lacking[0]}"
             raise ModelError(f"{named}: {some}. Fetch them.")
+        return
+    if (where / "config.json").exists() and not any(where.glob("*.gguf")):
+        raise ModelError(f"{named} holds no weights that a model is read from ({' or '.join(WHOLE)}).{_other_weights(where)}")
+
+
+def _other_weights(where: Path) -> str:
+    """What a directory holds in place of a model's weights, as the end of a message."""
+    for link in (where / name for name in WHOLE):
+        if link.is_symlink():
+            return f" {link.name} is a link to {os.readlink(link)}, which is not there. Fetch it again."
+    if (where / "adapter_config.json").exists():
+        return f" {ADAPTERS}"
+    pieces = sorted(file.name for pattern in ("*.safetensors", "*.bin") for file in where.glob(pattern))
+    if any(re.search(r"-\d+-of-\d+\.", name) for name in pieces):
+        return " It holds pieces of some without their index (model.safetensors.index.json). Fetch that too."
+    return f" It holds {', '.join(pieces[:3])}: save the model by save_pretrained, or fetch it again." if pieces else ""
+
+
+ADAPTERS = (
+    "It holds adapters (adapter_config.json) for a model that is elsewhere. Merge them into it, and give the folder of that: "
+    "`merge_and_unload` of peft, then `save_pretrained` of model and tokenizer."
+)
 
 
 def _check_safetensors(file: Path, named: str) -> None:

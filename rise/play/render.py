@@ -15,7 +15,7 @@ from rise.play import chat_template
 from rise.play.chat_template import Shape, shape_of
 from rise.play.formats import apply_format
 from rise.play.marks import Marks
-from rise.play.pretrained import loading, options
+from rise.play.pretrained import check_files, loading, options
 from rise.play.prompt import with_system_in_question
 from rise.trajectory import Message
 
@@ -58,15 +58,26 @@ class Renderer:
             tokenizer = AutoTokenizer.from_pretrained(str(path), **given)  # nosec B615 # a directory, or what its user names
         renderer = cls(tokenizer, chat_format=chat_format)
         for source in (GenerationConfig, AutoConfig):  # the second where there is none of the first, as a loaded model does
-            with contextlib.suppress(OSError, ValueError):
-                renderer.add_ends(source.from_pretrained(str(path), **options(path)))
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                settings = source.from_pretrained(str(path), **options(path))
                 break
+            if source is GenerationConfig and (Path(path) / "generation_config.json").is_file():
+                check_files(Path(path), str(path))
+        else:
+            return renderer
+        renderer.add_ends(settings)
         return renderer
 
     def add_ends(self, generation: Any) -> None:
-        """Also end replies where a model's `generation_config` does."""
-        ends = getattr(generation, "eos_token_id", None)
-        self.eos_ids |= frozenset([ends] if isinstance(ends, int) else ends or [])
+        """Also end replies where a model's `generation_config` does. Raises `ModelError` where that is no token."""
+        given = getattr(generation, "eos_token_id", None)
+        ends = given if isinstance(given, list | tuple) else [] if given is None else [given]
+        if any(isinstance(end, bool) or not isinstance(end, int) or end < 0 for end in ends):
+            raise ModelError(
+                f"{self.tokenizer.name_or_path}: eos_token_id = {given!r} in generation_config.json or config.json is no number "
+                f"of a token, nor a list of such. Set it to the token that ends a turn: {self.end_id} ({self.shape.end})."
+            )
+        self.eos_ids |= frozenset(ends)
         self.__dict__.pop("_marks", None)
 
     @cached_property
@@ -137,7 +148,8 @@ class Renderer:
     def _ids(self, rendered: str) -> tuple[int, ...]:
         if self._marks.are_in(rendered):
             return tuple(self._marks.ids_of(rendered))
-        return tuple(self.tokenizer(rendered, add_special_tokens=False)["input_ids"])
+        cut = self.tokenizer(rendered, add_special_tokens=False, split_special_tokens=False)  # marks are marks, whatever is saved
+        return tuple(cut["input_ids"])
 
     def _rendered(self, messages: Sequence[Message], *, opens: bool) -> str:
         if messages[0].role == "system" and not self.takes_system:
@@ -148,5 +160,8 @@ class Renderer:
         try:
             text = chat_template.apply(self.tokenizer, plain, opens=opens)
         except Exception as error:
-            raise ModelError(f"the chat template of {self.tokenizer.name_or_path} refuses the conversation: {error}") from error
+            way_out = ". It wants a system text: set state.instructions" if self.shape.wants_system else ""
+            raise ModelError(
+                f"the chat template of {self.tokenizer.name_or_path} refuses the conversation: {error}{way_out}"
+            ) from error
         return text + self.shape.opening if opens else text

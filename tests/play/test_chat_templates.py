@@ -222,6 +222,26 @@ def test_a_template_for_parts_is_given_parts(name):
     assert [shown.count(m.content) for m in talk] == [1, 1, 1, 1]
 
 
+def test_a_template_that_wants_a_system_text_is_given_one_or_says_so():
+    strict = with_template("{% if messages[0]['role'] != 'system' %}{{ raise_exception('system first') }}{% endif %}" + CHATML)
+    talk = [Message("system", "Be brief."), Message("user", "One?"), Message("assistant", "Two."), Message("user", "Three?")]
+    assert strict.prompt_ids(talk) == with_template(CHATML).prompt_ids(talk)
+    assert strict.reply_ids(talk[:2], "Two.") == with_template(CHATML).reply_ids(talk[:2], "Two.")
+    with pytest.raises(ModelError, match=r"system first\. It wants a system text: set state\.instructions"):
+        strict.prompt_ids(talk[1:2])
+
+
+def test_marks_are_marks_whatever_the_tokenizers_settings_say():
+    """`split_special_tokens` in tokenizer_config.json has a tokenizer cut every mark into letters."""
+    split, plain = (tokenizer_of("chatml") for _ in range(2))
+    for tokenizer in (split, plain):
+        tokenizer.eos_token, tokenizer.chat_template = "<|im_end|>", CHATML
+    split.split_special_tokens = True
+    talk = [Message("user", "One?"), Message("assistant", "Two."), Message("user", "Three?")]
+    assert Renderer(split).prompt_ids(talk) == Renderer(plain).prompt_ids(talk)
+    assert Renderer(split).reply_ids(talk[:1], "Two.") == Renderer(plain).reply_ids(talk[:1], "Two.")
+
+
 @pytest.mark.parametrize("role", ["user", "assistant"])
 def test_a_template_that_leaves_out_what_is_said_is_refused(role):
     mute = CHATML.replace("m['content']", f"('' if m['role'] == '{role}' else m['content'])")

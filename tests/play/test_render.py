@@ -129,3 +129,20 @@ def test_a_reply_ends_where_the_models_generation_settings_say(nano_dir, tmp_pat
         settings = json.loads((path / file).read_text()) if (path / file).exists() else {}
         (path / file).write_text(json.dumps({**settings, "eos_token_id": [2, 9]}))
         assert Renderer.load(path).eos_ids == {2, 9}
+
+
+@pytest.mark.parametrize("ends", ["<|end|>", [2, None], [[2]], 2.0, True, -1])
+def test_an_end_that_is_no_token_is_named(ends, nano_dir, tmp_path):
+    path = shutil.copytree(nano_dir, tmp_path / "model")
+    (path / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    with pytest.raises(ModelError) as refused:
+        Renderer.load(path)
+    assert "eos_token_id" in str(refused.value) and "no number of a token" in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", '{"eos', "[]"])
+def test_generation_settings_that_cannot_be_read_are_not_passed_over(text, nano_dir, tmp_path):
+    path = shutil.copytree(nano_dir, tmp_path / "model")
+    (path / "generation_config.json").write_text(text)
+    with pytest.raises(ModelError, match=r"generation_config\.json is no JSON file in UTF-8"):
+        Renderer.load(path)
