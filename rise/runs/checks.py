@@ -14,7 +14,7 @@ from pathlib import Path
 from rise.errors import ConfigError, DataError, ModelError, NotHereError, installing
 from rise.judge import Judge
 from rise.play.formats import find_format
-from rise.play.pretrained import HUB_NAMES, check_files, is_cached, may_be_on_the_hub
+from rise.play.pretrained import ADAPTERS, HUB_NAMES, check_files, is_cached, may_be_on_the_hub
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
 from rise.policies import check_place, check_spec, is_bare, parse_spec
@@ -92,6 +92,7 @@ def check_model(config: RunConfig) -> None:
         check_directory(where, named)
         check_files(where, named)
         check_config(where, named)
+        check_continues(where, named)
 
 
 def check_other_model(spec: str, named: str) -> None:
@@ -104,6 +105,8 @@ def check_other_model(spec: str, named: str) -> None:
     check_directory(where, said)
     check_files(where, said)
     check_config(where, said)
+    if not spec.startswith("vllm:"):  # which reads models of other kinds too
+        check_continues(where, said)
     check_embeddings(Renderer.load(where), where, said)
 
 
@@ -131,6 +134,21 @@ def check_config(where: Path, named: str) -> None:
         ) from error
 
 
+def check_continues(where: Path, named: str) -> None:
+    """It is a model that continues text, which transformers would otherwise say when the weights are loaded."""
+    from transformers import AutoModelForCausalLM
+
+    from rise.training.model import config_of
+
+    found = config_of(where)
+    of_its_own = "AutoModelForCausalLM" in (getattr(found, "auto_map", None) or {})
+    if not of_its_own and type(found) not in AutoModelForCausalLM._model_mapping:
+        raise ModelError(
+            f'{named}: model_type = "{found.model_type}" in its config.json is no causal language model of transformers. Take '
+            "one that continues text, such as a Llama, Qwen or Mistral."
+        )
+
+
 def check_adapters(config: RunConfig) -> None:
     """The adapters have layers to stand beside, none of which shares its weights with another."""
     if not config.model.lora or config.model.gguf_file:
@@ -156,7 +174,8 @@ def check_directory(where: Path, named: str) -> None:
     }
     for what, patterns in wanted.items():
         if not any(True for pattern in patterns for _ in where.glob(pattern)):
-            raise ModelError(f"{named} holds no {what}, so it is no model directory. Give the folder with the weights.")
+            way_out = ADAPTERS if (where / "adapter_config.json").exists() else "Give the folder with the weights."
+            raise ModelError(f"{named} holds no {what}, so it is no model directory. {way_out}")
 
 
 def on_this_machine(model: ModelConfig) -> bool:

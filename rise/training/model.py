@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
 from rise.errors import ConfigError, ModelError
-from rise.play.pretrained import loading, options
+from rise.play.pretrained import ADAPTERS, loading, options
 from rise.play.render import Renderer
 from rise.training.room import room_for, tensor_bytes
 from rise.training.weights import weights_hash
@@ -42,14 +44,14 @@ def load_model(
         model, found = AutoModelForCausalLM.from_pretrained(  # nosec B615 # a directory, or what its user names
             str(path), dtype=getattr(torch, dtype), output_loading_info=True, **options(path), **extra, **chosen
         )
-    _check_whole(path, found)
+    _check_whole(path, found, model)
     renderer = Renderer.load(path, chat_format=chat_format, **extra)
     check_vocabulary(renderer.tokenizer, n_embeddings(model), str(path))
     return model, renderer
 
 
-def _check_whole(path: str | Path, found: dict[str, Any]) -> None:
-    """transformers fills what is missing with random numbers, and only warns."""
+def _check_whole(path: str | Path, found: dict[str, Any], model: Any) -> None:
+    """transformers fills what is missing with random numbers, leaves out what has no place, and only warns."""
     missing = sorted(found.get("missing_keys") or [])
     if missing:
         some = f", {missing[1]}" if len(missing) > 1 else ""
@@ -57,6 +59,35 @@ def _check_whole(path: str | Path, found: dict[str, Any]) -> None:
             f"{path}: {len(missing)} of the model's weights are not in its files: {missing[0]}{some}"
             f"{' …' if len(missing) > 2 else ''}. Fetch or save it again; with config.json of another model it is neither."
         )
+
+    left_out = _left_out(found.get("unexpected_keys") or [], {name for name, _ in model.named_parameters()})
+    if left_out:
+        raise ModelError(
+            f"{path}: {len(left_out)} weights in its files have no place in the model of its config.json, and would be left out: "
+            f"{left_out[0]}{' …' if len(left_out) > 1 else ''}. Fetch the config.json that belongs to these weights."
+        )
+
+
+def _left_out(unexpected: Iterable[str], own: Set[str]) -> list[str]:
+    """Of the names in the files that a model has no place for, those without which it computes something else: the bias of a
+    layer that it has, and further layers of its own kind. Heads, counters and layers of other kinds are of no use to it.
+
+    >>> _left_out(["l.2.w", "l.2.b", "rotary.inv_freq", "l.0.w_bias", "v.bias"], {"l.0.w", "l.0.b", "l.1.w", "l.1.b", "v.weight"})
+    ['l.2.b', 'l.2.w', 'v.bias']
+    """
+    biases, layers = [], dict[str, list[str]]()
+    for name in sorted(unexpected):
+        if name.endswith(".bias") and f"{name.removesuffix('bias')}weight" in own:
+            biases.append(name)
+        elif found := re.match(r"(.*?\.\d+)\.", name):
+            layers.setdefault(found[1], []).append(name)
+    further = [
+        name
+        for layer, names in layers.items()
+        if all(re.sub(r"\.\d+$", ".0", layer) + name.removeprefix(layer) in own for name in names)
+        for name in names
+    ]
+    return further + biases
 
 
 def n_embeddings(model: Any) -> int:
@@ -91,7 +122,8 @@ def context_length(path: str | Path) -> int | None:
 def check_directory(path: str | Path) -> None:
     """Raise `ModelError` for a directory that holds no model."""
     if Path(path).is_dir() and not (Path(path) / "config.json").exists():
-        raise ModelError(f"{path} holds no config.json, so it is no model directory. Give the folder with the weights.")
+        what = ADAPTERS if (Path(path) / "adapter_config.json").exists() else "Give the folder with the weights."
+        raise ModelError(f"{path} holds no config.json, so it is no model directory. {what}")
 
 
 def convert_gguf(

@@ -201,6 +201,7 @@ def spoilt(model, how):
         more = {
             "quantised": {"quantization_config": {"quant_method": "gptq", "bits": 4}},
             "unknown": {"model_type": "no-such-model"},
+            "translates": {"model_type": "t5"},
             "custom": {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}},
         }
         (model / "config.json").write_text(json.dumps(config | more[how]))
@@ -215,6 +216,7 @@ SPOILT = {
     "question": "leaves out what is said",
     "quantised": "quantised, and cannot be read here",
     "unknown": "no-such-model",
+    "translates": 'model_type = "t5" in its config.json is no causal language model',
     "custom": "RISE_TRUST_REMOTE_CODE=1",
 }
 

@@ -92,6 +92,74 @@ def test_a_part_of_the_weights_that_is_not_there(model):
         load_model(model)
 
 
+def shards(model):
+    net, _ = load_model(model)
+    (model / "model.safetensors").unlink()
+    net.save_pretrained(model, max_shard_size="40KB")
+    return sorted(model.glob("model-*.safetensors"))
+
+
+def without_index(model):
+    shards(model)
+    (model / "model.safetensors.index.json").unlink()
+
+
+def index_of_nothing(model):
+    shards(model)
+    (model / "model.safetensors.index.json").write_text("[]")
+
+
+def pieces_of_torch(model):
+    (model / "model.safetensors").unlink()
+    (model / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "pytorch_model-00001-of-00002.bin"}}')
+
+
+def adapters(model):
+    (model / "model.safetensors").unlink()
+    (model / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    save_file({}, model / "adapter_model.safetensors")
+
+
+def link(model):
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors").symlink_to("../blobs/4d7a2146")
+
+
+def empty(model):
+    (model / "model.safetensors").unlink()
+    (model / "pytorch_model.bin").touch()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (without_index, r"pieces of some without their index \(model\.safetensors\.index\.json\)"),
+        (index_of_nothing, "is no index of weights"),
+        (pieces_of_torch, "1 of 1 weight files are missing, such as pytorch_model-00001-of-00002.bin"),
+        (adapters, "holds adapters .* Merge them"),
+        (link, r"model\.safetensors is a link to \.\./blobs/4d7a2146, which is not there"),
+        (empty, r"pytorch_model\.bin is empty"),
+        (lambda model: (model / "model.safetensors").rename(model / "consolidated.safetensors"), "It holds consolidated"),
+        (lambda model: (model / "tokenizer.json").write_text("\ufeff{}"), r"tokenizer\.json is no JSON file in UTF-8"),
+        (lambda model: (model / "config.json").write_bytes("{}".encode("utf-16")), r"config\.json is no JSON file in UTF-8"),
+    ],
+)
+def test_what_no_model_can_be_read_from_says_what_is_there_instead(spoil, words, model):
+    spoil(model)
+    for look in (load_model, lambda path: check_files(path, str(path))):
+        with pytest.raises(ModelError, match=words) as refused:
+            look(model)
+        assert len(str(refused.value).splitlines()) == 1
+
+
+def test_an_index_beside_whole_weights_is_not_asked(model):
+    """As a hub's folder has it of which one kind of weights was fetched."""
+    for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+        (model / name).write_text('{"metadata": {}, "weight_map": {"a": "none-00001-of-00002.bin"}}')
+    check_files(model, "model.path")
+    load_model(model)
+
+
 @pytest.mark.parametrize("method", ["gptq", "awq"])
 def test_quantised_weights_without_their_package(method, model):
     edit(model / "config.json", quantization_config={"quant_method": method, "bits": 4, "group_size": 128})
@@ -134,6 +202,29 @@ def test_a_tied_output_layer_may_be_absent_and_an_untied_one_may_not(model):
     load_model(model)
     edit(model / "config.json", tie_word_embeddings=False)
     with pytest.raises(ModelError, match=r"1 of the model's weights are not in its files: lm_head\.weight"):
+        load_model(model)
+
+
+def test_weights_that_the_config_has_no_place_for_are_named(model):
+    """Left out, as transformers does with a warning, the model would be another."""
+    edit(model / "config.json", num_hidden_layers=1, layer_types=None)
+    with pytest.raises(ModelError, match=r"9 weights in its files have no place .*: model\.layers\.1\."):
+        load_model(model)
+    edit(model / "config.json", num_hidden_layers=2)
+    weights = load_file(model / "model.safetensors")
+    for name in ("model.layers.0.self_attn.rotary_emb.inv_freq", "model.layers.9.eh_proj.weight"):
+        weights[name] = weights["model.norm.weight"].clone()
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    load_model(model)
+    weights["model.layers.0.self_attn.q_proj.bias"] = weights["model.norm.weight"].clone()
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 weights .*: model\.layers\.0\.self_attn\.q_proj\.bias\. Fetch the config\.json"):
+        load_model(model)
+
+
+def test_weights_of_other_shapes_than_the_config_says(model):
+    edit(model / "config.json", intermediate_size=48)
+    with pytest.raises(ModelError, match=r"its weights have other shapes than its config\.json says"):
         load_model(model)
 
 
