@@ -1,5 +1,5 @@
-"""kill -9 where the methods after RISE do what RISE does not: the scoring of log-probabilities, verdicts, gains, pairs. The same command
-goes on, and its files are byte for byte those of a run that nobody disturbed."""
+"""kill -9 where the methods after RISE do what RISE does not: the scoring of log-probabilities, verdicts, gains, pairs. The same
+command goes on, and its files are byte for byte those of a run that nobody disturbed."""
 
 import signal
 
