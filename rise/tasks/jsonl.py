@@ -13,7 +13,7 @@ from rise.judges.named import load_judge
 from rise.task import SPLITS, Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, bounds_of, make_problem, position
 from rise.tasks.generated import whole
-from rise.tasks.sources import HUB, Row, check_file, hub_rows, known, read_rows, text_of
+from rise.tasks.sources import HUB, Row, check_file, gold_of, hub_rows, known, read_rows, text_of
 
 _QUESTION = ("question", "problem")
 _GOLD = ("gold", "answer")
@@ -104,7 +104,7 @@ class JsonLines(FileTask):
             if self.longest is not None and len(question) > self.longest:
                 self._too_long.add(question)
                 continue
-            gold = text_of(row, gold_names, place)
+            gold = gold_of(row, gold_names, place)
             solution = text_of(row, ["solution"], place) if known(row, "solution") else None
             used = {*question_names, *gold_names, "solution"}
             yield make_problem(question, gold, solution, self.kept({k: v for k, v in row.items() if k not in used}))

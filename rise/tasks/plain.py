@@ -11,7 +11,7 @@ from rise.judges import make_judge
 from rise.judges.named import as_judge
 from rise.task import SPLITS, Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, bounds_of, position
-from rise.tasks.sources import known, text_of
+from rise.tasks.sources import gold_of, known, text_of
 
 Rows = Iterable[Problem | Mapping[str, Any]]
 
@@ -71,7 +71,7 @@ def as_problem(row: Problem | Mapping[str, Any], index: int = 0) -> Problem:
             f'problem {index}: {str(row)[:60]!r} is none. Write Problem("1+1?", "2") or {{"question": …, "gold": …}}.'
         )
     data, place = dict(row), f"problem {index}"
-    question, gold = text_of(data, ["question", "problem"], place), text_of(data, ["gold", "answer"], place)
+    question, gold = text_of(data, ["question", "problem"], place), gold_of(data, ["gold", "answer"], place)
     solution = text_of(data, ["solution"], place) if known(data, "solution") else None
     used = ("question", "problem", "gold", "answer", "solution", "id")
     fields = plain({key: value for key, value in data.items() if key not in used})

@@ -303,10 +303,17 @@ def text_of(row: dict[str, Any], names: Sequence[str], place: str) -> str:
             text = str(value)
             if not text.strip():
                 raise DataError(f"{place}: field {name!r} is empty. Fill it, or leave the row out.")
-            if broken := _BROKEN.search(text):
-                raise DataError(
-                    f"{place}: field {name!r} holds {text[broken.start() :][:20]!r}, which is LaTeX whose backslash was lost. In "
-                    r"JSON a backslash is written twice: \\frac."
-                )
             return whole_text(text)
     raise DataError(f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}.")
+
+
+def gold_of(row: dict[str, Any], names: Sequence[str], place: str) -> str:
+    """As `text_of`; LaTeX that lost its backslashes raises too: right answers would be wrong. A question may hold some."""
+    text = text_of(row, names, place)
+    if broken := _BROKEN.search(text):
+        name = next(name for name in names if name in row)
+        raise DataError(
+            f"{place}: field {name!r} holds {text[broken.start() :][:20]!r}, which is LaTeX whose backslash was lost. In "
+            r"JSON a backslash is written twice: \\frac."
+        )
+    return text

@@ -75,6 +75,12 @@ def test_it_is_refused_with_the_place_and_the_way_out(name, text, words, tmp_pat
     assert name in str(refused.value)
 
 
+def test_a_question_may_hold_what_a_gold_may_not(tmp_path):
+    """MATH has a question with a tab before `extbf`; a gold like that would call right answers wrong."""
+    [one] = problems(written(tmp_path, "tab.jsonl", r'{"question": "\textbf{(C)} 96?", "gold": "2"}'))
+    assert one.question == "\textbf{(C)} 96?"
+
+
 @pytest.mark.filterwarnings("ignore:task jsonl. column 'x' holds more than 200 levels")
 def test_lists_in_one_another_end_no_run(tmp_path):
     deep = "[" * 900 + "]" * 900
