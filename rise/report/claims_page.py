@@ -325,7 +325,7 @@ def markdown(page: ClaimsPage, ran: Ran, picture: str) -> str:
         f"# {inline(page.title)}",
         f"Written by `{shlex.join(ran.command)}`; edit `{page.place}/`, not this page.",
         *([_wrapped((page.says,), prose)] if page.says else []),
-        f"{inline(page.what)}. **{inline(page.headline)}**",
+        _wrapped((f"{inline(page.what)}. **{inline(page.headline)}**",), str),
         *(f"> {inline(caution)}" for caution in page.cautions),
         _wrapped(page.rules),
         _main_markdown(page),
