@@ -27,9 +27,11 @@ def build_examples(
     weigh: str = "exp",
     temperature: float = 0.4,
     centre: bool = False,
+    restate: float = 1.0,
     clip: float | None = None,
     drop_truncated: bool = True,
     deduplicate: bool = True,
+    drop_repeated_answers: bool = False,
     per_problem: int | None = None,
 ) -> tuple[list[Example], Counter[str], Counter[str]]:
     """(examples with raw weights, what was dropped by reason, other counts).
@@ -57,10 +59,14 @@ def build_examples(
         found: list[Example] = []
         for trajectory, improved in branches:
             for k, turn in _kept(trajectory, improved, rule, trained_turns, dropped, counts):
-                if reason := unfit(turn, drop_truncated):
+                reason = unfit(turn, drop_truncated)
+                if not reason and drop_repeated_answers and _tried(turn, trajectory.turns[:k]):
+                    reason = "a wrong answer again"
+                if reason:
                     dropped[reason] += 1
                     continue
                 weight = raw_weight(judged_reward(turn), weigh, temperature=temperature, baseline=baseline, clip=clip)
+                weight *= restate if turn.source == "restate" else 1
                 found.append(example_of(problem_id, k, turn, state(trajectory, k), weight))
         if deduplicate:
             found = without_repeats(found, dropped)
@@ -85,6 +91,11 @@ def example_of(problem_id: str, k: int, turn: Turn, prompt: tuple[Message, ...],
         verdict=turn.verdict,
         kl=kl,
     )
+
+
+def _tried(turn: Turn, attempts: Sequence[Turn]) -> bool:
+    """Whether a reply is not right and says again what an attempt before it said."""
+    return not turn.right and turn.answer is not None and turn.answer in {attempt.answer for attempt in attempts}
 
 
 def _heaviest(examples: list[Example], n: int | None, dropped: Counter[str]) -> list[Example]:

@@ -42,11 +42,16 @@ def right_replies(rewards_K: Sequence[float], right_K: Sequence[bool]) -> list[b
     return list(right_K)
 
 
+def right_or_nothing_lost(rewards_K: Sequence[float], right_K: Sequence[bool]) -> list[bool]:
+    return [right or not any(right_K[:k]) for k, right in enumerate(right_K)]
+
+
 KEEP_RULES: dict[str, KeepRule] = {
     "all": KeepRule("Every judged reply.", every_reply),
     "better": KeepRule("Replies with a reward above that of every earlier turn, and turn 1.", above_all_earlier, gains_only=True),
     "best": KeepRule("The first reply with the trajectory's highest reward.", first_of_the_highest, gains_only=True),
     "success": KeepRule("Right replies only.", right_replies),
+    "no-loss": KeepRule("Right replies, and wrong ones where nothing was right before.", right_or_nothing_lost),
 }
 """The values of `keep.rule`. A rule added here is accepted by every recipe."""
 
@@ -63,6 +68,8 @@ def keep(rewards_K: Sequence[float], rule: str, *, right_K: Sequence[bool] | Non
     [False, True, False, False]
     >>> keep([0, 1, 0, 1], "success")
     [False, True, False, True]
+    >>> keep([0, 1, 0, 1], "no-loss")
+    [True, True, False, True]
     """
     check_keep_rule(rule)
     return KEEP_RULES[rule].flags(rewards_K, [reward >= 1 for reward in rewards_K] if right_K is None else right_K)

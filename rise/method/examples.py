@@ -160,9 +160,11 @@ def _weighed(
         weigh=config.weigh.rule,
         temperature=config.weigh.temperature,
         centre=config.weigh.centre,
+        restate=config.weigh.restate,
         clip=config.weigh.clip,
         drop_truncated=config.dataset.drop_truncated,
         deduplicate=config.dataset.deduplicate,
+        drop_repeated_answers=config.dataset.drop_repeated_answers,
         per_problem=config.dataset.per_problem,
     )
 

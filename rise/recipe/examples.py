@@ -15,8 +15,8 @@ class KeepConfig(Settings):
     """Which replies become examples (reference code `--criteria`)."""
 
     rule: Annotated[str, one_of(KEEP_RULES)] = "all"
-    """`all` judged replies, those `better` than every earlier one, the `best` of the trajectory, or right ones
-    (`success`)."""
+    """`all` judged replies, those `better` than every earlier one, the `best` of the trajectory, right ones (`success`), or right
+    ones and wrong ones where nothing was right before (`no-loss`)."""
     trained_turns: Literal["all", "last"] = "all"
     """`last`: only the improver's replies train; `all`: the student's too."""
 
@@ -31,6 +31,9 @@ class WeighConfig(Settings):
     """τ in exp(reward / τ); smaller values favour right replies more."""
     centre: bool = False
     """Subtract the mean reward of all judged replies to the same problem in the round."""
+    restate: float = Field(1.0, gt=0)
+    """Factor on the weight of an attempt that `relabel.relabel_right = "restate"` trains again. Where a model is rarely right,
+    few states teach it to keep what is."""
     clip: float | None = Field(None, gt=0)
     """Largest weight of either sign before scaling; None for no limit."""
     scale: Literal["mean-one", "raw"] = "mean-one"

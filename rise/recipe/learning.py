@@ -25,6 +25,8 @@ class DatasetConfig(Settings):
     """Replies cut at the token limit are dropped and counted; otherwise they train without an end of turn."""
     deduplicate: bool = True
     """Drop exact repeats of (state, reply)."""
+    drop_repeated_answers: bool = False
+    """Drop a reply that is not right and whose answer an attempt before it had: it teaches to try the same again."""
     per_problem: int | None = Field(None, ge=1)
     """Most examples per problem and round; None for no limit. Unit: examples."""
     internalise: Literal["off", "also", "only"] = "off"

@@ -36,6 +36,7 @@ def one_home_for_weights(config: RunConfig) -> str | None:
         "weigh.rule": config.weigh.rule != "exp",
         "weigh.centre": config.weigh.centre,
         "dataset.per_problem": config.dataset.per_problem is not None,
+        "dataset.drop_repeated_answers": config.dataset.drop_repeated_answers,
     }
     named = next((name for name, wrong in changed.items() if wrong), None)
     return named and f"{named} is not read where [advantage] weighs every reply. Leave it at its default, or [advantage] out"
@@ -117,6 +118,7 @@ def pairs_by_themselves(config: RunConfig) -> str | None:
         f'dataset.internalise = "{dataset.internalise}"': dataset.internalise != "off",
         "dataset.replay_share": dataset.replay_share > 0,
         "dataset.per_problem": dataset.per_problem is not None,
+        "dataset.drop_repeated_answers": dataset.drop_repeated_answers,
         "state.verify with dataset.verdict_weight above 0": bool(config.state.verify and dataset.verdict_weight),
         "evaluate.internalised": config.evaluate.internalised,
         "train.loss": train.loss.name != "likelihood",
@@ -144,6 +146,7 @@ def a_teacher_of_own_replies(config: RunConfig) -> str | None:
         f'weigh.rule = "{config.weigh.rule}"': config.weigh.rule != "exp",
         "weigh.centre": config.weigh.centre,
         "dataset.per_problem": config.dataset.per_problem is not None,
+        "dataset.drop_repeated_answers": config.dataset.drop_repeated_answers,
         "dataset.replay_share": config.dataset.replay_share > 0,
         f'dataset.internalise = "{config.dataset.internalise}"': config.dataset.internalise != "off",
         'dataset.data = "aggregate"': config.dataset.data == "aggregate",

@@ -147,6 +147,16 @@ def right_attempts_that_train(config: RunConfig) -> str | None:
     )
 
 
+def attempts_restated_that_weigh_more(config: RunConfig) -> str | None:
+    """The factor is of attempts that train again."""
+    if config.weigh.restate == 1 or config.relabel.relabel_right == "restate":
+        return None
+    return (
+        f"weigh.restate = {config.weigh.restate:g} weighs attempts that train again, and relabel.relabel_right = "
+        f'"{config.relabel.relabel_right}" trains none again. Set it to "restate", or leave weigh.restate out'
+    )
+
+
 def right_attempts_that_are_states(config: RunConfig) -> str | None:
     """Truthful feedback ends an episode at its first right reply."""
     if config.relabel.relabel_right == "skip" or not feedback_mode(config.state.feedback).stops_when_right:
@@ -286,6 +296,7 @@ RUN = (
     a_stop_to_play_on_after,
     right_attempts_that_train,
     right_attempts_that_are_states,
+    attempts_restated_that_weigh_more,
     several_first_replies_for_pairs,
     something_that_trains,
     a_boost_to_replay,

@@ -220,6 +220,7 @@ POLICY = {"model": {"path": "x"}, "advantage": {}, "relabel": {"improver": "none
         ({"relabel": {"improver": "self", "relabel_right": "restate"}}, 'relabel_right = "restate"'),
         ({"rollout": {"n_trajectories": 1}}, r"rollout\.n_trajectories = 1"),
         ({"keep": {"rule": "success"}}, r"keep\.rule is not read"),
+        ({"dataset": {"drop_repeated_answers": True}}, r"dataset\.drop_repeated_answers is not read"),
         ({"weigh": {"centre": True}}, r"weigh\.centre is not read"),
         ({"advantage": {"group": "problem"}}, "turn"),
         ({"train": {"loss": {"name": "policy-gradient"}}, "sampling": {"temperature": 0.5}}, r"sampling\.temperature = 0\.5"),

@@ -92,6 +92,29 @@ def test_right_is_what_the_judge_said_whatever_it_is_worth():
     assert names(build([trajectory(right, unread)], rule="success")[0]) == [(0, "4", "student")]
 
 
+def test_a_right_attempt_that_is_restated_may_count_several_times():
+    restated = replace(R, source="restate", feedback=None, reply="4, again")
+    examples, _, _ = build([trajectory(W, R)], [improved(1, BETTER), improved(2, restated)], temperature=0.5, restate=3.0)
+    right = math.exp(2)
+    assert [(e.source, e.weight) for e in examples] == [
+        ("student", 1.0),
+        ("student", pytest.approx(right)),
+        ("self", pytest.approx(right)),
+        ("restate", pytest.approx(3 * right)),
+    ]
+
+
+def test_a_wrong_answer_that_was_given_before_need_not_train():
+    again, unread = replace(W, reply="again 5"), Turn("?", Verdict.UNPARSABLE, 0.0, feedback="?", reply_ids=(1,))
+    turns = trajectory(W, again, W2, R, unread, unread)
+    examples, dropped, _ = build([turns], drop_repeated_answers=True)
+    assert [e.reply for e in examples] == ["5", "6", "4", "?", "?"]  # a reply without an answer repeats none
+    assert dropped["a wrong answer again"] == 1
+    kept_right, _, _ = build([trajectory(R, R)], drop_repeated_answers=True)
+    assert len(kept_right) == 2  # to say again what is right is no repeat to be rid of
+    assert len(build([turns])[0]) == 6
+
+
 def test_a_problem_nobody_improved_still_trains_its_own_turns():
     examples, _, _ = build([trajectory(W, R)])
     assert names(examples) == [(0, "5", "student"), (1, "4", "student")]

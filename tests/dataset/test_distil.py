@@ -107,6 +107,7 @@ def config(**tables):
     [
         ({"keep": {"rule": "success"}}, 'keep.rule = "success"'),
         ({"weigh": {"rule": "equal"}}, 'weigh.rule = "equal"'),
+        ({"dataset": {"drop_repeated_answers": True}}, "dataset.drop_repeated_answers"),
         ({"dataset": {"data": "aggregate"}}, 'dataset.data = "aggregate"'),
         ({"relabel": {"improver": "gold"}}, 'relabel.improver = "gold"'),
         ({"relabel": {"relabel_right": "restate"}}, 'relabel.relabel_right = "restate"'),

@@ -18,6 +18,8 @@ from rise.errors import ConfigError
         ([0, 0], "success", [False, False]),  # turn 1 is subject to the rule like any other
         ([1, 0, 1], "success", [True, False, True]),
         ([-1, 0, 0.5], "success", [False, False, False]),
+        ([0, 0, 1, 0, 1], "no-loss", [True, True, True, False, True]),  # the fourth lost what the third had
+        ([1, 0], "no-loss", [True, False]),
         ([], "best", []),
     ],
 )

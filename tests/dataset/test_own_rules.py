@@ -31,7 +31,7 @@ def test_the_data_set_is_built_by_it(own_rules):
 
 
 def test_without_the_module_the_error_names_the_rules_there_are():
-    with pytest.raises(ConfigError, match=r"keep\.rule = 'last-turn': no such name\. Valid: all, best, better, success\."):
+    with pytest.raises(ConfigError, match=r"keep\.rule = 'last-turn': no such name\. Valid: all, best, better, no-loss, succ"):
         recipe(keep={"rule": "last-turn"})
     with pytest.raises(ConfigError, match=r"weigh\.rule = 'equall': no such name\. Did you mean .equal.\?"):
         recipe(weigh={"rule": "equall"})

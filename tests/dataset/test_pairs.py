@@ -101,6 +101,7 @@ def config(**tables):
         ({"keep": {"rule": "success"}}, 'keep.rule = "success"'),
         ({"weigh": {"rule": "equal"}}, 'weigh.rule = "equal"'),
         ({"dataset": {"internalise": "also"}}, 'dataset.internalise = "also"'),
+        ({"dataset": {"drop_repeated_answers": True}}, "dataset.drop_repeated_answers"),
         ({"relabel": {"improver": "none"}}, 'relabel.improver = "none"'),
         ({"train": {"dpo": {}, "launcher": "torchrun"}}, "train.launcher"),
         ({"train": {"dpo": {}, "save_steps": 5}}, "train.save_steps"),

@@ -43,7 +43,7 @@ def test_a_misspelt_key_deep_in_optional_tables():
 
 
 def test_a_key_like_no_other_lists_all():
-    assert "Valid: centre, clip, rule, scale, temperature." in message({"weigh": {"qqq": 1}})
+    assert "Valid: centre, clip, restate, rule, scale, temperature." in message({"weigh": {"qqq": 1}})
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,7 @@ def test_a_wrong_type_names_setting_and_value(data, expected):
         ({"relabel": {"improver": "teacher"}}, "needs relabel.teacher"),
         ({"dataset": {"replay_share": 0.5}}, "enable the boost"),
         ({"keep": {"rule": "better"}, "relabel": {"relabel_right": "keep"}}, 'relabel.relabel_right = "skip"'),
+        ({"weigh": {"restate": 4}, "relabel": {"relabel_right": "skip"}}, "weigh.restate = 4 weighs attempts that train again"),
         ({"state": {"feedback": "truthful"}, "relabel": {"relabel_right": "keep"}}, 'relabel.relabel_right = "skip"'),
         ({"model": {}}, "give exactly one of model.path"),
         ({"model": {"path": "x", "nano": {}}}, "give exactly one of model.path"),
