@@ -24,6 +24,9 @@ class Judgement:
     """What the judge found, in words, such as the first test that failed: feedback functions read it."""
     brief: str | None = None
     """The message in a few characters, for models that read letter by letter."""
+    own_check: bool | None = None
+    """What the reply says of its own answer, where replies check themselves (`… Is it 54? no`): whether it is right. None: it
+    says nothing of that."""
 
 
 class Judge(ABC):

@@ -69,6 +69,8 @@ class Turn:
     """What the judge found in it, such as the first test that failed; None where it says nothing."""
     brief: str | None = None
     """The message in a few characters."""
+    own_check: bool | None = None
+    """What the reply itself says of its answer, as its judge read it: whether it is right. None where it says nothing of that."""
 
     @property
     def right(self) -> bool:

@@ -90,6 +90,7 @@ def example_of(problem_id: str, k: int, turn: Turn, prompt: tuple[Message, ...],
         finish=turn.finish,
         verdict=turn.verdict,
         kl=kl,
+        own_check=turn.own_check,
     )
 
 

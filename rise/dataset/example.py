@@ -51,6 +51,8 @@ class Example:
     """Token ids of that."""
     teacher_prompt: tuple[Message, ...] = ()
     """What the model was shown that teaches this reply token by token ([distil]); empty where there is no teacher."""
+    own_check: bool | None = None
+    """What the reply says of its own answer (`Turn.own_check`); None where it says nothing of that."""
 
     @property
     def trains(self) -> bool:

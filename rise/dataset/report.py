@@ -56,6 +56,7 @@ def dataset_report(examples: Sequence[Example], dropped: Counter[str], counts: C
             "or raise sampling.max_new_tokens if replies were cut."
         )
     weights = [example.weight for example in examples]
+    said = Counter(f"says of itself: {'right' if e.own_check else 'wrong'}" for e in examples if e.own_check is not None)
     return DatasetReport(
         n_examples=len(examples),
         dropped={name: n for name, n in sorted(dropped.items()) if n},
@@ -64,5 +65,5 @@ def dataset_report(examples: Sequence[Example], dropped: Counter[str], counts: C
         weights=sorted(Counter(round(weight, 6) for weight in weights).items()),
         effective_sample_size=round(effective_sample_size(weights), 2),
         n_trained_tokens=sum(len(example.reply_ids) + len(example.rejected_ids) for example in examples),
-        counts={name: n for name, n in sorted(counts.items()) if n},
+        counts={name: n for name, n in sorted((counts + said).items()) if n},
     )

@@ -16,6 +16,7 @@ from rise.evaluation.arrays import Array, Arrays, as_arrays
 from rise.evaluation.chain import chain
 from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, named, tracked
 from rise.evaluation.held_out import HeldOut
+from rise.evaluation.own_check import own_check
 from rise.evaluation.own_stop import own_stop
 from rise.evaluation.uncertainty import NOTHING, mean, paired_difference, ratio
 from rise.evaluation.vote import Same
@@ -50,6 +51,7 @@ def measure(records: Sequence[HeldOut], same: Same, truthful: bool = False, turn
         "first_to_last": _first_to_last(of),
         "chain": None if truthful or stop else _chain(of),
         "own_stop": stop,
+        "own_check": own_check(of.played),
         "controls": _controls(of),
         "paired": {d.key.format(K=K, S=S): d.estimate(of.played, truthful).to_json() for d in PAIRED},
         "compute": {

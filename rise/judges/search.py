@@ -22,6 +22,10 @@ class Search(Protocol):
         """What a reply tries; None where it does not say."""
         ...
 
+    def check_of(self, reply: str) -> bool | None:
+        """Whether a reply says that it hits; None where it says neither."""
+        ...
+
 
 class SearchJudge(Judge):
     """Reads which candidate a reply tries, works that out itself, and compares. Nothing in a reply is believed or run.
@@ -34,12 +38,12 @@ class SearchJudge(Judge):
         self.task = task
 
     def judge(self, problem: Problem, reply: str) -> Judgement:
-        candidate = self.answer(reply)
+        candidate, own_check = self.answer(reply), self.task.check_of(reply)
         if candidate is None:
-            return Judgement(Verdict.UNPARSABLE, None)
+            return Judgement(Verdict.UNPARSABLE, None, own_check=own_check)
         worked = self.task.worked(problem.question, candidate)
         right = worked is not None and worked == reply.strip() and self.task.hits(problem.question, candidate)
-        return Judgement(Verdict.RIGHT if right else Verdict.WRONG, candidate)
+        return Judgement(Verdict.RIGHT if right else Verdict.WRONG, candidate, own_check=own_check)
 
     def answer(self, reply: str, question: str = "") -> str | None:
         """The candidate that a reply tries."""

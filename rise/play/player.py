@@ -232,6 +232,7 @@ class Player:
             score=found.score,
             message=found.message,
             brief=found.brief,
+            own_check=found.own_check,
         )
 
     def check_context(self, problems: Sequence[Problem], attempts: int) -> None:

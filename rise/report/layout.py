@@ -12,6 +12,7 @@ from rise.report import (
     chain,
     data_figures,
     data_tables,
+    own_check,
     own_stop,
     result_figures,
     result_tables,
@@ -66,6 +67,7 @@ SECTIONS: list[Section] = [
         figures=(chain.chain_figure, result_figures.transitions_figure, result_figures.ends_figure),
         tables=(
             (own_stop.own_stop_table, "titled"),
+            (own_check.own_check_table, "titled"),
             (chain.chain_table, "titled"),
             (result_tables.transitions_table, "folded"),
         ),

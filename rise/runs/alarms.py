@@ -21,12 +21,16 @@ the 10 to 20 points that rounds are hoped to bring."""
 CUT_SHARE = 0.1
 """A reply that is cut counts as wrong and does not train, so what trains leans to short replies. At a tenth of them that is
 more than what the interval of 500 problems (± 4 points) would show."""
+FALSE_YES_SHARE = 0.5
+"""A wrong reply that says it is right is kept by every later turn. Where half of them say so, turns can mend the others alone."""
+ONE_SIDED = 20
+"""So many examples at least that hold their own check, before it is said that they all say the same."""
 FEWEST = 5
 """So many such replies at least: two unlucky ones of a toy's eight say nothing."""
 FEW_PROBLEMS = 100
 """Below so many held-out problems the 95 % interval of a share near a half is wider than ± 10 points: wider than most gains."""
 
-Kind = Literal["empty", "unreadable", "cut", "nothing-right"]
+Kind = Literal["empty", "unreadable", "cut", "nothing-right", "false-yes", "one-sided-check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,11 @@ def of_replies(stage: str, part: str, turns: Iterable[Turn], config: RunConfig) 
         dropped = ", and none of those trains" if config.dataset.drop_truncated and part != "evaluate" else ""
         says = f"{_share(cut, looked)} are cut at the limit of {config.sampling.max_new_tokens} tokens{dropped}."
         found.append(Alarm(stage, part, "cut", says, _longer(config), _example(cut)))
+    checked = [turn for turn in looked if turn.own_check is not None and not turn.right]
+    believed = [turn for turn in checked if turn.own_check]
+    if _many(believed, checked, FALSE_YES_SHARE):
+        says = f"{_share(believed, checked, 'wrong replies that check themselves')} say that they are right."
+        found.append(Alarm(stage, part, "false-yes", says, HONEST, _example(believed)))
     return found
 
 
@@ -79,9 +88,9 @@ def of_examples(
     relabelled: Sequence[Relabelled],
     config: RunConfig,
 ) -> list[Alarm]:
-    """The alarm of a round none of whose own examples is right."""
+    """The alarms of a round: none of its own examples is right; all that hold their own check say yes."""
     if any(teaches(example, config.reward) for example in examples):
-        return []
+        return _one_sided(stage, examples)
     attempts = [turn for trajectory in trajectories for turn in trajectory.turns]
     written = [turn for item in relabelled for turn in item.candidates]
     n_right = sum(turn.right for turn in attempts), sum(turn.right for turn in written)
@@ -92,6 +101,18 @@ def of_examples(
     unreadable = next(iter(of_replies(stage, "relabel", [*attempts, *written], config)), None)
     out = unreadable.way_out if unreadable else BETTER if not sum(n_right) else KEPT
     return [Alarm(stage, "relabel", "nothing-right", says, out, _example(written or attempts))]
+
+
+def _one_sided(stage: str, examples: Sequence[Example]) -> list[Alarm]:
+    """Examples that teach the word of a check, and not when it is true: every one that holds a check says yes."""
+    checks = [example for example in examples if example.own_check is not None and example.weight > 0]
+    if len(checks) < ONE_SIDED or not all(example.own_check for example in checks):
+        return []
+    says = (
+        f"all {len(checks)} examples that check their own answer say that it is right. The word is then learnt without what "
+        "makes it true, and wrong replies come to say it too."
+    )
+    return [Alarm(stage, "relabel", "one-sided-check", says, HONEST, checks[0].reply)]
 
 
 def teaches(example: Example, rewards: RewardConfig) -> bool:
@@ -124,6 +145,10 @@ BETTER = (
     'Raise relabel.n_samples, take easier problems, or let somebody else improve: relabel.improver = "teacher", or "gold" '
     "where problems have worked solutions; boost.enabled = true trains on those first."
 )
+HONEST = (
+    'Let wrong replies that say they are wrong train too, as strongly as right ones: keep.rule = "no-loss" and '
+    'weigh.rule = "equal" (docs/results.md, SmolLM2-135M on a search in words).'
+)
 KEPT = "Some were right and did not come through: look at [keep], at relabel.select and at what dataset.json says was dropped."
 
 
@@ -143,12 +168,12 @@ def _many(some: Sequence[Turn], of: Sequence[Turn], share: float) -> bool:
     return len(some) >= FEWEST and len(some) >= share * len(of)
 
 
-def _share(some: Sequence[Turn], of: Sequence[Turn]) -> str:
+def _share(some: Sequence[Turn], of: Sequence[Turn], what: str = "replies") -> str:
     """
     >>> _share([Turn("")] * 3, [Turn("")] * 60)
     '3 of 60 replies (5 %)'
     """
-    return f"{len(some)} of {len(of)} replies ({100 * len(some) / len(of):.0f} %)"
+    return f"{len(some)} of {len(of)} {what} ({100 * len(some) / len(of):.0f} %)"
 
 
 def _example(turns: Sequence[Turn], most: int = 160) -> str | None:

@@ -47,6 +47,11 @@ class SearchTask(GeneratedTask):
         candidate, colon, _ = reply.strip().partition(":")
         return candidate if colon and 0 < len(candidate) <= 40 else None
 
+    def check_of(self, reply: str) -> bool | None:
+        """What an attempt says at its end: whether it hits. None where it says neither `yes` nor `no` there."""
+        said = reply.split()[-1:]
+        return {"yes": True, "no": False}.get(said[0]) if said else None
+
     @abstractmethod
     def ask(self, kind: str, rng: random.Random) -> str:
         """A question of that kind, with at least one candidate that hits."""

@@ -1,6 +1,7 @@
 """What is shouted: replies without a readable answer, replies that are cut, a round in which nothing is right."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from toys import toy_recipe
@@ -65,6 +66,40 @@ def test_nothing_is_said_while_a_boost_is_still_to_teach_the_form():
     for stage, sounds in {"base": 0, "boost-one-turn": 0, "boost": 1, "round-1": 1}.items():
         assert len(of_replies(stage, "evaluate", replies(NONE, 60), boosted)) == sounds
     assert len(of_replies("base", "evaluate", replies(NONE, 60), PLAIN)) == 1  # the rounds begin from it
+
+
+def checking(verdict, n, own_check):
+    return [Turn("55 no" if not own_check else "54 yes", verdict, float(verdict is RIGHT), own_check=own_check)] * n
+
+
+@pytest.mark.parametrize(
+    ("turns", "kinds"),
+    [
+        ([*checking(WRONG, 11, True), *checking(WRONG, 9, False)], ["false-yes"]),  # 55 % of the wrong ones
+        ([*checking(WRONG, 9, True), *checking(WRONG, 11, False), *checking(RIGHT, 80, True)], []),  # right ones do not count
+        ([*checking(WRONG, 5, True), *replies(WRONG, 95)], ["false-yes"]),  # nor do those that say nothing
+        (checking(WRONG, 4, True), []),  # fewer than five say nothing
+        (checking(RIGHT, 60, True), []),
+    ],
+)
+def test_an_alarm_sounds_where_half_of_the_wrong_replies_say_that_they_are_right(turns, kinds):
+    found = of_replies("round-1", "evaluate", turns, PLAIN)
+    assert [alarm.kind for alarm in found] == kinds
+    if kinds:
+        assert found[0].example == "54 yes" and "no-loss" in found[0].way_out
+        n = sum(turn.own_check is not None and not turn.right for turn in turns)
+        assert f"of {n} wrong replies that check themselves" in found[0].says
+
+
+def test_a_round_whose_examples_all_say_yes_is_told_before_it_trains():
+    yes = replace(example(RIGHT, 1.0), own_check=True)
+    no = replace(example(WRONG, 0.0), own_check=False)
+    [alarm] = of_examples("round-1", [yes] * 20, [], [], PLAIN)
+    assert alarm.kind == "one-sided-check" and "all 20 examples that check their own answer say that it is right" in alarm.says
+    assert of_examples("round-1", [yes] * 19, [], [], PLAIN) == []  # too few to say it of all
+    assert of_examples("round-1", [*[yes] * 20, no], [], [], PLAIN) == []
+    assert of_examples("round-1", [*[yes] * 20, replace(no, weight=-1.0)], [], [], PLAIN) != []  # it pushes "no" down
+    assert of_examples("round-1", [*[yes] * 19, *[example(RIGHT, 1.0)] * 9], [], [], PLAIN) == []  # those hold no check
 
 
 # --- a round without a right reply ------------------------------------------------------------------------------------
