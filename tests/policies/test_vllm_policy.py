@@ -109,8 +109,9 @@ def test_prompts_go_as_ids_and_sampled_ids_come_back(fake, nano_dir):
     assert "OPENAI_API_KEY" not in environment and environment["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
 
 
-def test_a_cpu_reads_prompts_whole_in_small_blocks_unless_told_otherwise(fake, nano_dir, tmp_path):
+def test_a_cpu_reads_prompts_whole_in_small_blocks_unless_told_otherwise(fake, nano_dir, tmp_path, monkeypatch):
     """vLLM on a CPU dies of a seeded request whose prompt it reads in pieces."""
+    monkeypatch.delenv("VLLM_USE_AOT_COMPILE", raising=False)
     python = tmp_path / "cpu/bin/python"
     python.parent.mkdir(parents=True)
     python.symlink_to(tmp_path / "python")
@@ -124,6 +125,9 @@ def test_a_cpu_reads_prompts_whole_in_small_blocks_unless_told_otherwise(fake, n
         VllmPolicy.load(nano_dir, fake.settings(python=str(kind), args=args))
         said = json.loads((fake.folder / "words.json").read_text())
         assert said[said.index("--generation-config") + 2 : said.index("--host")] == words
+        environment = json.loads((fake.folder / "environment.json").read_text())
+        # What it compiles ahead of time it cannot read back: each start would compile anew.
+        assert environment.get("VLLM_USE_AOT_COMPILE") == ("0" if words else None)
 
 
 def test_what_the_engine_says_of_itself_is_in_the_facts(fake, nano_dir):

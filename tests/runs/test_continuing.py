@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from odd_endpoint import OddEndpoint, chat
@@ -35,8 +36,6 @@ def stopped(tmp_path_factory):
 
 @pytest.fixture
 def halfway(stopped, tmp_path):
-    import shutil
-
     return shutil.copytree(stopped, tmp_path / "run")
 
 
@@ -49,6 +48,7 @@ MAY = [
     {"train": {"learning_rate": 0.5, "epochs": 2.0}},  # no round has been trained
     {"train": {"arguments": {"logging_steps": 3}}},
     {"evaluate": {"controls": "none"}},  # "last" means a round that was not measured
+    {"evaluate": {"internalised": True}},  # of the last round alone, too
 ]
 MAY_NOT = [
     {"seed": 9},
@@ -84,6 +84,15 @@ def test_what_a_part_that_has_begun_was_made_with_may_not(overrides, halfway):
     with pytest.raises(ResumeError, match="made by another recipe"):
         RunDir(halfway).open(changed(small(), overrides))
     assert (halfway / "config.toml").read_bytes() == before
+
+
+def test_the_control_at_the_first_turn_may_be_asked_for_until_the_last_round_is_measured(toy_run, tmp_path):
+    where = shutil.copytree(toy_run.path, tmp_path / "run")
+    asked = {"evaluate": {"internalised": True}}
+    with pytest.raises(ResumeError, match=r"evaluate\.internalised: false → true"):
+        RunDir(where).open(changed(toy_recipe(), asked))
+    one_more = toy_recipe().iterate.rounds + 1
+    assert RunDir(where).open(changed(toy_recipe(), {**asked, "iterate": {"rounds": one_more}}))
 
 
 def test_the_remedy_that_a_message_names_can_be_taken(halfway, one_thread):
