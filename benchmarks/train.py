@@ -16,6 +16,7 @@ trained (reply) tokens by the processor time of the one thread, which another pr
 
     ours             one row an example, as the others have it: packing, the loss at trained positions in chunks
     ours, merged     examples that continue one another as one row: the same sum, fewer tokens
+    …, varlen        attention of each row by itself (train.attention = "varlen") in place of SDPA with a mask over the line
     trl              SFTTrainer(packing=True, completion_only_loss=True), without activation checkpointing; no weights
     reference        every sample alone, padded to 2,048, logits everywhere; the first `--reference` examples only
 """
@@ -37,7 +38,7 @@ from typing import Any
 
 from rise.dataset.example import Example, read_examples
 
-SIDES = ("ours", "ours, merged", "trl", "reference")
+SIDES = ("ours", "ours, varlen", "ours, merged", "ours, merged, varlen", "trl", "reference")
 PRECISIONS = ("float32", "autocast", "bfloat16")
 LINE, BATCH = 512, 1024
 """Tokens of a packed line, and of a forward pass, on both sides."""
@@ -146,16 +147,14 @@ def measure(side: str, examples: list[Example], start: Path, precision: str) -> 
         if how:
             how(examples, start, precision, Path(scratch))
         else:
-            with_ours(examples, start, precision, Path(scratch), merge=side == "ours, merged", found=found)
+            with_ours(examples, start, precision, Path(scratch), side=side, found=found)
     wall, cpu = found["wall_s"] - found.get("check_s", 0), found["cpu_s"] - found.get("check_cpu_s", 0)
     n = sum(len(e.reply_ids) for e in examples)
     speed = {"n_trained": n, "tokens_per_cpu_s": round(n / cpu, 1), "tokens_per_s": round(n / wall, 1)}
     return {name: round(value, 2) for name, value in {**speed, **found}.items()}
 
 
-def with_ours(
-    examples: list[Example], start: Path, precision: str, scratch: Path, *, merge: bool, found: dict[str, float]
-) -> None:
+def with_ours(examples: list[Example], start: Path, precision: str, scratch: Path, *, side: str, found: dict[str, float]) -> None:
     from rise.recipe.config import TrainConfig
     from rise.training import finetune, train
 
@@ -173,7 +172,8 @@ def with_ours(
         learning_rate=1e-5,
         schedule="constant",
         warmup_ratio=0,
-        merge=merge,
+        merge="merged" in side,
+        attention="varlen" if "varlen" in side else "auto",
         line_length=LINE,
         micro_batch_tokens=BATCH,
         masters=precision == "bfloat16",
