@@ -170,6 +170,8 @@ def _tried(judge: Judge, problem: Problem) -> tuple[str, str] | None:
             found = judge.judge(problem, problem.solution)
             if found.verdict is Verdict.RIGHT:
                 return None
+            if found.message:  # of a test that fails or does not end, which says more than the code
+                return "solution", f"{found.verdict}: {found.message}"
             answer = "nothing" if found.answer is None else f"{found.answer[-60:]!r}"
             return "solution", f"{found.verdict}: it reads {answer}; gold is {problem.gold[-60:]!r}"
         if problem.gold == ANY:

@@ -11,7 +11,7 @@ from rise.errors import DataError
 from rise.task import Problem, Split
 from rise.tasks.files import make_problem
 from rise.tasks.generated import whole
-from rise.tasks.mbpp import CodeTask, plainly
+from rise.tasks.mbpp import TIME_LIMIT_S, CodeTask, plainly
 from rise.tasks.sources import Hub, benchmark_rows, text_of
 
 INSTRUCTIONS = "Complete the Python function, and write all of it, in one ```python block. Write no tests and print nothing."
@@ -33,7 +33,7 @@ class HumanEval(CodeTask):
         path: str | os.PathLike[str] | None = None,
         mbpp_path: str | os.PathLike[str] | None = None,
         shown: int = 3,
-        time_limit_s: float = 6.0,
+        time_limit_s: float = TIME_LIMIT_S,
         allow_unsandboxed: bool = False,
         instructions: str | None = INSTRUCTIONS,
     ) -> None:

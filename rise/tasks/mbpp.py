@@ -20,6 +20,8 @@ INSTRUCTIONS = "Write the Python function that is asked for, in one ```python bl
 HUB = Hub("google-research-datasets/mbpp", ("full",))
 SPLITS: dict[Split, range] = {"test": range(11, 511), "validation": range(511, 601), "train": range(601, 975)}
 """Task numbers of each split, as published; 1 … 10 are the prompt's examples."""
+TIME_LIMIT_S = 15.0
+"""The slowest published solution, of amicable numbers, takes up to 6 seconds of a processor that others use too."""
 
 
 class CodeTask(FileTask):
@@ -68,7 +70,7 @@ class MBPP(CodeTask):
         *,
         path: str | os.PathLike[str] | None = None,
         shown: int = 3,
-        time_limit_s: float = 6.0,
+        time_limit_s: float = TIME_LIMIT_S,
         allow_unsandboxed: bool = False,
         instructions: str | None = INSTRUCTIONS,
     ) -> None:

@@ -9,6 +9,7 @@ from toys import write
 from typer.testing import CliRunner
 
 from rise.cli.main import app
+from rise.judges.python_functions import FunctionJudge
 from rise.play.prompt import Prompt
 from rise.recipe.toml import load_recipe
 from rise.runs.validate import Length, recipe_problems, task_problems, validate
@@ -82,6 +83,17 @@ def test_tests_that_are_no_tests_are_golds_that_cannot_be_read():
     rows = [{"question": "f", "gold": "assert f(1) == 2"}, {"question": "g", "gold": "print(g(1))"}]
     validation = found(PlainTask({"test": rows}, judge="python-functions"))
     assert counts(validation) == {"unreadable": {"test": 1}, "untried": {"test": 1}}  # tests are no program
+
+
+def test_a_solution_in_code_that_fails_or_does_not_end_says_which_test():
+    rows = [
+        {"question": "f", "gold": "assert f(3) == 7", "solution": "```python\ndef f(x):\n    return 5\n```"},
+        {"question": "g", "gold": "assert g(1) == 1", "solution": "```python\ndef g(x):\n    while True:\n        pass\n```"},
+    ]
+    validation = found(PlainTask({"test": rows}, judge=FunctionJudge(time_limit_s=0.5)))
+    assert counts(validation) == {"solution": {"test": 2}}
+    wrong, late = (example["trouble"] for example in validation.checks[1].examples)
+    assert wrong.startswith("wrong: f(3) ") and late == "timed_out: g(1) did not return in time."
 
 
 def test_doubles_contradictions_and_leaks_are_told_apart():

@@ -371,7 +371,6 @@ def test_hostile_text_is_handed_on_as_text_and_the_page_may_load_nothing_from_el
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
 
 
-@pytest.mark.timing
 def test_it_stays_quick_while_a_hundred_wait(server: Running):
     began = time.perf_counter()
     threads = [threading.Thread(target=server.ask, args=("hello",)) for _ in range(100)]
