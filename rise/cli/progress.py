@@ -17,7 +17,7 @@ from rise.play.player import Usage
 from rise.report.numbers import duration
 from rise.runs.alarms import Alarm, toy_words
 from rise.runs.directory import StageDir
-from rise.runs.plan import TELLING, Outlook, planned
+from rise.runs.plan import TELLING, TELLING_UNPLANNED, Outlook, Pace, planned
 from rise.runs.preflight import Ready
 
 EVERY_S = 10.0
@@ -42,7 +42,8 @@ class Bars:
         self._part: Any = None
         self._run: Any = None
         self._now = ("", "")
-        self._began = self._said = 0.0
+        self._pace = Pace(0.0)
+        self._said = 0.0
         self._plain = not self.console.is_terminal
         self._legend = False
         self._told: set[tuple[str, str]] = set()
@@ -69,7 +70,7 @@ class Bars:
                 self._bars.update(self._part, total=total)
             return
         self.end()
-        self._now, self._began, self._said = (stage, part), self.clock(), self.clock()
+        self._now, self._said, self._pace = (stage, part), self.clock(), Pace(self.clock())
         if self.whole is not None:
             self.whole.begin(stage, part)
         if self._plain:
@@ -95,13 +96,19 @@ class Bars:
         self._bars.start()
 
     def advance(self, done: int, usage: Usage | None = None, note: str = "") -> None:
-        seconds = max(self.clock() - self._began, 1e-9)
-        if usage is not None:
-            note = f"{usage.n_reply_tokens / seconds:,.0f} tok/s"
+        """So much of the part is done; the first word of a part says that its work begins."""
+        share, reused = (min(1.0, done / self.total) if self.total else 0.0), 0.0
+        if usage is not None and self.whole is not None:
+            drawn, reused = self.whole.shares(usage)  # replies run ahead of problems, which end together
+            share = max(share, drawn)
+        self._pace.telling = TELLING_UNPLANNED if usage is not None and self.whole is None else TELLING
+        self._pace.advance(self.clock(), share, reused)
         if self.whole is not None:
-            self.whole.advance(done, self.total)
-        told = TELLING * self.total <= done < self.total and done > 0
-        left = f"{_about(seconds * (self.total - done) / done)} left" if told else ""
+            self.whole.advance(share, reused)
+        if usage is not None:
+            note = f"{usage.n_reply_tokens / max(self._pace.worked_s(self.clock()), 1e-9):,.0f} tok/s"
+        left_s = self._pace.left_s(self.clock())
+        left = f"{_about(left_s)} left" if left_s is not None and done < self.total else ""
         if self._bars is not None:
             self._bars.update(self._part, completed=done, note=note, left=left, count=f"{done:,}/{self.total:,}")
             self._update_run()

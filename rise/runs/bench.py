@@ -123,6 +123,7 @@ class Bench:
         """
         config = self.config
         policy = policy or ScriptedPolicy.from_table({}, name="nobody")
+        self.progress.advance(0)  # its engine has started: from here the work takes time
         return Player(
             policy,
             self.ready.evaluated if measured else self.ready.prompt,

@@ -43,6 +43,7 @@ def text(renderable, width=80):
 def test_a_log_has_a_line_every_ten_seconds_with_rate_loss_and_time_left(log):
     bars, clock, lines = log
     bars.begin("round-1", "rollout", 1000)
+    bars.advance(0)
     for done in range(1, 1000):
         clock.now = done / 20  # twenty a second: 50 seconds
         bars.advance(done, Usage(n_replies=done, n_reply_tokens=30 * done))
@@ -68,6 +69,7 @@ def test_a_whole_run_begins_with_its_plan_and_counts_its_parts(log):
     bars, clock, lines = log
     bars.start(preflight(small(iterate={"rounds": 2}, rollout={"turns": 1}, evaluate={"controls": "all"})))
     bars.begin("base", "evaluate", 2)
+    bars.advance(0)
     clock.now = 12
     bars.advance(1)
     printed = "\n".join(lines())
@@ -75,8 +77,18 @@ def test_a_whole_run_begins_with_its_plan_and_counts_its_parts(log):
     assert "rounds" not in printed and "round 1–2" in printed  # one line for what is the same
     assert "A toy: 2 held-out problems" in printed
     assert "base: evaluate (2), part 1 of 9" in printed
-    # base: 2 · (2 + 2 + 2) = 12 replies, half of them in 12 s. A round: 2 + 6 replies, 4 examples, 12 replies: 24, twice.
-    assert "base: evaluate: 1 of 2, 12 s left; part 1 of 9, 1 min 48 s left of the whole run" in printed
+    # base: 2 · (2 + 2 + 2) = 12 replies, half of them in 12 s. How fast it trains is not known, nor how long the whole run takes.
+    assert "base: evaluate: 1 of 2, 12 s left; part 1 of 9\n" in printed + "\n"
+    clock.now = 24
+    bars.advance(2)
+    bars.begin("round-1", "train", 4)
+    bars.advance(0)
+    clock.now = 30
+    bars.advance(2)
+    clock.now = 36
+    bars.advance(3, note="loss 0.1")
+    # 4 s an example: 4 left. Replies take 2 s: 12 of this round, then 2 + 6 and 12, and 4 examples.
+    assert lines()[-1] == "round-1: train: 3 of 4, loss 0.1, 4 s left; part 4 of 9, 1 min 24 s left of the whole run"
 
 
 def test_the_plan_is_what_a_dry_run_prints():
@@ -91,6 +103,7 @@ def test_a_terminal_draws_the_part_and_the_whole_run():
     bars = Bars(console=Console(file=out, width=100, force_terminal=True, color_system=None), clock=clock)
     bars.start(preflight(small()))
     bars.begin("round-1", "rollout", 4)
+    bars.advance(0)
     clock.now = 3
     bars.advance(3, Usage(n_reply_tokens=90))
     bars.end()
