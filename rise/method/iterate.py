@@ -60,11 +60,11 @@ def run(
 
 
 def _note_overlap(bench: Bench) -> None:
-    """Into the run's log, once: how many measured problems are trained on too, for the report."""
-    if not any("overlap" in event for event in bench.dir.read_log()):
-        ready = bench.ready
-        training = [*(ready.rounds if bench.config.iterate.rounds else ()), ready.boost]
-        bench.dir.write_log(overlap=overlap(ready.task, training, ready.held_out))
+    """Into the run's log, once and again when it gets more rounds: how many measured problems are trained on too."""
+    ready, rounds = bench.ready, bench.config.iterate.rounds
+    if not any("overlap" in event and event.get("rounds", rounds) >= rounds for event in bench.dir.read_log()):
+        training = [*(ready.rounds if rounds else ()), ready.boost]
+        bench.dir.write_log(overlap=overlap(ready.task, training, ready.held_out), rounds=rounds)
 
 
 def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) -> Path:

@@ -194,7 +194,7 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
         outcomes=outcomes,
         chosen=chosen,
         alarms=tuple(read_alarms(log)),
-        overlap=next((event["overlap"] for event in log if isinstance(event.get("overlap"), Mapping)), None),
+        overlap=next((event["overlap"] for event in reversed(log) if isinstance(event.get("overlap"), Mapping)), None),
     )
     return replace(own, beside=tuple(ends for run in (own, *others) if (ends := _ends(run)))) if others else own
 

@@ -83,12 +83,20 @@ def _held(name: str, old: RunConfig, new: RunConfig, done: frozenset[Part]) -> b
         return old.deterministic or new.deterministic
     if name in ("relabel.teacher", "relabel.judge") and same_model(*(getattr(c.relabel, name[8:]) or "" for c in (old, new))):
         return False  # it has moved
+    if name == "iterate.rounds":
+        return _rounds_held(old, new, done)
     if name == "evaluate.controls":
         return any(wants_control(old, stage) != wants_control(new, stage) for stage, part in done if part == "evaluate")
     if name == "evaluate.internalised":  # of the last round alone, and trained before that is measured
         return (stages.round_name(new.iterate.rounds), "evaluate") in done
     holds = next((test for table, test in HELD_FROM if name == table or name.startswith(table + ".")), lambda stage, part: True)
     return any(holds(*part) for part in done)
+
+
+def _rounds_held(old: RunConfig, new: RunConfig, done: frozenset[Part]) -> bool:
+    """More rounds may follow, and those not begun be left out. With `match_tokens` the last round trains on all that is left."""
+    reached = max((stages.round_number(stage) for stage, _ in done), default=0)
+    return new.iterate.rounds < reached or (new.iterate.match_tokens and (stages.round_name(old.iterate.rounds), "train") in done)
 
 
 def _is_round(stage: str, part: str) -> bool:

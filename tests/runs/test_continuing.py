@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 from odd_endpoint import OddEndpoint, chat
-from toys import small, toy_recipe
+from toys import files, small, toy_recipe
 
 from rise.errors import ConfigError, ResumeError, RiseError
 from rise.method.iterate import run
 from rise.recipe.toml import build_config, merged
-from rise.runs.continuing import begun
+from rise.runs.continuing import _rounds_held, begun
 from rise.runs.directory import RunDir
 from rise.runs.group import GroupDir
 from rise.training.checkpoints import begin
@@ -49,6 +49,7 @@ MAY = [
     {"train": {"arguments": {"logging_steps": 3}}},
     {"evaluate": {"controls": "none"}},  # "last" means a round that was not measured
     {"evaluate": {"internalised": True}},  # of the last round alone, too
+    {"iterate": {"rounds": 3}},
 ]
 MAY_NOT = [
     {"seed": 9},
@@ -61,6 +62,7 @@ MAY_NOT = [
     {"relabel": {"n_samples": 5}},
     {"keep": {"rule": "better"}, "relabel": {"relabel_right": "skip"}},
     {"weigh": {"temperature": 1.0}},
+    {"iterate": {"rounds": 0}},  # the first has begun
     {"train": {"max_length": 999}},  # examples were counted by it
     {"evaluate": {"turns": 2}},
     {"evaluate": {"controls": "all"}},  # the base was measured without
@@ -91,6 +93,33 @@ def test_the_control_at_the_first_turn_may_be_asked_for_until_the_last_round_is_
     asked = {"evaluate": {"internalised": True}}
     with pytest.raises(ResumeError, match=r"evaluate\.internalised: false → true"):
         RunDir(where).open(changed(toy_recipe(), asked))
+
+
+def test_a_finished_run_goes_on_for_another_round_as_if_it_had_been_asked_for_at_once(tmp_path, one_thread):
+    def rounds(n):
+        return small(iterate={"rounds": n}, evaluate={"controls": "none"}, rollout={"problems": "fresh"})
+
+    run(rounds(1), tmp_path / "grown")
+    run(rounds(2), tmp_path / "grown")
+    run(rounds(2), tmp_path / "whole")
+    grown, whole = (files(tmp_path / name) for name in ("grown", "whole"))
+    of_stages = [name for name in whole if "/" in name and not name.endswith("README.md")]
+    assert len(of_stages) > 20 and any(name.startswith("round-2/") for name in of_stages)
+    assert [name for name in of_stages if grown.get(name) != whole[name]] == []
+    assert grown["config.toml"] == whole["config.toml"]
+    with pytest.raises(ResumeError, match=r"iterate\.rounds: 2 → 1"):
+        run(rounds(1), tmp_path / "grown")
+    log = RunDir(tmp_path / "grown").read_log()
+    assert [event["rounds"] for event in log if "overlap" in event] == [1, 2]  # the second round's problems are others
+
+
+def test_rounds_that_end_with_another_runs_tokens_stay_as_many():
+    old, new = (
+        build_config(merged(small().model_dump(), {"boost": {"reuse": "x"}, "iterate": {"rounds": n, "match_tokens": True}}))
+        for n in (1, 2)
+    )
+    assert _rounds_held(old, new, frozenset({("round-1", "train")}))
+    assert not _rounds_held(old, new, frozenset({("round-1", "rollout")}))
 
 
 def test_the_remedy_that_a_message_names_can_be_taken(halfway, one_thread):
