@@ -27,7 +27,12 @@ TurnsOption = Annotated[int | None, typer.Option(min=1, help="Turns per run; by 
 SamplesOption = Annotated[int, typer.Option(min=1, help="Parallel turn-1 samples.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of the random streams.")]
 BatchSizeOption = Annotated[int, typer.Option(min=1, help="Replies generated together by a local policy.")]
-DtypeOption = Annotated[str, typer.Option(help="Of a local policy's weights: float32, bfloat16 or float16.")]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a local policy's weights: float32, bfloat16 or float16. By default as it was measured in its run, else float32."
+    ),
+]
 ChatFormatOption = Annotated[
     str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
 ]
@@ -56,7 +61,7 @@ def evaluate(
     samples: SamplesOption = 5,
     seed: SeedOption = 0,
     batch_size: BatchSizeOption = 128,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     chat_format: ChatFormatOption = None,
     control: ControlOption = True,
     play_on: PlayOnOption = False,
@@ -78,20 +83,18 @@ def evaluate(
     from rise.method.measure import numbers, play_held_out
     from rise.recipe.problems import some_problems
     from rise.runs.bench import Silent, at_work
-    from rise.runs.card import checkpoint_of, config_for
+    from rise.runs.card import checkpoint_of, config_for, model_settings
     from rise.runs.checks import check_choice
     from rise.runs.preflight import preflight
     from rise.task import SPLITS, Split
-    from rise.training.weights import DTYPES
 
     check_choice("--split", split, SPLITS)
-    check_choice("--dtype", dtype, DTYPES)
     policy = checkpoint_of(policy)
     measured: dict[str, Any] = {"samples": samples, **({"turns": turns} if turns else {})}
     measured |= {"play_on": play_on, "gold_probability": gold_probability}
     measured |= {"price_prompt": price_prompt, "price_reply": price_reply}
     settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "evaluate": measured}
-    settings["model"] = {"dtype": dtype, "chat_format": chat_format}
+    settings["model"] = model_settings(dtype, chat_format)
     config = config_for(policy, task=task, **_with_cluster(policy, settings, cluster, set_ or []))
     ready = preflight(config, "measure", policy=policy, held_out=lambda task: some_problems(task, cast(Split, split), n))
     name, ledger = config.task.name, out / "ledger.jsonl" if out else None

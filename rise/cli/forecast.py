@@ -32,7 +32,7 @@ def forecast(
     claims: Annotated[Path, typer.Option(help="A directory of rise claims, whose finished runs calibrate the forecast.")] = RUNS,
     seed: SeedOption = 0,
     batch_size: BatchSizeOption = 128,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     chat_format: ChatFormatOption = None,
     out: Annotated[Path | None, typer.Option(help="Keep the ledger and forecast.json in this directory; continues it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
@@ -49,14 +49,14 @@ def forecast(
     from rise.method.forecast import ask, trained_runs
     from rise.play.player import play_out
     from rise.runs.bench import Silent, at_work
-    from rise.runs.card import checkpoint_of, config_for
+    from rise.runs.card import checkpoint_of, config_for, model_settings
     from rise.runs.checks import check_choice
     from rise.runs.preflight import preflight
     from rise.task import Split
 
     check_choice("--split", split, ("train", "validation"))
     policy = checkpoint_of(policy)
-    model = {"dtype": dtype, "chat_format": chat_format}
+    model = model_settings(dtype, chat_format)
     measured = {"turns": 2, "samples": samples}
     settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "model": model, "evaluate": measured}
     config = config_for(policy, task=task, settings=settings, overrides=set_ or [])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rise.cli.serve import ChatFormatOption, DtypeOption, SetOption, TaskOption, TurnsOption, VoteOption
+from rise.cli.evaluate import ChatFormatOption, DtypeOption
+from rise.cli.serve import SetOption, TaskOption, TurnsOption, VoteOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,7 @@ def play(
     task: TaskOption = None,
     set_: SetOption = None,
     seed: SeedOption = 0,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     chat_format: ChatFormatOption = None,
 ) -> None:
     """Type problems and watch the turns: attempt, feedback, attempt, …, and the answer that wins the vote. Ctrl-D ends.

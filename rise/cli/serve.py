@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rise.cli.evaluate import BatchSizeOption, ChatFormatOption, DtypeOption
+
 if TYPE_CHECKING:
     from rise.play.prompt import Prompt
     from rise.serve.requests import Limits
@@ -47,11 +49,6 @@ QueueOption = Annotated[int, typer.Option(min=0, help="Conversations that may wa
 MaxTurnsOption = Annotated[int, typer.Option(min=1, help="Most turns a request may ask for.")]
 MaxTokensOption = Annotated[int, typer.Option(min=1, help="Most tokens a request may ask for in one reply.")]
 MaxBodyOption = Annotated[int, typer.Option(min=1, help="Most kilobytes of a request.")]
-BatchSizeOption = Annotated[int, typer.Option(min=1, help="Replies generated together by a local policy.")]
-DtypeOption = Annotated[str, typer.Option(help="Of a local policy's weights: float32, bfloat16 or float16.")]
-ChatFormatOption = Annotated[
-    str | None, typer.Option(help="Format of a local policy without a chat template: chatml, llama-2, llama-3 or mistral.")
-]
 LogOption = Annotated[
     Path | None,
     typer.Option(
@@ -77,7 +74,7 @@ def serve(
     max_tokens: MaxTokensOption = 4096,
     max_body: MaxBodyOption = 1024,
     batch_size: BatchSizeOption = 32,
-    dtype: DtypeOption = "float32",
+    dtype: DtypeOption = None,
     chat_format: ChatFormatOption = None,
     log: LogOption = None,
     log_text: LogTextOption = False,
@@ -143,7 +140,7 @@ def assemble(
     task: str | None,
     overrides: list[str],
     batch_size: int,
-    dtype: str,
+    dtype: str | None,
     chat_format: str | None = None,
     offer: bool = True,
 ) -> tuple[Any, Any]:
@@ -154,22 +151,19 @@ def assemble(
     from rise.errors import ConfigError
     from rise.policy import Sampling
     from rise.runs.bench import open_policy
-    from rise.runs.card import checkpoint_of, config_for, read_card, turns_served
-    from rise.runs.checks import check_choice
+    from rise.runs.card import checkpoint_of, config_for, model_settings, read_card, turns_served
     from rise.runs.preflight import preflight
     from rise.serve.own_code import try_out
     from rise.serve.requests import Served
     from rise.serve.revise import Reviser
     from rise.serve.vote import RULES, load_choose
-    from rise.training.weights import DTYPES
 
-    check_choice("--dtype", dtype, DTYPES)
     if vote not in RULES and ":" not in vote:
         raise ConfigError(f"--vote {vote}: use {', '.join(RULES)}, or module:function.")
     spec = checkpoint_of(spec)
     card = read_card(spec)
     known = card.get("task")
-    settings: dict[str, Any] = {"batch_size": batch_size, "model": {"dtype": dtype, "chat_format": chat_format}}
+    settings: dict[str, Any] = {"batch_size": batch_size, "model": model_settings(dtype, chat_format)}
     if not (task or known):
         settings["task"] = {"settings": {"instructions": None}}
     # A judge needs no problems, and the files they came from may be elsewhere by now.

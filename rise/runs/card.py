@@ -16,8 +16,9 @@ from rise.policies import check_spec, directory_of, parse_spec
 from rise.recipe.config import RunConfig, StateConfig
 from rise.recipe.own_code import is_own_code
 from rise.recipe.toml import build_config, merged, parse_override
+from rise.runs.checks import check_choice
 from rise.runs.stages import is_stage, on_disk, round_number
-from rise.training.weights import weights_hash
+from rise.training.weights import DTYPES, weights_hash
 
 NAME = "rise.json"
 
@@ -32,6 +33,7 @@ def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
         "instructions": prompt.instructions,
         "sampling": config.sampling.model_dump(),
         "turns": config.evaluate.turns,
+        "dtype": config.model.dtype,
         "stage": stage,
         "round": round_number(stage),
     }
@@ -127,12 +129,20 @@ def config_for(
     data: dict[str, Any] = {
         "name": "policy",
         "task": {"name": name, "settings": {key: value for key, value in of_task.items() if key not in without}},
-        "model": {"path": parse_spec(spec).rest or spec},
+        "model": {"path": parse_spec(spec).rest or spec, **({"dtype": known["dtype"]} if "dtype" in known else {})},
         "state": state,
         "sampling": known.get("sampling", {}),
         "evaluate": {"turns": known.get("turns", 5)},
     }
     return build_config(merged(merged(data, settings or {}), tables), "--set")
+
+
+def model_settings(dtype: str | None, chat_format: str | None) -> dict[str, Any]:
+    """The table [model] that `--dtype` and `--chat-format` ask for; a dtype that is not given is the card's."""
+    if dtype is None:
+        return {"chat_format": chat_format}
+    check_choice("--dtype", dtype, DTYPES)
+    return {"dtype": dtype, "chat_format": chat_format}
 
 
 OWN_CODE = ("judge", "judge_path")

@@ -9,7 +9,7 @@ from rise.errors import ConfigError, ModelError
 from rise.play.prompt import make_prompt
 from rise.recipe.config import Demonstration, StateConfig
 from rise.recipe.verify import VerifyConfig
-from rise.runs.card import card, config_for, divide, note_turns, read_card, turns_served
+from rise.runs.card import card, config_for, divide, model_settings, note_turns, read_card, turns_served
 from rise.tasks import make_task
 from rise.training.weights import weights_hash
 
@@ -25,9 +25,9 @@ OTHERS = {
 """A value for each field that no recipe has by default."""
 
 
-def carded(tmp_path, **state):
-    """A checkpoint directory with the card of a recipe that has this [state]."""
-    config = small(state=state)
+def carded(tmp_path, model=None, **state):
+    """A checkpoint directory with the card of a recipe that has this [state], and this [model]."""
+    config = small(state=state, model=model or {})
     prompt = make_prompt(config, make_task(config.task.name, **config.task.settings))
     (tmp_path / "rise.json").write_text(json.dumps(card(config, prompt, "round-1")))
     return config, prompt, tmp_path
@@ -61,6 +61,18 @@ def test_what_is_set_beside_the_policy_goes_before_the_card(tmp_path):
     again = config_for(str(where), overrides=["state.window=0", "sampling.temperature=0", "http.timeout_s=7", "sum_digits=2"])
     assert (again.state.window, again.sampling.temperature, again.http.timeout_s) == (0, 0, 7)
     assert again.task.settings["sum_digits"] == 2 and again.task.settings["kinds"] == {"sum": 1}
+
+
+def test_a_model_is_measured_in_the_dtype_of_its_run_unless_another_is_given(tmp_path):
+    _, _, where = carded(tmp_path, model={"dtype": "bfloat16"})
+    spec = str(where)
+    assert config_for(spec).model.dtype == config_for(f"vllm:{spec}").model.dtype == "bfloat16"
+    assert config_for(spec, settings={"model": model_settings(None, "chatml")}).model.dtype == "bfloat16"
+    assert config_for(spec, settings={"model": model_settings("float32", None)}).model.dtype == "float32"
+    (where / "rise.json").write_text(json.dumps({k: v for k, v in read_card(spec).items() if k != "dtype"}))
+    assert config_for(spec).model.dtype == "float32", "a card of before this was kept"
+    with pytest.raises(ConfigError, match=r"--dtype bf16: use float32, bfloat16 or float16"):
+        model_settings("bf16", None)
 
 
 def test_another_task_brings_its_own_instructions_and_none_of_the_cards_settings(tmp_path):
