@@ -1,5 +1,6 @@
 # make run    the whole method on a laptop: environment, nano recipe, table, report.html
 # make test   lint, format, types, a look for insecure calls, tests
+# make test-slow   the tests that it leaves out: whole runs, many processes, compilers
 # make venv   the environment alone; .venv/bin/rise is then there
 # make test-oldest   the tests of training on the oldest transformers it supports
 # make test-clients   the server through clients others wrote, the pages in Chromium: installs them, minutes
@@ -19,7 +20,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run claims-quick test test-oldest test-clients test-ray test-wheel test-trackers wheel venv docs venv-vllm test-engines \
+.PHONY: run claims-quick test test-slow test-oldest test-clients test-ray test-wheel test-trackers wheel venv docs venv-vllm test-engines \
   venv-adapters test-adapters
 .DEFAULT_GOAL := run
 
@@ -31,7 +32,11 @@ test: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy rise
 	$(BIN)/bandit -q -ll -r rise
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+# One in forty tests, half of the time: runs killed at every place, every recipe at toy scale, ranks, compiled training, figures.
+test-slow: .venv/.test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 # Other people's programs, each installed by itself under .clients/. What cannot be had (Chromium: apt-get install chromium; npm; a
 # registry that does not answer) is skipped, with the reason. No test takes minutes unless the machine is very busy; none may hang.

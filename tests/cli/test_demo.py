@@ -111,6 +111,7 @@ def said(process, pattern, limit_s=600):
     raise AssertionError("".join(lines) + process.stderr.read())
 
 
+@pytest.mark.slow
 def test_report_viewer_and_playground_answer_and_nothing_is_left_behind(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "rise.cli.main", "demo", "--no-browser"],

@@ -19,6 +19,8 @@ from rise.method.iterate import run as run_recipe
 from rise.recipe.toml import load_recipe, to_toml
 from rise.runs.group import GroupDir
 
+pytestmark = pytest.mark.slow
+
 CLOCKS = ("metrics.jsonl", "provenance.json", "report.html", "report.md")
 """Files that hold the time."""
 

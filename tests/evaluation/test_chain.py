@@ -93,6 +93,7 @@ def test_the_same_counts_give_the_same_record():
     assert of_counts(30, 10, 6, 54).to_json() == of_counts(30, 10, 6, 54).to_json()
 
 
+@pytest.mark.slow
 def test_predictions_cover_the_truth():
     """200 made-up models of 200 problems, .3 right, .25 repaired, .05 broken: turn 5 is covered about 95 times in 100."""
     rng, hits = np.random.default_rng(1), 0

@@ -113,6 +113,7 @@ def test_a_unit_that_cannot_be_begun_in_time_is_skipped_and_all_are_known(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["train 1b ours, compiled", "train 8b ours, compiled", "generate 8b captured"])
+@pytest.mark.slow
 def test_a_unit_at_a_toys_size(name, tmp_path):
     """In a process of its own, as the check runs it. The whole check: `benchmarks/gpu/check.py --toy`."""
     unit = next(unit for unit in check.UNITS if unit.name == name)

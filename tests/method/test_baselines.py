@@ -144,6 +144,7 @@ def test_parallel_voting_is_the_boost_itself(start, tmp_path):
     assert not run.stage("round-1").path.exists()
 
 
+@pytest.mark.slow
 def test_the_first_round_of_another_run_is_taken_and_the_next_is_drawn(start, tmp_path):
     """Two rounds on the first of theirs: what the rounds' data cost counts what was taken as it did there."""
     _, own = start

@@ -15,7 +15,7 @@ from rise.recipe.toml import load_recipe
 from rise.runs.directory import RunDir
 from rise.trajectory import read_relabelled, read_trajectories
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "beyond"
 RECIPES = sorted(FOLDER.glob("*.toml"))

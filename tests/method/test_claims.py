@@ -83,6 +83,7 @@ def words(folder, out, *more):
     return ["claims", "--experiments", str(folder), "--out", str(out), "--jobs", "1", *more]
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_experiments_goes_on_where_it_was_and_ends_in_verdicts(folder, tmp_path):
     out = tmp_path / "out"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -147,6 +148,7 @@ def alive(out: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_what_fails_is_said_and_stops_nothing_else(folder, tmp_path):
     """The tiny model is never right, so that an arm which trains on right replies alone has nothing to train on."""
     text = EXPERIMENT.replace('weigh.rule = "equal"', 'keep.rule = "success"').replace("seeds = 2", "seeds = 1")

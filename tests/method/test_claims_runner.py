@@ -16,6 +16,7 @@ def plan(folder):  # noqa: F811
     return make_plan(load_experiments(folder), load_laboratory(folder), seeds={1: [0, 1]})
 
 
+@pytest.mark.slow
 def test_a_process_that_the_system_kills_takes_no_other_job_with_it(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "train", claims_jobs.train)
     told = []
@@ -28,6 +29,7 @@ def test_a_process_that_the_system_kills_takes_no_other_job_with_it(plan, tmp_pa
     assert len(list((tmp_path / "out").glob("runs/*/seed-0/round-1/metrics.json"))) == 2
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_gone_is_not_measured_as_another_model(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "train", claims_jobs.train)
     outcome = run_plan(plan, tmp_path / "out", jobs=1, tell=lambda *words: None)

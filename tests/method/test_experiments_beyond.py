@@ -150,6 +150,7 @@ def test_tokens_are_compared_in_tokens_and_losses_in_nats():
         comparison(of="a:t5 - b:t5")
 
 
+@pytest.mark.slow
 def test_all_arms_stand_beside_each_other_with_what_they_cost(folder, tmp_path):  # noqa: F811
     (folder / "laboratory.toml").write_text(
         'title = "Mine"\nsays = "Two arms."\npages = "mine"\nbeside = ["t3", "right_to_wrong", "all-tokens3"]\n'

@@ -124,6 +124,7 @@ def test_killed_at(moment, server, whole, tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(10))
+@pytest.mark.slow
 def test_killed_at_random_writes_again_and_again(seed, server, whole, tmp_path):
     rng = random.Random(seed)
     done = 0
@@ -137,6 +138,7 @@ def test_killed_at_random_writes_again_and_again(seed, server, whole, tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 def test_killed_at_random_times(seed, server, whole, tmp_path):
     """Whatever moment it is, and also if there was none: the run may have ended before."""
     rng = random.Random(seed)
@@ -148,6 +150,7 @@ def test_killed_at_random_times(seed, server, whole, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "name", "n"), [("ledger", "", 20), ("optimizer", "checkpoint-", 0), ("ledger", "", -20)])
+@pytest.mark.slow
 def test_ctrl_c_ends_at_once_and_continues_like_a_kill(kind, name, n, server, whole, tmp_path):
     at = whole.number(kind, name, n)
     stopped = server.run(tmp_path / "run", at=at, when="after", signal=int(signal.SIGINT))

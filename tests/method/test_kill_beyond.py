@@ -8,6 +8,8 @@ from test_kill import Whole, server  # noqa: F401
 
 from rise.recipe.toml import merged
 
+pytestmark = pytest.mark.slow
+
 SMALLEST = {
     "task": {"n_train": 4, "n_validation": 2, "n_test": 2},
     "boost": {"enabled": False},

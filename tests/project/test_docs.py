@@ -27,6 +27,7 @@ def outside(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_your_own_problems_and_model_end_in_a_report(outside, one_thread):
     own_things(outside)
     first, *others = one_block(README, "run in tests: own").strip().splitlines()
@@ -56,6 +57,7 @@ def test_the_python_page_prints_what_it_says(outside):
 
 
 @pytest.mark.skipif(not hasattr(rise, "rollout"), reason="rise.rollout is not there yet")
+@pytest.mark.slow
 def test_the_ten_lines_of_the_readme_run(outside, one_thread):
     own_things(outside)
     program = at_test_size(one_block(README, "run in tests: api"))

@@ -89,6 +89,7 @@ def test_ray_is_imported_for_a_cluster_alone():
     assert doors == {"cluster"}
 
 
+@pytest.mark.slow
 def test_a_run_on_one_machine_needs_no_ray_at_all(tmp_path):
     """Also where Ray is installed, nothing looks for it: here its import would fail."""
     program = (

@@ -115,6 +115,7 @@ def test_a_dry_run_counts_what_is_there_and_still_refuses_what_is_wrong(tmp_path
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.slow
 def test_each_architecture_goes_round_the_whole_loop_in_its_own_format(model, tmp_path, one_thread):
     """Random weights: nothing is learnt. That packing is exact with a sliding window or stretched angles is checked too."""
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -69,6 +69,7 @@ def why_not(config):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+@pytest.mark.slow
 def test_its_toy_scale_runs_to_the_report(path, tmp_path, monkeypatch, one_thread):
     overrides = ["threads=1"]
     model = load_recipe(path, scale="toy").model

@@ -32,6 +32,7 @@ def keys(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", MAGIC)
+@pytest.mark.slow
 def test_every_figure_is_written_and_again_with_the_same_bytes(tmp_path, kind, keys):
     run = write_run(tmp_path / "run")
     assert report(run, "--figures", kind).exit_code == 0

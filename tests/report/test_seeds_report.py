@@ -135,6 +135,7 @@ def test_a_seed_that_has_not_come_as_far_takes_no_part(tmp_path):
     assert "Means of seeds 0, 1;" in headline(data)
 
 
+@pytest.mark.slow
 def test_both_pages_hold_the_table_the_figure_and_links_to_the_seeds(group):
     html, text = write_report(group.path)
     page, plain = html.read_text(), text.read_text()

@@ -115,6 +115,7 @@ def test_a_failing_test_lets_a_policy_correct_itself_and_always_wrong_does_not(f
     assert accuracy[1]["value"] == (1.0 if right_at_turn_2 else 0.0)
 
 
+@pytest.mark.slow
 def test_the_recipe_runs_with_both_feedbacks_from_one_start(tmp_path, monkeypatch, one_thread):
     """What recipes/functions.toml says in its first lines, smaller still."""
     root = Path(__file__).resolve().parents[2]

@@ -65,6 +65,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("option", SAME)
+@pytest.mark.slow
 def test_an_option_that_saves_time_or_memory_changes_no_number(option, data, nano_dir, tmp_path):
     loss, gradient = loss_and_gradient(data, nano_dir, tmp_path / "plain", line_length=512)
     other, same = loss_and_gradient(data, nano_dir, tmp_path / "other", line_length=512, **SAME[option])

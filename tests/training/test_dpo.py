@@ -118,6 +118,7 @@ def test_an_example_that_is_no_pair_is_refused(nano_dir, renderer, tmp_path):
 
 
 @needs_trl
+@pytest.mark.slow
 def test_a_round_of_the_laboratory_trains_pairs(tmp_path):
     from rise.dataset.example import read_examples
     from rise.method.iterate import run

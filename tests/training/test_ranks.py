@@ -18,7 +18,7 @@ from rise.recipe.toml import to_toml
 from rise.training import train
 from rise.trajectory import to_json
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 TWO = ["--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
 ACCELERATE = Path(__file__).parents[2] / "recipes" / "accelerate"
 

@@ -107,6 +107,7 @@ def test_every_layer_is_compiled_and_nothing_else(nano_dir, monkeypatch):
     assert seen == list(net.model.layers)
 
 
+@pytest.mark.slow
 def test_a_compiled_training_has_the_same_loss_and_gradient(data, nano_dir, tmp_path, monkeypatch):
     """Traced and differentiated by the compiler, run without generated code, whose making takes minutes on a busy machine."""
     from rise.training import chunked_loss
