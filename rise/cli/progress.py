@@ -99,8 +99,8 @@ class Bars:
         """So much of the part is done; the first word of a part says that its work begins."""
         share, reused = (min(1.0, done / self.total) if self.total else 0.0), 0.0
         if usage is not None and self.whole is not None:
-            drawn, reused = self.whole.shares(usage)  # replies run ahead of problems, which end together
-            share = max(share, drawn)
+            drawn, reused = self.whole.shares(usage)
+            share = drawn or share  # problems end together, and are played once more for a control
         self._pace.telling = TELLING_UNPLANNED if usage is not None and self.whole is None else TELLING
         self._pace.advance(self.clock(), share, reused)
         if self.whole is not None:

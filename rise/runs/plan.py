@@ -52,7 +52,7 @@ def _lessons(ready: Ready) -> float:
     if ready.config.boost.material == "solutions":
         return len(ready.boost)
     some = ready.boost[:100]
-    return sum(1 for _ in ready.task.skills(some, random.Random(0)) or ()) / len(some) * len(ready.boost)
+    return sum(1 for _ in ready.task.skills(some, random.Random(0)) or ()) / max(1, len(some)) * len(ready.boost)
 
 
 def _asked(config: RunConfig, *, last: bool) -> int:

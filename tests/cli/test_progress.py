@@ -91,6 +91,16 @@ def test_a_whole_run_begins_with_its_plan_and_counts_its_parts(log):
     assert lines()[-1] == "round-1: train: 3 of 4, loss 0.1, 4 s left; part 4 of 9, 1 min 24 s left of the whole run"
 
 
+def test_problems_that_are_played_once_more_for_a_control_are_not_done(log):
+    bars, clock, lines = log
+    bars.start(preflight(small(evaluate={"controls": "all"})))
+    bars.begin("base", "evaluate", 2)  # 12 replies in all, 8 of them before the control
+    bars.advance(0)
+    clock.now = 16
+    bars.advance(1, Usage(n_replies=8))
+    assert "base: evaluate: 1 of 2, 0 tok/s, 8 s left; part 1 of 5" in lines()[-1]
+
+
 def test_the_plan_is_what_a_dry_run_prints():
     from rise.runs.dry_run import dry_run
 
