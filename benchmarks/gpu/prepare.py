@@ -177,7 +177,7 @@ def calls() -> str:
     tree = sum((ROOT / name).stat().st_size for name in listed if (ROOT / name).is_file())
     lines = ["", f"The working tree travels with every call: {tree / 2**20:.1f} MiB."]
     rounds = (
-        (["wheels", "data", "model-1"], "tests train generate", "what needs no model"),
+        (["wheels", "data", "model-1"], "attend generate train tests", "what needs no model"),
         (["model-2"], "real", "on the same machine, while it is warm: the rest is still there. Else both calls again"),
     )
     for number, (folders, parts, why) in enumerate(rounds, 1):

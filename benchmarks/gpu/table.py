@@ -48,6 +48,9 @@ def measured(unit: Unit, found: dict[str, Any]) -> str:
         return ", ".join(f"{found[f'n_{name}']} {name}" for name in ("passed", "failed", "skipped") if f"n_{name}" in found)
     if unit.part == "real":
         return "; ".join(_stage(name, numbers) for name, numbers in found.get("stages", {}).items()) or "–"
+    if unit.part == "attend":
+        ways = {name: value["us"] for name, value in found.items() if isinstance(value, dict)}
+        return ", ".join(f"{name} {us:.0f} µs" for name, us in sorted(ways.items(), key=lambda item: item[1]))
     words = [f"{found['tokens_per_s']:,} tokens/s"]
     if found.get("mfu") is not None:
         words.append(f"MFU {found['mfu']:.3f}")

@@ -93,6 +93,8 @@ def with_ours(shape: Shape, data: Any, micro: int, longest: int, how: list[str],
     stamps: list[float] = []
     n_computed: list[int] = []
 
+    profile = Profile() if on_gpu else None
+
     def note(line: dict[str, Any]) -> None:
         logs.append(line)
         stamps.append(time.perf_counter())
@@ -100,14 +102,19 @@ def with_ours(shape: Shape, data: Any, micro: int, longest: int, how: list[str],
     with tempfile.TemporaryDirectory() as scratch:
         arguments = training_arguments(config, Path(scratch), 0, plan.accumulation, logs=Path(scratch) / "logs")
         trainer = finetune._trainer(loaded, arguments, rows, plan, config, on_log=note, on_save=None)
+        if profile:
+            trainer.add_callback(profile.of_step(n_steps - 1))
         began = time.perf_counter()
         trainer.train()
         trainer.losses.settle()
+    last = {"last step": profile.stop()} if profile else {}
     each = plan.accumulation
     for step in range(plan.n_steps):
         members = [rows[i] for b in plan.batches[step * each : (step + 1) * each] for line in b.lines for i in line]
         n_computed.append(sum(len(row.ids) for row in members))
-    steady = slice(max(1, len(stamps) // 2 - 1), None)  # the first steps compile and warm up
+    steady = slice(
+        max(1, len(stamps) // 2 - 1), n_steps - 2 if profile else None
+    )  # the first steps compile and warm up, the last is profiled
     seconds = [b - a for a, b in pairwise(stamps)][steady]
     rate = sum(n_computed[1:][steady]) / sum(seconds)
     flops = trainer.meter.cost.of(rows) / sum(len(row.ids) for row in rows)
@@ -123,7 +130,47 @@ def with_ours(shape: Shape, data: Any, micro: int, longest: int, how: list[str],
         "share_padding": round(sum(log["share_padding"] for log in logs) / len(logs), 4),
         "peak_MiB": memory_MiB(net.device),
         "loss": [round(log["loss"], 4) for log in (logs[0], logs[-1])],
+        **last,
     }
+
+
+class Profile:
+    """The kernels of what runs between `start` and `stop`."""
+
+    def start(self) -> None:
+        import torch
+        from torch.profiler import ProfilerActivity, profile
+
+        torch.cuda.synchronize()
+        self.watched = profile(activities=[ProfilerActivity.CUDA])
+        self.watched.start()
+        self.began = time.perf_counter()
+
+    def of_step(self, step: int) -> Any:
+        """A callback of a trainer that starts it before this step, counted from 0."""
+        from transformers import TrainerCallback
+
+        start = self.start
+
+        class Begin(TrainerCallback):
+            def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                if state.global_step == step:
+                    start()
+
+        return Begin()
+
+    def stop(self) -> dict[str, Any]:
+        import torch
+
+        torch.cuda.synchronize()
+        seconds = time.perf_counter() - self.began
+        self.watched.stop()
+        events = sorted(self.watched.key_averages(), key=lambda event: -event.self_device_time_total)
+        return {
+            "seconds": round(seconds, 3),
+            "on device": round(sum(event.self_device_time_total for event in events) / 1e6, 3),
+            "most": [[event.key[:90], event.count, round(event.self_device_time_total / 1e3, 1)] for event in events[:25]],
+        }
 
 
 def with_trl(shape: Shape, data: Any, micro: int, longest: int, how: list[str], n_steps: int) -> dict[str, Any]:

@@ -21,17 +21,37 @@ from typing import Any
 
 import prepare
 from shapes import BANDWIDTH, SHAPES, TOY, Shape, device, made, renderer
-from trained import train
+from trained import Profile, train
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "gpu"
-KEPT = ("m1@t1", "m5@t1", "m1@t5", "t5", "p1@t5", "wrong_to_right", "right_to_wrong", "unparsable", "accuracy_by_turn", "paired")
+KEPT = (
+    "m1@t1",
+    "m5@t1",
+    "m1@t5",
+    "t5",
+    "p1@t5",
+    "wrong_to_right",
+    "right_to_wrong",
+    "unparsable",
+    "accuracy_by_turn",
+    "paired",
+    "controls",
+    "own_check",
+)
 """What is kept of a stage's metrics.json."""
 
 IMPORTED = {
-    "train": ("rise.recipe.config", "rise.training.finetune", "rise.training.throughput", "torch._inductor.compile_fx"),
+    "train": (
+        "rise.recipe.config",
+        "rise.training.finetune",
+        "rise.training.throughput",
+        "torch._inductor.compile_fx",
+        "torch.profiler",
+    ),
     "trl": ("trl", "datasets", "peft", "rise.training.throughput"),
     "generate": ("rise.policies.local", "torch.profiler"),
+    "attend": ("rise.policies.slots",),
 }
 """What a unit imports before its turn."""
 
@@ -44,7 +64,7 @@ def main() -> None:
     parser.add_argument("--turn", type=Path, help="a file to lock, so that one unit at a time is measured")
     given = parser.parse_args()
     part, *rest = given.name.replace(",", "").split()
-    unit = {"tests": tests, "train": train, "generate": generate, "real": real}[part]
+    unit = {"tests": tests, "train": train, "generate": generate, "attend": attend, "real": real}[part]
     for module in IMPORTED.get("trl" if "trl" in rest else part, ()):
         importlib.import_module(module)
     partial = given.out.with_suffix(".partial")
@@ -122,7 +142,7 @@ def generate(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None])
     peak = torch.cuda.max_memory_allocated() >> 20 if on_gpu else None
     found = {
         "way": type(policy.running).__name__,
-        "flash": getattr(policy.running, "_flash", None),
+        "attention": getattr(policy.running, "way", None),
         "facts": policy.facts(),
         "rows": shape.rows,
         "tokens_per_s": round(n_tokens / seconds),
@@ -134,22 +154,74 @@ def generate(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None])
     return found | ({"kernels": kernels(lambda: asyncio.run(ask(32)))} if on_gpu else {})
 
 
+def attend(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Microseconds of one layer's attention of a decoding step: each way that runs here, our kernel in several sizes."""
+    import torch
+
+    from rise.policies import slots
+
+    shape = (TOY if toy else SHAPES)[words[0]]
+    where, length = torch.device(device()), 64 if toy else 512
+    n, width, dtype = shape.rows, shape.head_dim, torch.bfloat16 if device() == "cuda" else torch.float32
+    torch.manual_seed(0)
+    keys, values = (torch.randn((n, length, shape.kv_heads, width), device=where, dtype=dtype) for _ in range(2))
+    query, *new = (torch.randn((n, h, 1, width), device=where, dtype=dtype) for h in (shape.heads, *[shape.kv_heads] * 2))
+    used = torch.randint(length // 4, 3 * length // 4, (n,), device=where, dtype=torch.int32)
+    ramp = torch.arange(n + 1, device=where, dtype=torch.int32)
+    lengths = slots.Lengths(ramp, ramp * length, used, length)
+    mask = (torch.arange(length, device=where)[None] < used[:, None])[:, None, None]
+    read = 2 * int(used.sum()) * shape.kv_heads * width * keys.element_size()
+
+    def once(way: str) -> None:
+        layer = slots.SlotLayer(keys, values, (ramp[:n].long(), used.long() - 1), way == slots.TRITON)
+        slots.attend(None, query, *layer.update(*new), mask, slots=lengths if way != slots.SDPA else True)
+
+    found: dict[str, Any] = {
+        "rows": n,
+        "tokens": float(used.float().mean()),
+        "way": slots.best_way(where.index or 0, dtype, width),
+    }
+    variants = [(64, 4, 3), (64, 4, 2), (64, 2, 3), (128, 4, 3), (128, 4, 2), (128, 8, 2), (32, 4, 3), (32, 2, 4)]
+    for name, sizes in [(slots.SDPA, None), (slots.FLASH, None), *((slots.TRITON, sizes) for sizes in variants)]:
+        if device() != "cuda" and name != slots.SDPA:
+            continue
+        if sizes:
+            slots.kernels.BLOCK, slots.kernels.WARPS, slots.kernels.STAGES = sizes
+        us = 1e6 * seconds_of(lambda way=name: once(way))
+        found[f"{name} {sizes}" if sizes else name] = {"us": round(us, 1), "GB_per_s": round(read / us / 1e3)}
+        put(found)
+    return found
+
+
+def seconds_of(call: Callable[[], Any], n: int = 50) -> float:
+    """Of one call, by the device's clock where there is one; the calls are one graph there, so no launch is counted."""
+    import torch
+
+    if device() != "cuda":
+        began = time.perf_counter()
+        call()
+        return time.perf_counter() - began
+    call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(n):
+            call()
+    graph.replay()
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    graph.replay()
+    end.record()
+    torch.cuda.synchronize()
+    return float(start.elapsed_time(end)) / n / 1e3
+
+
 def kernels(call: Callable[[], Any]) -> dict[str, Any]:
     """Seconds of a call by the clock and on the device, and the kernels that took most of them."""
-    import torch
-    from torch.profiler import ProfilerActivity, profile
-
-    began = time.perf_counter()
-    with profile(activities=[ProfilerActivity.CUDA]) as watched:
-        call()
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - began
-    events = sorted(watched.key_averages(), key=lambda event: -event.self_device_time_total)
-    return {
-        "seconds": round(seconds, 3),
-        "on device": round(sum(event.self_device_time_total for event in events) / 1e6, 3),
-        "most": [[event.key[:90], event.count, round(event.self_device_time_total / 1e3, 1)] for event in events[:14]],
-    }
+    watched = Profile()
+    watched.start()
+    call()
+    return watched.stop()
 
 
 class Endless(SimpleNamespace):
@@ -191,7 +263,7 @@ def theirs(net: Any, prompts: list[tuple[int, ...]], n_new: int, shape: Shape) -
 
 
 def real(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """The recipe with this seed; a run that was stopped goes on. Every stage's metrics."""
+    """The recipe with this seed, then its control at the first turn; a run that was stopped goes on. Every stage's metrics."""
     name, seed = words
     recipe = ROOT / "recipes" / "gpu" / f"{name}.toml"
     with tempfile.TemporaryDirectory() as scratch:
@@ -202,24 +274,17 @@ def real(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> 
             if why := real_model(name):
                 return {"skipped": why}
             options = []
-        command = [
-            sys.executable,
-            "-m",
-            "rise.cli.main",
-            "run",
-            str(recipe),
-            "--set",
-            f"seed={seed}",
-            "--out",
-            str(run),
-            *options,
-        ]
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-        while process.poll() is None:
-            time.sleep(0.5)
-            put(stages(run))
-        if process.returncode:
-            raise SystemExit(f"rise run ended with {process.returncode}")
+        rise = [sys.executable, "-m", "rise.cli.main", "run"]
+        made = [*rise, str(recipe), "--set", f"seed={seed}", "--out", str(run), *options]
+        for command in (made, [*rise, str(run), "--set", "evaluate.internalised=true"]):
+            if "internalised" in command[-1] and toy:
+                continue
+            process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+            while process.poll() is None:
+                time.sleep(0.5)
+                put(stages(run))
+            if process.returncode:
+                raise SystemExit(f"{' '.join(command[3:])} ended with {process.returncode}")
         return stages(run)
 
 
@@ -232,14 +297,16 @@ def real_model(recipe: str) -> str:
     """Convert the model once; why that cannot be, or empty."""
     if recipe == "svamp" and not (BUILD / "data" / "svamp-train.jsonl").exists():
         return "no data: python benchmarks/gpu/prepare.py where they are, and carry build/gpu/data"
-    if (BUILD / "smollm2" / "config.json").exists():
-        return ""
-    whole = prepare.join_model()
-    if whole is None:
-        return "the model's parts are not both here: carry build/gpu/model-1, then build/gpu/model-2"
-    from rise.training.model import convert_gguf
+    with (BUILD / "lock").open("w") as lock:  # of several units at once, one converts and the others find it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (BUILD / "smollm2" / "config.json").exists():
+            return ""
+        whole = prepare.join_model()
+        if whole is None:
+            return "the model's parts are not both here: carry build/gpu/model-1, then build/gpu/model-2"
+        from rise.training.model import convert_gguf
 
-    convert_gguf(whole.parent, whole.name, BUILD / "smollm2")
+        convert_gguf(whole.parent, whole.name, BUILD / "smollm2")
     return ""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rise.dataset.example import VERDICT, Example, read_examples
 from rise.dataset.internalise import internalised
+from rise.evaluation.held_out import read_held_out
 from rise.method.examples import write_examples
 from rise.method.fit import fit
 from rise.recipe.config import IterateConfig
@@ -35,6 +36,11 @@ def train_internalised(bench: Bench, stage: StageDir, start: Path) -> Path:
     examples = list(read_examples(own.examples))
     fit(bench, stage.name, examples, start, own.checkpoint, config, work=own.training, part="internalise")
     return own.checkpoint
+
+
+def has_control(stage: StageDir) -> bool:
+    """Whether the stage was measured with the control."""
+    return stage.held_out.exists() and any(record.internalised for record in read_held_out(stage.held_out))
 
 
 def trained_rounds(iterate: IterateConfig) -> range:

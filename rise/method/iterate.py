@@ -15,7 +15,7 @@ from rise.evaluation.overlap import overlap
 from rise.method.base import base_model
 from rise.method.boost import boost
 from rise.method.collect import rollout_stage
-from rise.method.control import train_internalised
+from rise.method.control import has_control, train_internalised
 from rise.method.examples import examples_stage
 from rise.method.fit import train_stage
 from rise.method.improve import relabel_stage
@@ -81,7 +81,7 @@ def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) 
         relabelled = relabel_stage(bench, stage, problems, trajectories, student)
         examples_stage(bench, stage, k, problems, trajectories, relabelled, student=student, start=start)
     train_stage(bench, stage, start, matched(bench.config, k))
-    wanted = bench.config.evaluate.internalised and k == bench.config.iterate.rounds and not stage.held_out.exists()
+    wanted = bench.config.evaluate.internalised and k == bench.config.iterate.rounds and not has_control(stage)
     control = train_internalised(bench, stage, began) if wanted else None
     measure_stage(bench, stage.name, stage.checkpoint, control=control)
     return stage.checkpoint

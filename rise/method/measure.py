@@ -29,17 +29,23 @@ from rise.task import Problem
 def measure_stage(bench: Bench, name: str, model: Path, n: int | None = None, *, control: Path | None = None) -> None:
     """Held-out records and metrics of one stage; `n` takes the first n problems.
 
-    `control` is the model that learnt the same replies at the first turn's state, to be asked for as many samples.
+    `control` is the model that learnt the same replies at the first turn's state, to be asked for as many samples; also of a
+    stage that was measured without it.
     """
     stage = bench.dir.stage(name)
-    if stage.metrics.exists():
+    if stage.metrics.exists() and control is None:
         return
+    problems = list(bench.ready.held_out)[: n or None]
     if not stage.held_out.exists():
-        problems = list(bench.ready.held_out)[: n or None]
-        other = wants_control(bench.config, name)
-        records = play_held_out(bench, name, problems, model, control=other)
+        records = play_held_out(bench, name, problems, model, control=wants_control(bench.config, name))
         if control is not None:
             records = _play_internalised(bench, name, problems, records, control)
+        write_held_out(stage.held_out, records)
+    elif control is not None:  # wanted since: the numbers without it are no longer this stage's
+        by_id = {problem.id: problem for problem in problems}
+        records = list(read_held_out(stage.held_out))
+        records = _play_internalised(bench, name, [by_id[record.problem_id] for record in records], records, control)
+        stage.metrics.unlink(missing_ok=True)
         write_held_out(stage.held_out, records)
     records = list(read_held_out(stage.held_out))
     metrics = {**numbers(bench, records), "stage": name}

@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache
 from rise.policies.continuous import ContinuousBatch, Row, pick
 from rise.policies.fused import fewer_kernels
 from rise.policies.padding import LENGTHS
-from rise.policies.slots import NAME, Lengths, SlotLayer, has_kernel, register
+from rise.policies.slots import NAME, SDPA, TRITON, Lengths, SlotLayer, best_way, register
 from rise.policy import Sampling
 
 ROUND = 128
@@ -41,7 +41,8 @@ class CapturedBatch(ContinuousBatch):
         self.n_captured = 0
         shape = model.config.get_text_config()
         width = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-        self._flash = has_kernel(model.device.index if self.captures else None, model.dtype, width)
+        self.way = best_way(model.device.index if self.captures else None, model.dtype, width)
+        """How a step looks at what is in use of each slot."""
         self._slots: _Slots | None = None
         self._graphs: dict[Any, Any] = {}
 
@@ -148,10 +149,12 @@ class CapturedBatch(ContinuousBatch):
         at = slots.n_S[:n]
         mask = (slots.ramp_T[None] <= at[:, None])[:, None, None]
         known: Any = True
-        if self._flash:
+        if self.way != SDPA:
             starts = slots.starts[: n + 1]
             known = Lengths(starts, starts * slots.length, (at + 1).int(), slots.length)
-        cache = Cache(layers=[SlotLayer(keys, values, (slots.ramp_S[:n], at)) for keys, values in slots.layers])
+        cache = Cache(
+            layers=[SlotLayer(keys, values, (slots.ramp_S[:n], at), self.way == TRITON) for keys, values in slots.layers]
+        )
         out = self.model(
             input_ids=slots.last_S[:n, None],
             attention_mask=mask,

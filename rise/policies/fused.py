@@ -1,6 +1,6 @@
 """The same step in fewer kernels, for the time in which a graph is captured: a small model's step is bound by how many there are.
 
-In half precision a norm and a rotation round once here, where transformers rounds after each of their operations.
+In half precision a norm, a rotation and a gate round once here, where transformers rounds after each of their operations.
 """
 
 from __future__ import annotations
@@ -9,10 +9,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
 from torch.nn import functional
+
+try:  # comes with torch where there is a GPU
+    from rise.policies import kernels
+except ImportError:  # pragma: no cover - what is there depends on the machine
+    kernels = None  # type: ignore[assignment]
 
 ROTATE = "apply_rotary_pos_emb"
 """How transformers calls the rotation in the module of each model."""
@@ -21,21 +27,22 @@ _one_at_a_time = threading.RLock()
 
 @contextmanager
 def fewer_kernels(model: Any) -> Iterator[None]:
-    """Norms and rotations of this model that can be had in fewer kernels are; afterwards all is as before."""
+    """Norms, rotations and gates of this model that can be had in fewer kernels are; afterwards all is as before."""
     with _one_at_a_time:
-        norms = [module for module in model.modules() if _is_rms_norm(module)]
+        quick = [(module, _norm(module)) for module in model.modules() if _is_rms_norm(module)]
+        quick += [(module, _feed_forward(module)) for module in model.modules() if _is_gated(module)]
         homes = {sys.modules[type(module).__module__] for module in model.modules()}
         rotations = [(home, getattr(home, ROTATE)) for home in homes if hasattr(home, ROTATE)]
         rotations = [(home, own) for home, own in rotations if _rotates_alike(own)]
         try:
-            for norm in norms:
-                norm.forward = _norm(norm)
+            for module, forward in quick:
+                module.forward = forward
             for home, _ in rotations:
                 setattr(home, ROTATE, rotate)
             yield
         finally:
-            for norm in norms:
-                del norm.forward
+            for module, _ in quick:
+                del module.forward
             for home, own in rotations:
                 setattr(home, ROTATE, own)
 
@@ -46,11 +53,23 @@ def _norm(module: Any) -> Callable[[Any], Any]:
     return lambda hidden: functional.rms_norm(hidden, shape, weight, eps)
 
 
+def _feed_forward(module: Any) -> Callable[[Any], Any]:
+    """The activation and what it is multiplied with: two kernels in one."""
+    return lambda hidden: module.down_proj(kernels.gated(module.gate_proj(hidden), module.up_proj(hidden)))
+
+
 def rotate(q: Any, k: Any, cos: Any, sin: Any, unsqueeze_dim: int = 1) -> tuple[Any, Any]:
-    """Rotary position embedding of queries and keys [B, heads, T, dim] together: five kernels in place of ten.
+    """Rotary position embedding of queries and keys [B, heads, T, dim] together: five kernels in place of ten, for one token a
+    row on a GPU one.
 
     `cos` and `sin` are [B, T, dim]; with `unsqueeze_dim` 2 queries and keys are [B, T, heads, dim].
     """
+    if unsqueeze_dim == 1 and _in_one_kernel(q, k, cos):
+        return kernels.rotate(q, k, cos, sin)
+    return _rotate(q, k, cos, sin, unsqueeze_dim)
+
+
+def _rotate(q: Any, k: Any, cos: Any, sin: Any, unsqueeze_dim: int) -> tuple[Any, Any]:
     heads = 1 if unsqueeze_dim == 1 else 2
     both = torch.cat((q, k), heads)
     half = both.shape[-1] // 2
@@ -58,6 +77,45 @@ def rotate(q: Any, k: Any, cos: Any, sin: Any, unsqueeze_dim: int = 1) -> tuple[
     out = torch.addcmul(both * cos.unsqueeze(unsqueeze_dim), turned, sin.unsqueeze(unsqueeze_dim))
     first, second = out.split((q.shape[heads], k.shape[heads]), heads)
     return first, second
+
+
+def _in_one_kernel(q: Any, k: Any, cos: Any) -> bool:
+    width = q.shape[-1]
+    one = q.shape[2] == 1 and q.dtype == k.dtype and width == cos.shape[-1] and cos.shape[0] in (1, q.shape[0])
+    return _has_kernels(q) and one and width >= 2 and not width & (width - 1)
+
+
+def _has_kernels(tensor: Any) -> bool:
+    half = tensor.dtype in (torch.bfloat16, torch.float16)
+    return kernels is not None and tensor.is_cuda and half and _kernels_agree(tensor.device, tensor.dtype)
+
+
+@cache
+def _kernels_agree(device: Any, dtype: Any) -> bool:
+    """Whether the kernels run on this device and compute what they are taken for."""
+    q, k, cos, sin = (
+        _some(*size, like=torch.empty(1, device=device, dtype=dtype))
+        for size in ((2, 3, 1, 64), (2, 1, 1, 64), *[(2, 1, 64)] * 2)
+    )
+    try:
+        rotated = map(_close, kernels.rotate(q, k, cos, sin), _rotate(q, k, cos, sin, 1))
+        return all(rotated) and _close(kernels.gated(q, q), functional.silu(q) * q)
+    except Exception:  # of Triton's compiler too
+        return False
+
+
+def _is_gated(module: Any) -> bool:
+    """Whether a module is down(silu(gate) × up), tried on two rows."""
+    parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
+    if not all(isinstance(part, torch.nn.Linear) for part in parts) or "forward" in vars(module):
+        return False
+    if not _has_kernels(module.gate_proj.weight):
+        return False
+    some = _some(2, module.gate_proj.in_features, like=module.gate_proj.weight)
+    try:
+        return _close(_feed_forward(module)(some), module(some))
+    except (TypeError, RuntimeError):
+        return False
 
 
 def _is_rms_norm(module: Any) -> bool:

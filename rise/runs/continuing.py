@@ -87,8 +87,8 @@ def _held(name: str, old: RunConfig, new: RunConfig, done: frozenset[Part]) -> b
         return _rounds_held(old, new, done)
     if name == "evaluate.controls":
         return any(wants_control(old, stage) != wants_control(new, stage) for stage, part in done if part == "evaluate")
-    if name == "evaluate.internalised":  # of the last round alone, and trained before that is measured
-        return (stages.round_name(new.iterate.rounds), "evaluate") in done
+    if name == "evaluate.internalised":  # of the last round alone; it can be had afterwards, not undone
+        return old.evaluate.internalised and (stages.round_name(new.iterate.rounds), "evaluate") in done
     holds = next((test for table, test in HELD_FROM if name == table or name.startswith(table + ".")), lambda stage, part: True)
     return any(holds(*part) for part in done)
 

@@ -13,8 +13,10 @@ from test_captured import TEXTS, ask, ids, request  # noqa: E402
 from test_packing import EXACT, made  # noqa: E402
 from training import examples, loss_and_gradient, one_step, weights_of  # noqa: E402
 
+from rise.policies import fused  # noqa: E402
 from rise.policies.captured import CapturedBatch  # noqa: E402
 from rise.policies.local import LocalPolicy  # noqa: E402
+from rise.policies.slots import TRITON, best_way  # noqa: E402
 from rise.training import train, varlen  # noqa: E402
 from rise.training.model import load_model  # noqa: E402
 from rise.training.trainer import Losses  # noqa: E402
@@ -158,11 +160,19 @@ def test_replies_on_a_gpu_are_those_of_generate(captured, halves):
 
 
 @needs_gpu
+@pytest.mark.parametrize("width", [64, 128])
+def test_attention_over_slots_has_a_kernel_of_its_own(width):
+    """It was compared with SDPA before it was taken."""
+    assert best_way(0, torch.bfloat16, width) == TRITON
+    assert fused._kernels_agree(torch.device("cuda", 0), torch.bfloat16)
+
+
+@needs_gpu
 def test_log_probabilities_in_half_precision_are_those_of_a_plain_pass(halves):
     import asyncio
 
     policy = LocalPolicy.load(halves, dtype="bfloat16", fixed_batches=False, captured=True, batch_size=8)
-    assert isinstance(policy.running, CapturedBatch) and policy.running._flash
+    assert isinstance(policy.running, CapturedBatch) and policy.running.way == TRITON
     [[reply]] = ask(policy, [request(policy, "2+2", 1)])
     prompt = request(policy, "2+2", 1).prompt_ids
     [own] = asyncio.run(policy.score([prompt], [reply.ids]))

@@ -31,6 +31,21 @@ def controlled(toy_run, tmp_path_factory):
     return run(recipe, out)
 
 
+def test_a_finished_run_gets_it_and_has_then_the_files_of_one_that_had_asked_at_once(controlled, toy_run, tmp_path):
+    """Also one that was stopped between its new records and its new numbers."""
+    recipe = toy_recipe(evaluate={"n_rates": 4}, boost={"reuse": str(toy_run.path)}, keep={"rule": "all"})
+    later = run(recipe, tmp_path / "run")
+    before = later.stage("round-2").read_metrics()
+    asked = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"internalised": True})})
+    run(asked, later.path)
+    own, whole = later.stage("round-2"), controlled.stage("round-2")
+    assert own.held_out.read_bytes() == whole.held_out.read_bytes()
+    assert own.read_metrics() == whole.read_metrics() != before
+    own.metrics.unlink()
+    run(asked, later.path)
+    assert own.read_metrics() == whole.read_metrics()
+
+
 def test_it_trains_the_replies_of_all_rounds_with_the_question_alone_before_them(controlled):
     rounds = [e for k in (1, 2) for e in read_examples(controlled.stage(f"round-{k}").examples)]
     control = list(read_examples(StageDir(controlled.stage("round-2").path / "internalised").examples))

@@ -11,7 +11,7 @@ from test_continuous import TEXTS, ask, continued, ids, limited, request
 from rise.policies import make_policy
 from rise.policies.captured import CapturedBatch
 from rise.policies.local import LocalPolicy
-from rise.policies.slots import attend, has_kernel
+from rise.policies.slots import SDPA, attend, best_way
 from rise.recipe.machines import EngineConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,7 +133,7 @@ def test_a_recipe_asks_for_it_and_fixed_batches_come_first(nano_dir):
     assert isinstance(make_policy(str(nano_dir), engine=settings).running, CapturedBatch)
     assert make_policy(str(nano_dir), engine=settings, deterministic=True).running is None
     assert not isinstance(make_policy(str(nano_dir)).running, CapturedBatch)
-    assert not has_kernel(None, torch.bfloat16, 64)
+    assert best_way(None, torch.bfloat16, 64) == SDPA
 
 
 def test_scores_are_those_of_a_plain_pass(model):

@@ -88,11 +88,12 @@ def test_what_a_part_that_has_begun_was_made_with_may_not(overrides, halfway):
     assert (halfway / "config.toml").read_bytes() == before
 
 
-def test_the_control_at_the_first_turn_may_be_asked_for_until_the_last_round_is_measured(toy_run, tmp_path):
+def test_the_control_at_the_first_turn_may_be_asked_for_of_a_finished_run_and_not_be_undone(toy_run, tmp_path):
     where = shutil.copytree(toy_run.path, tmp_path / "run")
-    asked = {"evaluate": {"internalised": True}}
-    with pytest.raises(ResumeError, match=r"evaluate\.internalised: false → true"):
-        RunDir(where).open(changed(toy_recipe(), asked))
+    asked = changed(toy_recipe(), {"evaluate": {"internalised": True}})
+    assert RunDir(where).open(asked)
+    with pytest.raises(ResumeError, match=r"evaluate\.internalised: true → false"):
+        RunDir(where).open(toy_recipe())
 
 
 def test_a_finished_run_goes_on_for_another_round_as_if_it_had_been_asked_for_at_once(tmp_path, one_thread):
