@@ -12,6 +12,7 @@
 # make test-wheel   install that wheel into an empty environment and run there what README and docs/index.md say: minutes
 # make test-trackers   wandb, trackio and mlflow themselves, offline: installs each by itself, minutes
 # make docs   write docs/cli.md, docs/settings.md and docs/architecture.md from the program, then build the site into build/site (open index.html)
+# make test-kernels  the Triton kernels of captured decoding, interpreted and compiled; fetches Triton, takes a minute
 # make venv-vllm     vLLM in .venv-vllm, an environment of its own, for engine.kind = "vllm" or "auto"
 # make test-engines  the real vLLM and `transformers serve`; needs venv-vllm and models/smollm2, takes minutes
 #
@@ -20,8 +21,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run claims-quick test test-slow test-oldest test-clients test-ray test-wheel test-trackers wheel venv docs venv-vllm test-engines \
-  venv-adapters test-adapters
+.PHONY: run claims-quick test test-slow test-oldest test-clients test-ray test-wheel test-trackers test-kernels wheel venv docs venv-vllm \
+  test-engines venv-adapters test-adapters
 .DEFAULT_GOAL := run
 
 run: venv
@@ -51,6 +52,14 @@ test-ray: .venv/.ray
 # wandb, trackio and mlflow, each in an environment of its own under .trackers/; one that cannot be had is skipped, with the reason.
 test-trackers: .venv/.test
 	OMP_NUM_THREADS=1 RISE_TEST_TRACKERS=1 $(BIN)/pytest -p no:cacheprovider -rs --timeout 1200 tests/trackers
+
+# Triton beside .venv, not in it: torch for processors does without, and what other tests measure is that.
+build/triton/triton:
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/triton "triton>=3.6"
+
+test-kernels: .venv/.test build/triton/triton
+	TRITON_INTERPRET=1 PYTHONPATH=build/triton $(BIN)/pytest -p no:cacheprovider -rs tests/gpu/test_step_kernels.py
+	PYTHONPATH=build/triton $(BIN)/pytest -p no:cacheprovider -rs tests/gpu/test_step_kernels.py
 
 # In an environment of its own, which sees the packages of .venv but not this clone.
 test-wheel: .venv/.test

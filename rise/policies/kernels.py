@@ -23,10 +23,25 @@ WARPS, STAGES = 4, 3
 
 @triton.jit
 def _attend(  # type: ignore[no-untyped-def]
-    query, new_key, new_value, keys, values, used, out, scale,
-    query_row, query_head, new_row, new_head, slot, token,
-    N_SHARED: tl.constexpr, N_QUERIES: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    query,
+    new_key,
+    new_value,
+    keys,
+    values,
+    used,
+    out,
+    scale,
+    query_row,
+    query_head,
+    new_row,
+    new_head,
+    slot,
+    token,
+    N_SHARED: tl.constexpr,
+    N_QUERIES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Softmax over the keys of one slot and head, a block of tokens after another; the new token is where it begins."""
     row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
     n_before = tl.load(used + row) - 1
@@ -72,12 +87,11 @@ def attend(query: Any, new_key: Any, new_value: Any, keys: Any, values: Any, use
         new_key, new_value = new_key.contiguous(), new_value.contiguous()
     out = query.new_empty((n_rows, 1, n_heads, width))
     scale = (width**-0.5 if scaling is None else scaling) * math.log2(math.e)
-    _attend[(n_rows, keys.shape[2])](
-        query, new_key, new_value, keys, values, used, out, scale,
-        query.stride(0), query.stride(1), new_key.stride(0), new_key.stride(1), keys.stride(0), keys.stride(1),
-        N_SHARED=n_shared, N_QUERIES=max(FEWEST, triton.next_power_of_2(n_shared)), WIDTH=width, BLOCK=BLOCK,
-        num_warps=WARPS, num_stages=STAGES,
-    )  # fmt: skip
+    places = (*query.stride()[:2], *new_key.stride()[:2], *keys.stride()[:2])
+    n_queries = max(FEWEST, triton.next_power_of_2(n_shared))
+    sizes = {"N_SHARED": n_shared, "N_QUERIES": n_queries, "WIDTH": width, "BLOCK": BLOCK}
+    given = (query, new_key, new_value, keys, values, used, out, scale, *places)
+    _attend[(n_rows, keys.shape[2])](*given, **sizes, num_warps=WARPS, num_stages=STAGES)
     return out
 
 
@@ -98,9 +112,23 @@ def _turned(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _rotate(  # type: ignore[no-untyped-def]
-    q, k, cos, sin, out_q, out_k, q_row, q_head, k_row, k_head, angle_row,
-    N_Q: tl.constexpr, N_K: tl.constexpr, ROOM_Q: tl.constexpr, ROOM_K: tl.constexpr, HALF: tl.constexpr,
-):  # fmt: skip
+    q,
+    k,
+    cos,
+    sin,
+    out_q,
+    out_k,
+    q_row,
+    q_head,
+    k_row,
+    k_head,
+    angle_row,
+    N_Q: tl.constexpr,
+    N_K: tl.constexpr,
+    ROOM_Q: tl.constexpr,
+    ROOM_K: tl.constexpr,
+    HALF: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64)
     cos, sin = cos + row * angle_row, sin + row * angle_row
     _turned(q, out_q, row, q_row, q_head, cos, sin, N_Q, ROOM_Q, HALF)
@@ -115,11 +143,9 @@ def rotate(q: Any, k: Any, cos: Any, sin: Any) -> tuple[Any, Any]:
     if cos.stride() != sin.stride():
         cos, sin = cos.contiguous(), sin.contiguous()
     room_q, room_k = (triton.next_power_of_2(n) for n in (n_q, n_k))
-    _rotate[(n_rows,)](
-        q, k, cos, sin, out_q, out_k, q.stride(0), q.stride(1), k.stride(0), k.stride(1),
-        cos.stride(0) if cos.shape[0] > 1 else 0,
-        N_Q=n_q, N_K=n_k, ROOM_Q=room_q, ROOM_K=room_k, HALF=width // 2, num_warps=4 if room_q * width >= 1024 else 2,
-    )  # fmt: skip
+    places = (*q.stride()[:2], *k.stride()[:2], cos.stride(0) if cos.shape[0] > 1 else 0)
+    sizes = {"N_Q": n_q, "N_K": n_k, "ROOM_Q": room_q, "ROOM_K": room_k, "HALF": width // 2}
+    _rotate[(n_rows,)](q, k, cos, sin, out_q, out_k, *places, **sizes, num_warps=4 if room_q * width >= 1024 else 2)
     return out_q, out_k
 
 
