@@ -165,6 +165,13 @@ class WeightedTrainer(Trainer):
             self.accelerator.wait_for_everyone()
             self.on_save(work / f"{checkpoints.CHECKPOINT}{self.state.global_step}")
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """As transformers does, but of a weight that is tied to one that was there nothing is missing."""
+        missing, own = set(load_result.missing_keys), dict(self.model.named_parameters(remove_duplicate=False))
+        there = {id(weight) for name, weight in own.items() if name not in missing}
+        really = [name for name in load_result.missing_keys if name not in own or id(own[name]) not in there]
+        super()._issue_warnings_after_load(load_result._replace(missing_keys=really))
+
     def _n_bytes(self) -> int:
         """Of a checkpoint: weights and the optimiser's moments."""
         return sum(tensor_bytes(p) for p in self.model.parameters()) + tensor_bytes(self.optimizer.state_dict())

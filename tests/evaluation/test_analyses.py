@@ -125,6 +125,7 @@ def test_the_report_gives_each_step_its_transitions(tmp_path):
     assert table["round 1, wrong→right"][0].text == "25.0" and table["round 1, right→wrong"][0].text == "25.0"
 
 
+@pytest.mark.slow
 def test_runs_beside_each_other_show_gain_against_base_accuracy(tmp_path):
     one = write_run(tmp_path / "one").path
     many = [("wrrrr", "wwww", "wwww")] * 40

@@ -172,6 +172,7 @@ finally:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux says which processor a process runs on")
+@pytest.mark.slow
 def test_a_limit_is_of_processor_time_right_code_is_right_on_a_busy_machine():
     """Four others share its one processor: 0.7 s of work take about 3.5 s by the clock, under a limit of 1 s."""
     done = subprocess.run([sys.executable, "-c", CROWDED], capture_output=True, text=True, timeout=120)

@@ -239,6 +239,7 @@ def gets_a_verdict(text):
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32))
+@pytest.mark.slow
 def test_ten_thousand_strings_get_a_verdict(seed):
     for text in odd_texts(seed, 100, [LETTERS], 40):
         gets_a_verdict(text)

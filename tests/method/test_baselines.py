@@ -86,7 +86,9 @@ def test_it_names_its_start_before_anything_runs(path):
             CliRunner().invoke(app, ["run", str(path), "--scale", "toy", "--dry-run"], catch_exceptions=False)
 
 
-@pytest.mark.parametrize("name", ["sft-correct", "sft-all", "star", "pair-sft"])
+@pytest.mark.parametrize(
+    "name", ["sft-all", *(pytest.param(n, marks=pytest.mark.slow) for n in ("sft-correct", "star", "pair-sft"))]
+)
 def test_it_starts_from_the_same_weights_and_trains_on_as_many_tokens(start, name, tmp_path):
     run = baseline(start, name, tmp_path / name)
     assert weights_hash(run.stage("boost").checkpoint) == weights_hash(start[0].stage("boost").checkpoint)

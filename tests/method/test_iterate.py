@@ -106,6 +106,7 @@ def test_the_log_tells_time_and_tokens_of_each_part(toy_run):
     assert rollout["n_replies"] == 24 and rollout["n_reused"] == 0 and rollout["n_reply_tokens"] > 24
 
 
+@pytest.mark.slow
 def test_the_same_recipe_makes_the_same_files_anywhere(toy_run, tmp_path):
     again = run(toy_recipe(), tmp_path / "again")
     clocks = ("metrics.jsonl", "provenance.json")

@@ -115,7 +115,11 @@ CHOSEN = {
 }
 
 
-@pytest.mark.parametrize("moment", CHOSEN)
+QUICK = ("the ledger's last line torn", "a stage file half written", "unfinished training, its optimiser half written")
+"""Those that `make test` tries, too; a run takes seconds."""
+
+
+@pytest.mark.parametrize("moment", [pytest.param(m, marks=() if m in QUICK else pytest.mark.slow) for m in CHOSEN])
 def test_killed_at(moment, server, whole, tmp_path):
     kind, name, n, when = CHOSEN[moment]
     assert server.run(tmp_path / "run", at=whole.number(kind, name, n), when=when)["code"] == -signal.SIGKILL
@@ -162,6 +166,7 @@ def test_ctrl_c_ends_at_once_and_continues_like_a_kill(kind, name, n, server, wh
     whole.equals(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_without_deterministic_every_finished_turn_is_still_sampled_once(server, whole, tmp_path):
     """The weaker promise: equality is statistical then, but nothing is asked for twice and nothing is missing."""
     out, overrides = tmp_path / "run", {**SMALLER, "deterministic": False}

@@ -70,6 +70,7 @@ def test_with_write_the_run_itself_has_the_new_numbers(run, tmp_path):
     assert run.read_log()[-1]["rejudged"] == {"of": "run", "judge": {"name": "number", "tolerance": 48.5}}
 
 
+@pytest.mark.slow
 def test_a_model_judges_what_is_there_and_is_asked_once(run, tmp_path):
     endpoint = OddEndpoint(lambda call: chat("VERDICT: WRONG"))
     judge = f'{{ name = "model", policy = "{endpoint.spec}" }}'

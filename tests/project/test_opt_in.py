@@ -13,6 +13,7 @@ SUITES = re.findall(r"(RISE_TEST_\w+)=1 .* tests/(\w+)", MAKEFILE)
 
 
 @pytest.mark.parametrize(("variable", "suite"), SUITES)
+@pytest.mark.slow
 def test_an_opt_in_suite_collects_its_tests_and_no_module_of_another_environment(variable, suite):
     assert len(SUITES) == 4
     asked = os.environ | {variable: "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

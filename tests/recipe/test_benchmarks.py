@@ -110,6 +110,7 @@ def test_a_reference_solution_that_returns_a_counter_or_a_complex_number_is_righ
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore:task")
+@pytest.mark.slow
 def test_its_recipe_runs_at_toy_scale_to_the_report(name, own_data, tmp_path, monkeypatch, one_thread):
     own_things(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -131,6 +132,7 @@ def test_it_loads_at_every_scale_and_its_first_lines_say_how_to_run_it(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore:task")
+@pytest.mark.slow
 def test_the_published_data_is_fit(name):
     if not (Path(os.environ.get("RISE_DATA", "")) / name).is_dir():
         pytest.skip(f"no {name} under $RISE_DATA")

@@ -43,6 +43,7 @@ def test_every_figure_is_written_and_again_with_the_same_bytes(tmp_path, kind, k
     assert {path.name: path.read_bytes() for path in (run.path / "figures").iterdir()} == written
 
 
+@pytest.mark.slow
 def test_a_picture_file_has_the_light_colours_and_not_the_placeholders(tmp_path):
     run = write_run(tmp_path / "run")
     report(run, "--figures", "png")

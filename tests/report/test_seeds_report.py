@@ -172,6 +172,7 @@ def said(*words):
     return done.output
 
 
+@pytest.mark.slow
 def test_show_report_and_compare_print_one_table_over_seeds(group):
     for command in ("show", "report", "compare"):
         printed = said(command, group.path)

@@ -96,6 +96,7 @@ def test_the_control_at_the_first_turn_may_be_asked_for_of_a_finished_run_and_no
         RunDir(where).open(toy_recipe())
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_for_another_round_as_if_it_had_been_asked_for_at_once(tmp_path, one_thread):
     def rounds(n):
         return small(iterate={"rounds": n}, evaluate={"controls": "none"}, rollout={"problems": "fresh"})

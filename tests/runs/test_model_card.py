@@ -73,6 +73,7 @@ def test_a_checkpoint_whose_card_a_kill_lost_gets_it_again(toy_run, tmp_path):
     assert "## Results" in (stage.checkpoint / "README.md").read_text() != before
 
 
+@pytest.mark.slow
 def test_the_program_of_the_card_runs(toy_run):
     text = (toy_run.stage("round-2").checkpoint / "README.md").read_text()
     [program] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

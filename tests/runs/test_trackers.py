@@ -76,6 +76,7 @@ def test_parts_stages_and_report_arrive_once_and_a_continued_run_adds_what_is_ne
     assert "Recursive Introspection" in texts["report"]
 
 
+@pytest.mark.slow
 def test_a_real_run_is_told_while_it_goes_on(tmp_path, one_thread):
     config = small(track={"to": ["tensorboard"], "name": "mine"})
     run = run_recipe(config, tmp_path / "run", report=page)

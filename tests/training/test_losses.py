@@ -281,6 +281,7 @@ def test_unfinished_training_knows_its_loss_and_its_columns(nano_dir, data):
     assert "loss" not in made(data)["train"] and made(data, floor=0.5)["train"]["loss"]["floor"] == 0.5
 
 
+@pytest.mark.slow
 def test_two_seeds_of_columns_train_two_models(nano_dir, renderer, tmp_path):
     """No column is left behind on the way to the weights."""
     plain = examples(renderer)

@@ -303,6 +303,7 @@ def test_a_mistyped_path_is_one_error_at_once(tmp_path, monkeypatch):
         assert within(began, 5)
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path):
     """In a process of its own: huggingface_hub reads its variables when it is imported."""
     import os
