@@ -170,23 +170,30 @@ def size(path: Path) -> int:
 
 
 def calls() -> str:
-    """What each call brings along, and whether it may."""
+    """What each call brings along, and whether it may. Both together take some 13 minutes, the machine's start included."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     tree = sum((ROOT / name).stat().st_size for name in listed if (ROOT / name).is_file())
     lines = ["", f"The working tree travels with every call: {tree / 2**20:.1f} MiB."]
+    alone = ("attend smollm2", "generate smollm2 captured", "train 1b ours, compiled", "train 1b trl", "generate 8b captured")
+    seeds = tuple(f"real words {seed}" for seed in range(3))
     rounds = (
-        (["wheels", "data", "model-1"], "attend generate train tests", "what needs no model"),
-        (["model-2"], "real", "on the same machine, while it is warm: the rest is still there. Else both calls again"),
+        (["wheels", "model-1"], alone, "--budget 230", "what needs no model, each alone"),
+        (
+            ["model-2"],
+            seeds,
+            "--at-once --budget 440",
+            "on the same machine, while it is warm: the rest is still there. Else both again",
+        ),
     )
-    for number, (folders, parts, why) in enumerate(rounds, 1):
+    for number, (folders, units, how, why) in enumerate(rounds, 1):
         total = tree + sum(size(BUILD / folder) for folder in folders)
         carry = " ".join(f"build/gpu/{folder}" for folder in folders if (BUILD / folder).exists())
         fits = "" if total <= LIMIT else f"  TOO MUCH: more than {LIMIT >> 20} MiB"
         lines += [
             f"call {number}, {why}; carry: {carry}  ({total / 2**20:.1f} MiB){fits}",
-            f"  python3 benchmarks/gpu/check.py --out $OUT --parts {parts}",
+            f"  python3 benchmarks/gpu/check.py --out $OUT {how} --only {' '.join(map(repr, units))}",
         ]
     lines.append("Then put results.json into benchmarks/gpu/results/ and run: python benchmarks/gpu/table.py")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """The check of a GPU, as far as none is needed: what travels, what it is made of, and every unit at a toy's size."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -77,7 +78,9 @@ def test_the_model_travels_in_two_parts_and_is_whole_again(tmp_path, monkeypatch
     second.unlink()
     assert prepare.join_model() is None
     shown = prepare.calls()
-    assert "carry: build/gpu/model-1 " in shown and "--parts real" in shown and "TOO MUCH" not in shown
+    assert "carry: build/gpu/model-1 " in shown and "TOO MUCH" not in shown
+    named = re.findall(r"'([^']+)'", shown)
+    assert "real words 0" in named and set(named) <= {unit.name for unit in check.UNITS}
 
 
 def test_what_is_done_is_kept_and_what_failed_is_tried_again(tmp_path):
