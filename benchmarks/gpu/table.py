@@ -39,6 +39,8 @@ def measured(unit: Unit, found: dict[str, Any]) -> str:
     """
     >>> measured(Unit("train", "train 1b ours", 1), {"tokens_per_s": 41000, "mfu": 0.41, "peak_MiB": 50000})
     '41,000 tokens/s, MFU 0.410, 48.8 GiB'
+    >>> measured(Unit("attend", "attend 8b", 1), {"rows": 128, "way": "triton", "sdpa": {"us": 90.4}, "flash": {"us": 62.0}})
+    'flash 62 µs, sdpa 90 µs'
     """
     if "failed" in found:
         rest = {key: value for key, value in found.items() if key != "failed"}

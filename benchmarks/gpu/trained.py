@@ -112,9 +112,8 @@ def with_ours(shape: Shape, data: Any, micro: int, longest: int, how: list[str],
     for step in range(plan.n_steps):
         members = [rows[i] for b in plan.batches[step * each : (step + 1) * each] for line in b.lines for i in line]
         n_computed.append(sum(len(row.ids) for row in members))
-    steady = slice(
-        max(1, len(stamps) // 2 - 1), n_steps - 2 if profile else None
-    )  # the first steps compile and warm up, the last is profiled
+    # The first steps compile and warm up, the last is profiled.
+    steady = slice(max(1, len(stamps) // 2 - 1), n_steps - 2 if profile else None)
     seconds = [b - a for a, b in pairwise(stamps)][steady]
     rate = sum(n_computed[1:][steady]) / sum(seconds)
     flops = trainer.meter.cost.of(rows) / sum(len(row.ids) for row in rows)

@@ -183,7 +183,7 @@ def attend(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -
     }
     variants = [(64, 4, 3), (64, 4, 2), (64, 2, 3), (128, 4, 3), (128, 4, 2), (128, 8, 2), (32, 4, 3), (32, 2, 4)]
     for name, sizes in [(slots.SDPA, None), (slots.FLASH, None), *((slots.TRITON, sizes) for sizes in variants)]:
-        if device() != "cuda" and name != slots.SDPA:
+        if (device() != "cuda" and name != slots.SDPA) or (sizes and slots.kernels is None):
             continue
         if sizes:
             slots.kernels.BLOCK, slots.kernels.WARPS, slots.kernels.STAGES = sizes
@@ -276,6 +276,8 @@ def real(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) -> 
             options = []
         rise = [sys.executable, "-m", "rise.cli.main", "run"]
         made = [*rise, str(recipe), "--set", f"seed={seed}", "--out", str(run), *options]
+        if (run / "config.toml").exists():
+            made = [*rise, str(run)]  # as it was last opened: perhaps with the control, which cannot be undone
         for command in (made, [*rise, str(run), "--set", "evaluate.internalised=true"]):
             if "internalised" in command[-1] and toy:
                 continue
