@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rise.dataset.advantage import Drawn, all_drawn
-from rise.dataset.build import State, judged_reward, unfit
+from rise.dataset.build import State, example_of, unfit
 from rise.dataset.example import Example
-from rise.trajectory import Message, Relabelled, Trajectory, Turn
+from rise.trajectory import Relabelled, Trajectory, Turn
 
 Shown = Callable[[Drawn, Sequence[Turn]], Turn | None]
 """(reply, the right replies to its problem) → the attempt that the teacher has seen; None where it has seen nothing."""
@@ -76,23 +76,6 @@ def distilled(
         else:
             attempts = (*before, replace(seen, critique=None, feedback=told(trajectory, [*before, seen])))
             teacher = state(replace(trajectory, turns=attempts), len(attempts))
-            found.append(_example(drawn, state(trajectory, drawn.k), teacher))
+            example = example_of(trajectory.problem_id, drawn.k, drawn.turn, state(trajectory, drawn.k), weight=1.0)
+            found.append(replace(example, teacher_prompt=teacher))
     return found, dropped, Counter({"replies that a teacher scores": len(found)})
-
-
-def _example(drawn: Drawn, prompt: tuple[Message, ...], teacher: tuple[Message, ...]) -> Example:
-    turn = drawn.turn
-    return Example(
-        problem_id=drawn.trajectory.problem_id,
-        turn=drawn.k,
-        prompt=prompt,
-        reply=turn.reply,
-        source=turn.source,
-        reward=judged_reward(turn),
-        weight=1.0,
-        prompt_ids=turn.prompt_ids or (),
-        reply_ids=turn.reply_ids or (),
-        finish=turn.finish,
-        verdict=turn.verdict,
-        teacher_prompt=teacher,
-    )

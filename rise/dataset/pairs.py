@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from rise.dataset.build import State, judged_reward, unfit
+from rise.dataset.build import State, example_of, unfit
 from rise.dataset.example import Example
 from rise.trajectory import Relabelled, Trajectory, Turn
 
@@ -66,22 +67,8 @@ def _pairs(
         if reason := unfit(item.reply, drop_truncated) or unfit(wrong, drop_truncated):
             dropped[reason] += 1
             continue
-        right = item.reply
-        yield Example(
-            problem_id=item.problem_id,
-            turn=k,
-            prompt=state(trajectory, k),
-            reply=right.reply,
-            source=right.source,
-            reward=judged_reward(right),
-            weight=1.0,
-            prompt_ids=prompt_ids,
-            reply_ids=right.reply_ids or (),
-            finish=right.finish,
-            verdict=right.verdict,
-            rejected=wrong.reply,
-            rejected_ids=wrong.reply_ids or (),
-        )
+        example = example_of(item.problem_id, k, item.reply, state(trajectory, k), weight=1.0)
+        yield replace(example, prompt_ids=prompt_ids, rejected=wrong.reply, rejected_ids=wrong.reply_ids or ())
 
 
 def _without_repeats(examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:

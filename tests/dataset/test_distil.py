@@ -1,5 +1,7 @@
 """Self-distillation: what the teacher is shown, what a token weighs, and what does not go with it."""
 
+from dataclasses import replace
+
 import pytest
 from toys import problem, turn
 
@@ -57,6 +59,13 @@ def test_the_teacher_has_seen_a_right_reply_to_the_same_problem():
 def test_or_it_has_seen_the_reply_itself_and_the_feedback():
     examples, dropped, _ = found([tried("54")], shown="attempt")
     assert [texts(e.teacher_prompt) for e in examples] == [["2+2", "5", "?"], ["2+2", "5", "?", "4", "?"]] and not +dropped
+
+
+def test_what_a_reply_says_of_itself_goes_with_it():
+    """The alarm for a check that always says yes reads it."""
+    sure, right = replace(turn("5", False), own_check=True), replace(turn("4", True), own_check=False)
+    examples, *_ = found([Trajectory("p", P.question, P.gold, (sure, right))], shown="attempt")
+    assert [(e.reply, e.own_check) for e in examples] == [("5", True), ("4", False)]
 
 
 def test_a_problem_that_was_never_solved_teaches_nothing():

@@ -1,5 +1,7 @@
 """Corrected failures as preference pairs: which replies, at which state, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 from toys import problem, turn
 
@@ -49,6 +51,12 @@ def test_the_correction_is_preferred_to_the_attempt_where_that_was_made():
     assert (pair.prompt_ids, pair.reply_ids, pair.rejected_ids) == ((9,), (4, 2), (5, 2)) and len(pair.prompt) == 1
     assert example_from_json(to_json(pair)) == pair
     assert dataset_report(examples, dropped, dropped).n_trained_tokens == 4  # both replies train
+
+
+def test_what_the_preferred_reply_says_of_itself_goes_with_the_pair():
+    chosen = replace(turn("4", True, source="self"), own_check=True)
+    [pair], *_ = pairs(tried("5"), Relabelled("p", 1, (chosen,), 0))
+    assert pair.own_check is True
 
 
 def test_or_to_a_wrong_one_drawn_beside_it_at_the_same_state():
