@@ -17,9 +17,9 @@ from typing import Any
 from rise.evaluation.chain import chain
 from rise.evaluation.held_out import read_held_out
 from rise.jsonl import write_whole
-from rise.method.measure import compare_stages, numbers
+from rise.method.evaluate import compare_stages, numbers
 from rise.recipe.toml import load_recipe
-from rise.runs.bench import at_work
+from rise.runs.context import open_context
 from rise.runs.directory import RunDir
 from rise.runs.preflight import preflight
 
@@ -66,12 +66,12 @@ def pack(run: Path, target: Path, *, n_records: int = 100, dtype: str = "float16
 
 def measure_again(run: RunDir) -> None:
     """metrics.json of every stage anew, from its records, as this version works it out; nothing is played."""
-    with at_work(preflight(load_recipe(run.config), "judge"), None, directory=run.path, run_dir=run) as bench:
+    with open_context(preflight(load_recipe(run.config), "judge"), None, directory=run.path, run_dir=run) as context:
         for stage in run.stages():
             records = list(read_held_out(stage.held_out))
-            metrics = {**stage.read_metrics(), **numbers(bench, records)}
-            metrics["chain"] = chain_again(stage.read_metrics()["chain"], bench.config.evaluate.turns)
-            compare_stages(bench, stage, records, metrics)
+            metrics = {**stage.read_metrics(), **numbers(context, records)}
+            metrics["chain"] = chain_again(stage.read_metrics()["chain"], context.config.evaluate.turns)
+            compare_stages(context, stage, records, metrics)
             write_whole(stage.metrics, json.dumps(metrics, indent=1) + "\n")
 
 

@@ -34,7 +34,7 @@ from rise.policy import Policy
 from rise.recipe.config import RunConfig
 from rise.recipe.machines import NanoConfig
 from rise.recipe.toml import build_config
-from rise.runs.bench import Bench, Silent
+from rise.runs.context import RunContext, Silent
 from rise.runs.preflight import preflight
 from rise.tasks import make_task
 
@@ -59,7 +59,7 @@ def play(config: RunConfig, policy: Policy, n_problems: int, directory: str, pur
     """One rollout of two turns."""
     task = make_task(config.task.name, **config.task.settings)
     with Ledger(Path(directory) / f"{purpose}.jsonl") as ledger:
-        player = Bench(preflight(config, "collect"), task.judge(), ledger, Silent()).player(policy, purpose)
+        player = RunContext(preflight(config, "collect"), task.judge(), ledger, Silent()).player(policy, purpose)
 
         async def closing() -> None:
             try:

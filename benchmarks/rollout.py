@@ -67,13 +67,13 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=32, help="tokens in a block of the engine's prefix cache (32 on a CPU)")
     parser.add_argument("--arg", action="append", default=[], help="one more word for vllm serve")
     given = parser.parse_args()
-    bench = Bench(given)
+    context = RunContext(given)
     report: dict[str, Any] = {
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}",
         "versions": {name: metadata.version(name) for name in ("torch", "transformers")},
         "settings": {k: str(v) for k, v in vars(given).items()},
     }
-    for name, measure in {"a": bench.one_at_a_time, "b": bench.barrier, "c": bench.local, "d": bench.vllm}.items():
+    for name, measure in {"a": context.one_at_a_time, "b": context.barrier, "c": context.local, "d": context.vllm}.items():
         if name in given.only:
             report[name] = measure()
             print(json.dumps({name: report[name]}), flush=True)
@@ -98,7 +98,7 @@ class Anything:
         return left == right
 
 
-class Bench:
+class RunContext:
     def __init__(self, given: argparse.Namespace) -> None:
         self.given = given
         card = read_card(str(given.model))

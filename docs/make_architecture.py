@@ -20,7 +20,7 @@ PACKAGES = {
     "dataset": "examples: which replies train, and with what weight",
     "training": "weighted fine-tuning of one model",
     "evaluation": "held-out measurement: metrics, votes, intervals, comparisons",
-    "method": "RISE itself: boost, then rollout → relabel → dataset → train → evaluate, round after round",
+    "method": "RISE itself: boost, then rollout → relabel → examples → train → evaluate, round after round; experiments",
     "runs": "one run: its directory, its stages, what is checked before work",
     "report": "run directories → report.html, report.md, figures",
     "view": "run directories → pages that follow a run and open each record",
@@ -40,6 +40,28 @@ NOUNS = {
 }
 """Module at the root → what it is."""
 
+READING = {
+    "Words": ("what a stage takes and gives", ["task.py", "policy.py", "judge.py", "trajectory.py"]),
+    "Method": (
+        "the loop, and each part of a round in turn",
+        [
+            f"method/{name}.py"
+            for name in ("iterate", "rollout", "relabel", "choose", "examples", "train", "evaluate", "boost", "internalise")
+        ],
+    ),
+    "Weights": (
+        "which replies train and how strongly: the equations",
+        [f"dataset/{name}.py" for name in ("keep", "weigh", "build", "example")],
+    ),
+    "Turns": ("what a model is shown, and its replies", [f"play/{name}.py" for name in ("prompt", "player", "ledger", "reward")]),
+    "Training": ("rows, loss, trainer", [f"training/{name}.py" for name in ("finetune", "rows", "loss", "trainer")]),
+    "Measures": (
+        "metrics and their intervals",
+        [f"evaluation/{name}.py" for name in ("evaluate", "metrics", "vote", "uncertainty")],
+    ),
+}
+"""Part of the core → (what is in it, its files): what to read first."""
+
 PAGE = """# Architecture
 
 Written by `make docs` from the tree itself; edit `docs/make_architecture.py` and `benchmarks/where.py`, not this page.
@@ -52,11 +74,17 @@ task → rollout → trajectory → judge → relabel → keep, weigh → datase
 Stages take records and return records. A record (`Problem`, `Turn`, `Trajectory`, `Relabelled`, `Example`) is frozen plain data
 with a sentence under each field, and each stage writes its records as one JSON-lines file of the run directory
 ([run-directory.md](run-directory.md)). torch is imported for training and for `local:` policies alone, Ray for a cluster alone.
-`report`, `view` and `serve` read what stages wrote; only the command line imports them, and the viewer what both servers share.
+`report`, `view` and `serve` read what stages wrote; the command line imports them, the Python API the report, the viewer the
+report and what both servers share.
 
 ## The tree
 
 {tree}
+## Reading order
+
+[examples/one_page.py](../examples/one_page.py) is the method in {one_page} lines, without this package. Then, in this order:
+
+{reading}
 ## Who imports whom
 
 An arrow goes from a package to one that it imports. Where other arrows lead from one package to another, the direct one is left
@@ -77,6 +105,8 @@ def page() -> str:
     few = sum(not missing and len(files) <= GOAL_FILES for _, files, missing in found)
     return PAGE.format(
         tree=tree_lines(),
+        one_page=n_lines("examples/one_page.py"),
+        reading=reading_lines(),
         figure=figure(),
         table=markdown(found),
         few=few,
@@ -96,6 +126,23 @@ def tree_lines() -> str:
         lines.append(f"| `rise/{name}/` | {about} | {', '.join(modules)} |")
     lines += [f"| `rise/{name}.py` | {about} | |" for name, about in NOUNS.items()]
     return "\n".join(lines) + "\n"
+
+
+def reading_lines() -> str:
+    """The files of `READING`, each with its lines."""
+    lines = ["| | files (lines) | |", "| --- | --- | --- |"]
+    total = 0
+    for name, (about, files) in READING.items():
+        sizes = {file: n_lines(f"rise/{file}") for file in files}
+        total += sum(sizes.values())
+        lines.append(f"| {name} | {', '.join(f'`{file}` ({n})' for file, n in sizes.items())} | {about} |")
+    whole = sum(n_lines(str(path.relative_to(ROOT))) for path in (ROOT / "rise").rglob("*.py"))
+    rest = "tasks, judges, policies, statistics, checks before work, pages, servers and commands"
+    return "\n".join(lines) + f"\n\nThat is {round(total, -2):,} of {round(whole, -2):,} lines. The others are {rest}.\n"
+
+
+def n_lines(path: str) -> int:
+    return len((ROOT / path).read_text(encoding="utf-8").splitlines())
 
 
 def imports() -> dict[str, set[str]]:

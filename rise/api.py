@@ -26,13 +26,13 @@ from typing import Any, TypeVar
 from rise.dataset.example import Example
 from rise.errors import ConfigError, did_you_mean
 from rise.evaluation.held_out import HeldOut
-from rise.method.collect import collect
+from rise.method.evaluate import numbers, play_held_out
 from rise.method.examples import round_examples, weighted
-from rise.method.fit import fit
-from rise.method.improve import improve
 from rise.method.iterate import run as run_recipe
-from rise.method.measure import numbers, play_held_out
+from rise.method.relabel import improve
+from rise.method.rollout import collect
 from rise.method.seeds import run_seeds
+from rise.method.train import fit
 from rise.play.prompt import make_prompt
 from rise.policies import check_spec
 from rise.policies.function import FunctionPolicy
@@ -43,8 +43,8 @@ from rise.recipe.toml import build_config, load_recipe, merged
 from rise.report import write_report
 from rise.report.load import LoadedRun, load
 from rise.report.measured import measured_table
-from rise.runs.bench import Bench, at_work
 from rise.runs.card import GIVEN, OWN_CODE, config_for
+from rise.runs.context import RunContext, open_context
 from rise.runs.preflight import Ready
 from rise.task import Problem, Split, Task
 from rise.tasks import make_task
@@ -147,8 +147,8 @@ def rollout(
     """
     settings = {"rollout": {"stop_when_right": stop_when_right, "n_trajectories": n_trajectories}}
     problems = some_problems(task, split, n)
-    with _bench(student, task, ledger, shown, settings) as bench:
-        found = _apart(collect, bench, "rollout", problems, _spec(student), n_turns=turns, purpose="rollout")
+    with _bench(student, task, ledger, shown, settings) as context:
+        found = _apart(collect, context, "rollout", problems, _spec(student), n_turns=turns, purpose="rollout")
     return Attempts(found, problems, shown)
 
 
@@ -171,10 +171,10 @@ def relabel(
     if own["improver"] == "teacher":
         own.setdefault("teacher", _name(improver))
     shown = {**(attempts.shown if isinstance(attempts, Attempts) else {}), **shown}
-    with _bench(student or improver, task, ledger, shown, {"relabel": own}) as bench:
+    with _bench(student or improver, task, ledger, shown, {"relabel": own}) as context:
         problems = _problems(task, attempts)
         spec = _spec(improver)
-        return _apart(improve, bench, "relabel", problems, attempts, spec, teacher=spec, purpose="relabel")
+        return _apart(improve, context, "relabel", problems, attempts, spec, teacher=spec, purpose="relabel")
 
 
 def build_examples(
@@ -216,12 +216,19 @@ def train(student: Model, examples: Sequence[Example], out: str | Path, *, seed:
     if unknown:
         raise ConfigError(f"train has no setting {min(unknown)!r}. It takes those of [train] in a recipe, and seed.")
     task, shown = (examples.task, examples.shown) if isinstance(examples, Examples) else (PlainTask([Problem("?", "?")]), {})
-    with _bench(student, task, None, {**shown, "seed": seed}, {"train": own}) as bench:
-        ready = weighted(bench, examples, dropped=Counter())
+    with _bench(student, task, None, {**shown, "seed": seed}, {"train": own}) as context:
+        ready = weighted(context, examples, dropped=Counter())
         target = Path(out)
-        start = bench.config.model.place
+        start = context.config.model.place
         _apart(
-            fit, bench, target.name, ready, start, target, bench.config.train, work=target.with_name(target.name + ".training")
+            fit,
+            context,
+            target.name,
+            ready,
+            start,
+            target,
+            context.config.train,
+            work=target.with_name(target.name + ".training"),
         )
     return replace(student, spec=str(target))
 
@@ -260,9 +267,9 @@ def evaluate(
     """
     settings = {"evaluate": {"samples": samples, **({"turns": turns} if turns else {})}}
     problems = some_problems(task, split, n)
-    with _bench(policy, task, ledger, shown, settings) as bench:
-        records = _apart(play_held_out, bench, "evaluate", problems, _spec(policy), control=control, purpose="evaluate")
-        return Evaluation(records, numbers(bench, records))
+    with _bench(policy, task, ledger, shown, settings) as context:
+        records = _apart(play_held_out, context, "evaluate", problems, _spec(policy), control=control, purpose="evaluate")
+        return Evaluation(records, numbers(context, records))
 
 
 def run(
@@ -301,12 +308,12 @@ def _page(path: Path) -> Path:
 @contextmanager
 def _bench(
     student: Student, task: Task, ledger: str | Path | None, shown: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Iterator[Bench]:
+) -> Iterator[RunContext]:
     config = _config(student, task, shown, settings)
     prompt = make_prompt(config, task)
     ready = Ready(config, task, prompt, prompt)
-    with at_work(ready, Path(ledger) if ledger else None, directory=Path.cwd()) as bench:
-        yield bench
+    with open_context(ready, Path(ledger) if ledger else None, directory=Path.cwd()) as context:
+        yield context
 
 
 def _config(student: Student | None, task: Task, shown: Mapping[str, Any], settings: Mapping[str, Any]) -> RunConfig:

@@ -80,11 +80,11 @@ def evaluate(
     from rise.cli.progress import Bars
     from rise.evaluation.held_out import write_held_out
     from rise.jsonl import write_whole
-    from rise.method.measure import numbers, play_held_out
+    from rise.method.evaluate import numbers, play_held_out
     from rise.recipe.problems import some_problems
-    from rise.runs.bench import Silent, at_work
     from rise.runs.card import checkpoint_of, config_for, model_settings
     from rise.runs.checks import check_choice
+    from rise.runs.context import Silent, open_context
     from rise.runs.preflight import preflight
     from rise.task import SPLITS, Split
 
@@ -93,14 +93,14 @@ def evaluate(
     measured: dict[str, Any] = {"samples": samples, **({"turns": turns} if turns else {})}
     measured |= {"play_on": play_on, "gold_probability": gold_probability}
     measured |= {"price_prompt": price_prompt, "price_reply": price_reply}
-    settings: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "evaluate": measured}
-    settings["model"] = model_settings(dtype, chat_format)
+    settings = {"seed": seed, "batch_size": batch_size, "evaluate": measured, "model": model_settings(dtype, chat_format)}
     config = config_for(policy, task=task, **_with_cluster(policy, settings, cluster, set_ or []))
     ready = preflight(config, "measure", policy=policy, held_out=lambda task: some_problems(task, cast(Split, split), n))
     name, ledger = config.task.name, out / "ledger.jsonl" if out else None
-    with Bars() as bars, at_work(ready, ledger, directory=out or Path.cwd(), progress=Silent() if json_ else bars) as bench:
-        records = play_held_out(bench, name, ready.held_out, policy, control=control, purpose="evaluate")
-        metrics = {"policy": policy, "task": name, "split": split} | numbers(bench, records)
+    here = out or Path.cwd()
+    with Bars() as bars, open_context(ready, ledger, directory=here, progress=Silent() if json_ else bars) as context:
+        records = play_held_out(context, name, ready.held_out, policy, control=control, purpose="evaluate")
+        metrics = {"policy": policy, "task": name, "split": split} | numbers(context, records)
     if out is not None:
         write_held_out(out / "held-out.jsonl", records)
         write_whole(out / "metrics.json", json.dumps(metrics, indent=1) + "\n")

@@ -48,9 +48,9 @@ def forecast(
     from rise.evaluation.forecast import forecast as make_forecast
     from rise.method.forecast import ask, trained_runs
     from rise.play.player import play_out
-    from rise.runs.bench import Silent, at_work
     from rise.runs.card import checkpoint_of, config_for, model_settings
     from rise.runs.checks import check_choice
+    from rise.runs.context import Silent, open_context
     from rise.runs.preflight import preflight
     from rise.task import Split
 
@@ -62,8 +62,11 @@ def forecast(
     config = config_for(policy, task=task, settings=settings, overrides=set_ or [])
     ready = preflight(config, "measure", policy=policy, held_out=lambda task: task.problems(cast("Split", split), n))
     ledger = out / "ledger.jsonl" if out else None
-    with Bars() as bars, at_work(ready, ledger, directory=out or Path.cwd(), progress=Silent() if json_ else bars) as bench:
-        player = bench.player(bench.policy(policy), "forecast", measured=True)
+    with (
+        Bars() as bars,
+        open_context(ready, ledger, directory=out or Path.cwd(), progress=Silent() if json_ else bars) as context,
+    ):
+        player = context.player(context.policy(policy), "forecast", measured=True)
         quantities = play_out(player, ask(player, list(ready.held_out), samples))
     run: dict[str, Any] = {"n_train": n_train, "rounds": rounds, "price_prompt": price_prompt, "price_reply": price_reply}
     found = make_forecast(quantities, calibrate(trained_runs(claims)), turns=turns, **run)

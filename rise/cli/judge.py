@@ -23,7 +23,7 @@ def judge(
     from rise.jsonl import dumps, read_jsonl
     from rise.policies import make_policy
     from rise.runs.card import divide
-    from rise.runs.model_judge import at_desk
+    from rise.runs.model_judge import judge_client
     from rise.task import Problem
     from rise.tasks import make_task
     from rise.tasks.sources import text_of
@@ -35,7 +35,7 @@ def judge(
     known = {"id", "question", "gold", "reply"}
     with alone_on_stdout() as out, ExitStack() as stack:
         decide = make_task(task, **settings).judge()  # an own judge may print when it is imported
-        stack.enter_context(at_desk(decide, make_policy, None))
+        stack.enter_context(judge_client(decide, make_policy, None))
         for number, line in read_jsonl(file):
             place = f"{file}, line {number}"
             if not isinstance(line.get("reply"), str):

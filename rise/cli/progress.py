@@ -17,8 +17,8 @@ from rise.play.player import Usage
 from rise.report.numbers import duration
 from rise.runs.alarms import Alarm, toy_words
 from rise.runs.directory import StageDir
-from rise.runs.plan import TELLING, TELLING_UNPLANNED, Outlook, Pace, planned
 from rise.runs.preflight import Ready
+from rise.runs.time_left import TELLING, TELLING_UNPLANNED, Outlook, Pace, planned
 
 EVERY_S = 10.0
 """Between two log lines of a part, where the output is no terminal: a part of a minute has six."""

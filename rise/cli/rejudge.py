@@ -38,7 +38,7 @@ def rejudge(
     from rise.report.compare import find_stage
     from rise.report.console import rich_table
     from rise.report.rejudged import numbers_table, verdicts_table
-    from rise.runs.bench import at_work
+    from rise.runs.context import open_context
     from rise.runs.directory import RunDir
     from rise.runs.preflight import preflight
 
@@ -53,8 +53,8 @@ def rejudge(
     ready = preflight(config, "judge")
     bars = Bars()
     book = target.path / "ledger.jsonl"
-    with bars, at_work(ready, book, directory=target.path, progress=bars, run_dir=target, judge=other) as bench:
-        done = judge_again(bench, found, named)
+    with bars, open_context(ready, book, directory=target.path, progress=bars, run_dir=target, judge=other) as context:
+        done = judge_again(context, found, named)
     console = Console()
     for table in (verdicts_table(done), numbers_table(done)):
         console.print(rich_table(table), Text(""))

@@ -150,8 +150,8 @@ def assemble(
     """
     from rise.errors import ConfigError
     from rise.policy import Sampling
-    from rise.runs.bench import open_policy
     from rise.runs.card import checkpoint_of, config_for, model_settings, read_card, turns_served
+    from rise.runs.context import open_policy
     from rise.runs.preflight import preflight
     from rise.serve.own_code import try_out
     from rise.serve.requests import Served

@@ -24,18 +24,18 @@ def rollout(
     """Play a policy on the training problems and write trajectories."""
     from rise.cli.progress import Bars
     from rise.jsonl import write_jsonl
-    from rise.method.collect import collect
+    from rise.method.rollout import collect
     from rise.recipe.problems import student_turns
     from rise.recipe.toml import load_recipe
-    from rise.runs.bench import at_work
+    from rise.runs.context import open_context
     from rise.runs.preflight import preflight
     from rise.trajectory import to_json
 
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
     ready = preflight(config, "collect", policy=policy)
-    with Bars() as bars, at_work(ready, ledger_of(out), directory=out.parent, progress=bars) as bench:
+    with Bars() as bars, open_context(ready, ledger_of(out), directory=out.parent, progress=bars) as context:
         turns = student_turns(config, 1)
-        done = collect(bench, out.name, ready.problems(1), policy, n_turns=turns, purpose="rollout")
+        done = collect(context, out.name, ready.problems(1), policy, n_turns=turns, purpose="rollout")
     write_jsonl(out, (to_json(t) for t in done))
     print(f"{out}: {len(done)} trajectories, {sum(t.turns[-1].right for t in done)} end right")
 
@@ -59,10 +59,10 @@ def relabel(
     from rise.errors import DataError
     from rise.jsonl import write_jsonl
     from rise.method.examples import examples_file
-    from rise.method.improve import improve
+    from rise.method.relabel import improve
     from rise.method.served import judge_served, served_problems
     from rise.recipe.toml import load_recipe
-    from rise.runs.bench import at_work
+    from rise.runs.context import open_context
     from rise.runs.preflight import preflight
     from rise.trajectory import read_trajectories, to_json
 
@@ -74,13 +74,13 @@ def relabel(
     problems = [*(p for p in ready.problems(1) if p.id in wanted - {a.id for a in asked}), *asked]
     if len(problems) < len(wanted):
         raise DataError(f"{trajectories}: {len(wanted) - len(problems)} of its problems are not in the recipe's task.")
-    with Bars() as bars, at_work(ready, ledger_of(out), directory=out.parent, progress=bars) as bench:
-        records = judge_served(bench, problems, records) if asked else records
-        done = improve(bench, out.name, problems, records, policy, teacher=policy, purpose="relabel")
+    with Bars() as bars, open_context(ready, ledger_of(out), directory=out.parent, progress=bars) as context:
+        records = judge_served(context, problems, records) if asked else records
+        done = improve(context, out.name, problems, records, policy, teacher=policy, purpose="relabel")
         write_jsonl(out, (to_json(r) for r in done))
         print(f"{out}: {len(done)} states, {sum(r.reply.right for r in done)} with a right improved reply")
         if examples is not None:
-            summary = examples_file(bench, examples, problems, records, done)
+            summary = examples_file(context, examples, problems, records, done)
             print(f"{examples}: {summary.n_examples} examples, effective sample size {summary.effective_sample_size:.0f}")
 
 
@@ -99,9 +99,9 @@ def train(
     from rise.cli.progress import Bars
     from rise.dataset.example import read_examples
     from rise.errors import ConfigError
-    from rise.method.fit import fit
+    from rise.method.train import fit
     from rise.recipe.toml import load_recipe
-    from rise.runs.bench import Silent, at_work
+    from rise.runs.context import Silent, open_context
     from rise.runs.preflight import preflight
     from rise.training.ranks import first_rank
 
@@ -112,8 +112,8 @@ def train(
     records = list(read_examples(examples))
     stage = out.parent.name if out.name == "checkpoint" else out.name
     first = first_rank()
-    with Bars() as bars, at_work(ready, None, directory=out.parent, progress=bars if first else Silent()) as bench:
-        facts = fit(bench, stage, records, start, out, config.train, work=out.with_name(out.name + ".training"))
+    with Bars() as bars, open_context(ready, None, directory=out.parent, progress=bars if first else Silent()) as context:
+        facts = fit(context, stage, records, start, out, config.train, work=out.with_name(out.name + ".training"))
     if not first:
         return
     names = {

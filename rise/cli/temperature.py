@@ -26,7 +26,7 @@ def temperature(
     from rise.recipe.toml import load_recipe
     from rise.report.compare import find_stage
     from rise.report.numbers import percent, percent_interval
-    from rise.runs.bench import at_work
+    from rise.runs.context import open_context
     from rise.runs.preflight import preflight
 
     try:
@@ -44,7 +44,7 @@ def temperature(
     validation = ready.task.problems("validation", n) if n else counted(ready.task, "validation", config.task)
     checkpoint = stage.checkpoint if stage.checkpoint.exists() else Path(config.model.place)
     out = TemperatureDir(stage.path / "temperature")
-    with Bars() as bars, at_work(ready, out.ledger, directory=run_dir.path, progress=bars) as bench:
+    with Bars() as bars, open_context(ready, out.ledger, directory=run_dir.path, progress=bars) as context:
 
         def tell(value: float, estimate: Estimate) -> None:
             bars.console.print(
@@ -52,7 +52,7 @@ def temperature(
             )
 
         bars.begin(stage.name, "temperature", len(validation))
-        player = bench.player(bench.policy(checkpoint), f"{stage.name}/temperature/validation", measured=True)
+        player = context.player(context.policy(checkpoint), f"{stage.name}/temperature/validation", measured=True)
         work = best_temperature(
             player,
             validation,

@@ -48,6 +48,23 @@ async def with_gold_scores(player: Player, problems: Sequence[Problem], records:
     return out
 
 
+async def first_reply_weights(player: Player, problems: Sequence[Problem], records: Sequence[HeldOut]) -> dict[str, list[float]]:
+    """Problem → geometric mean of the tokens' probabilities of each parallel reply, by the policy that wrote them."""
+    renderer, by_id = player.renderer, {problem.id: problem for problem in problems}
+    prompts, replies = [], []
+    for record in records:
+        state = player.prompt.messages(by_id[record.problem_id], [])
+        for turn in record.parallel:
+            prompts.append(renderer.prompt_ids(state))
+            replies.append(turn.reply_ids or renderer.reply_ids(state, turn.reply))
+    found = iter(await player.policy.score(prompts, replies))
+    return {r.problem_id: [_geometric(next(found)) for _ in r.parallel] for r in records}
+
+
+def _geometric(log_probabilities: Sequence[float]) -> float:
+    return math.exp(sum(log_probabilities) / max(1, len(log_probabilities)))
+
+
 def analyse(records: Sequence[HeldOut], turns: int) -> dict[str, Any]:
     """`hard_problems` and `gold_probability` of metrics.json; the second is null where nothing was scored."""
     return {"hard_problems": hard_problems(records, turns), "gold_probability": gold_probability(records, turns)}

@@ -11,61 +11,61 @@ from pathlib import Path
 from rise.dataset.build import build_examples
 from rise.dataset.example import Example
 from rise.errors import DataError
+from rise.method.evaluate import evaluate_stage
 from rise.method.examples import write_examples
-from rise.method.fit import train_stage
 from rise.method.lessons import lesson_examples
-from rise.method.measure import measure_stage
 from rise.method.relabel import relabel
 from rise.method.rollout import rollout
+from rise.method.train import train_stage
 from rise.play.player import play_out
-from rise.runs.bench import Bench
+from rise.runs.context import RunContext
 from rise.runs.directory import StageDir
 from rise.task import Problem
 from rise.trajectory import Trajectory, Verdict
 
 
-def boost(bench: Bench, base: Path) -> Path:
+def boost(context: RunContext, base: Path) -> Path:
     """Supervised training on worked solutions; then again with turns in which an attempt is shown and improved."""
-    config = bench.config.boost
-    one_turn = bench.dir.stage("boost-one-turn")
+    config = context.config.boost
+    one_turn = context.dir.stage("boost-one-turn")
     if not one_turn.examples.exists():
-        material = _lessons(bench) if config.material == "skills" else _solutions(bench)
-        write_examples(bench, one_turn, material, config=config.train)
-    train_stage(bench, one_turn, base, config.train)
+        material = _lessons(context) if config.material == "skills" else _solutions(context)
+        write_examples(context, one_turn, material, config=config.train)
+    train_stage(context, one_turn, base, config.train)
     if config.also_one_turn or config.multi_turn_share == 0:
-        measure_stage(bench, one_turn.name, one_turn.checkpoint)
+        evaluate_stage(context, one_turn.name, one_turn.checkpoint)
     if config.multi_turn_share == 0:
         return one_turn.checkpoint
 
-    stage = bench.dir.stage("boost")
+    stage = context.dir.stage("boost")
     training = config.train_multi_turn or config.train
     if not stage.examples.exists():
-        multi, dropped, counts = _multi_turn(bench, stage, one_turn.checkpoint)
+        multi, dropped, counts = _multi_turn(context, stage, one_turn.checkpoint)
         n_one = round(len(multi) * (1 - config.multi_turn_share) / config.multi_turn_share)
-        singles = _solutions(bench)
-        singles = random.Random(bench.config.seed).sample(singles, min(len(singles), n_one))
-        write_examples(bench, stage, [*singles, *multi], dropped, counts, config=training)
-    train_stage(bench, stage, one_turn.checkpoint if config.start == "one-turn" else base, training)
-    measure_stage(bench, stage.name, stage.checkpoint)
+        singles = _solutions(context)
+        singles = random.Random(context.config.seed).sample(singles, min(len(singles), n_one))
+        write_examples(context, stage, [*singles, *multi], dropped, counts, config=training)
+    train_stage(context, stage, one_turn.checkpoint if config.start == "one-turn" else base, training)
+    evaluate_stage(context, stage.name, stage.checkpoint)
     return stage.checkpoint
 
 
-def _multi_turn(bench: Bench, stage: StageDir, model: Path) -> tuple[list[Example], Counter[str], Counter[str]]:
+def _multi_turn(context: RunContext, stage: StageDir, model: Path) -> tuple[list[Example], Counter[str], Counter[str]]:
     """Worked solutions behind the model's own attempts, at most one a problem: (examples, dropped by reason, counts)."""
-    problems = bench.ready.boost
-    chosen = list(problems)[: round(len(problems) * bench.config.boost.multi_turn_share)]
-    with bench.timed(stage.name, "rollout", len(chosen)) as timer:
-        player = bench.player(bench.policy(model), f"{stage.name}/rollout")
+    problems = context.ready.boost
+    chosen = list(problems)[: round(len(problems) * context.config.boost.multi_turn_share)]
+    with context.timed(stage.name, "rollout", len(chosen)) as timer:
+        player = context.player(context.policy(model), f"{stage.name}/rollout")
         trajectories = play_out(player, rollout(player, chosen, n_turns=1, stop_when_right=False))
-        timer.of(player)
-    kept = _balanced(trajectories, bench.config.boost.right_share)
+        timer.record(player)
+    kept = _balanced(trajectories, context.config.boost.right_share)
     shown = {t.problem_id for t in kept}
     work = relabel(player, [p for p in chosen if p.id in shown], kept, improver="gold", relabel_right="keep")
     by_id = {p.id: p for p in chosen}
     multi, dropped, counts = build_examples(
         kept,
         play_out(player, work),
-        lambda t, k: bench.ready.prompt.messages(by_id[t.problem_id], t.turns[:k]),
+        lambda t, k: context.ready.prompt.messages(by_id[t.problem_id], t.turns[:k]),
         trained_turns="last",
     )
     counts["multi-turn examples"] = len(multi)
@@ -80,24 +80,24 @@ def _balanced(trajectories: Sequence[Trajectory], right_share: float) -> list[Tr
     return [t for t in trajectories if not t.turns[0].right or t.problem_id in right]
 
 
-def _lessons(bench: Bench) -> list[Example]:
+def _lessons(context: RunContext) -> list[Example]:
     """The task's own lessons in the skills of a nano base (`rise.tasks.skills`), each of weight 1."""
-    ready = bench.ready
-    lessons = ready.task.skills(ready.boost, random.Random(f"skills/{bench.config.seed}"))
+    ready = context.ready
+    lessons = ready.task.skills(ready.boost, random.Random(f"skills/{context.config.seed}"))
     if lessons is None:
         raise DataError(
-            f'boost.material = "skills" needs a task that teaches some, and {bench.config.task.name} has none. Use "solutions".'
+            f'boost.material = "skills" needs a task that teaches some, and {context.config.task.name} has none. Use "solutions".'
         )
     return lesson_examples(lessons, ready.prompt)
 
 
-def _solutions(bench: Bench) -> list[Example]:
+def _solutions(context: RunContext) -> list[Example]:
     """One-turn examples: the task's worked solutions."""
-    reward = bench.config.reward.right
-    return [_solution(bench, problem, reward) for problem in bench.ready.boost]
+    reward = context.config.reward.right
+    return [_solution(context, problem, reward) for problem in context.ready.boost]
 
 
-def _solution(bench: Bench, problem: Problem, reward: float) -> Example:
-    messages = bench.ready.prompt.messages(problem, [])
+def _solution(context: RunContext, problem: Problem, reward: float) -> Example:
+    messages = context.ready.prompt.messages(problem, [])
     assert problem.solution is not None, "preflight has looked"
     return Example(problem.id, 0, messages, problem.solution, "solution", reward, 1.0, (), (), verdict=Verdict.RIGHT)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rise.errors import DataError
+from rise.evaluation.analyses import first_reply_weights
 from rise.evaluation.arrays import as_arrays
 from rise.evaluation.detector import auc, detect
 from rise.evaluation.evaluate import evaluate
@@ -16,7 +17,6 @@ from rise.evaluation.held_out import HeldOut, read_held_out
 from rise.evaluation.uncertainty import NOTHING, Estimate, mean, ratio
 from rise.evaluation.vote import Same
 from rise.jsonl import read_json
-from rise.method.claims.probes import first_reply_weights
 from rise.play.player import Player
 from rise.recipe.toml import load_recipe
 from rise.runs.directory import RunDir

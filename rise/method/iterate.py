@@ -1,4 +1,4 @@
-"""THE METHOD: measure the base, boost it, then round after round: rollout → relabel → examples → train → measure.
+"""THE METHOD: evaluate the base, boost it, then round after round: rollout → relabel → examples → train → evaluate.
 
 RISE, arXiv 2407.18219, §4 and Algorithm 1. Each part reads the files of the part before it and is skipped when its own
 last file is in place, so a run that was stopped continues when it is started again.
@@ -14,14 +14,14 @@ from rise.errors import ConfigError
 from rise.evaluation.overlap import overlap
 from rise.method.base import base_model
 from rise.method.boost import boost
-from rise.method.collect import rollout_stage
-from rise.method.control import has_control, train_internalised
+from rise.method.evaluate import evaluate_stage
 from rise.method.examples import examples_stage
-from rise.method.fit import train_stage
-from rise.method.improve import relabel_stage
-from rise.method.measure import measure_stage
+from rise.method.internalise import has_internalised, train_internalised
+from rise.method.relabel import relabel_stage
+from rise.method.rollout import rollout_stage
+from rise.method.train import train_stage
 from rise.recipe.config import RunConfig
-from rise.runs.bench import Bench, Progress, Silent, at_work
+from rise.runs.context import Progress, RunContext, Silent, open_context
 from rise.runs.directory import RunDir, provenance
 from rise.runs.preflight import Ready, preflight
 from rise.runs.stages import round_name
@@ -45,65 +45,65 @@ def run(
     ready = preflight(config, out=directory)
     with (
         tracking(config, directory, progress or Silent(), report) as told,
-        _opened(ready, directory, told, command) as bench,
+        _opened(ready, directory, told, command) as context,
     ):
-        bench.progress.start(ready)
-        _note_overlap(bench)
-        base = base_model(bench)
-        measure_stage(bench, "base", base, n=config.evaluate.n_base)
-        boosted = boost(bench, base) if config.boost.enabled else base
+        context.progress.start(ready)
+        _note_overlap(context)
+        base = base_model(context)
+        evaluate_stage(context, "base", base, n=config.evaluate.n_base)
+        boosted = boost(context, base) if config.boost.enabled else base
         student = boosted
         for k in range(1, config.iterate.rounds + 1):
             start = {"base": base, "boost": boosted, "previous": student}[config.iterate.start]
-            student = one_round(bench, k, student, start, began=base if config.iterate.start == "base" else boosted)
-    return bench.dir
+            student = one_round(context, k, student, start, began=base if config.iterate.start == "base" else boosted)
+    return context.dir
 
 
-def _note_overlap(bench: Bench) -> None:
+def _note_overlap(context: RunContext) -> None:
     """Into the run's log, once and again when it gets more rounds: how many measured problems are trained on too."""
-    ready, rounds = bench.ready, bench.config.iterate.rounds
-    if not any("overlap" in event and event.get("rounds", rounds) >= rounds for event in bench.dir.read_log()):
+    ready, rounds = context.ready, context.config.iterate.rounds
+    if not any("overlap" in event and event.get("rounds", rounds) >= rounds for event in context.dir.read_log()):
         training = [*(ready.rounds if rounds else ()), ready.boost]
-        bench.dir.write_log(overlap=overlap(ready.task, training, ready.held_out), rounds=rounds)
+        context.dir.write_log(overlap=overlap(ready.task, training, ready.held_out), rounds=rounds)
 
 
-def one_round(bench: Bench, k: int, student: Path, start: Path, *, began: Path) -> Path:
+def one_round(context: RunContext, k: int, student: Path, start: Path, *, began: Path) -> Path:
     """Round k: the `student` takes its turns and is improved, training begins at `start`. Returns the new checkpoint.
 
     `began` is the model that the first round's training began at: of the last round's control too, where one is wanted.
     """
-    stage = bench.dir.stage(round_name(k))
+    stage = context.dir.stage(round_name(k))
     if not stage.examples.exists():
-        problems = bench.ready.problems(k)
-        if takes_collection(bench.config, k):
-            take_collection(bench.config, stage)
-        trajectories = rollout_stage(bench, stage, problems, student, k)
-        relabelled = relabel_stage(bench, stage, problems, trajectories, student)
-        examples_stage(bench, stage, k, problems, trajectories, relabelled, student=student, start=start)
-    train_stage(bench, stage, start, matched(bench.config, k))
-    wanted = bench.config.evaluate.internalised and k == bench.config.iterate.rounds and not has_control(stage)
-    control = train_internalised(bench, stage, began) if wanted else None
-    measure_stage(bench, stage.name, stage.checkpoint, control=control)
+        problems = context.ready.problems(k)
+        if takes_collection(context.config, k):
+            take_collection(context.config, stage)
+        trajectories = rollout_stage(context, stage, problems, student, k)
+        relabelled = relabel_stage(context, stage, problems, trajectories, student)
+        examples_stage(context, stage, k, problems, trajectories, relabelled, student=student, start=start)
+    train_stage(context, stage, start, matched(context.config, k))
+    wanted = context.config.evaluate.internalised and k == context.config.iterate.rounds and not has_internalised(stage)
+    internalised = train_internalised(context, stage, began) if wanted else None
+    evaluate_stage(context, stage.name, stage.checkpoint, internalised=internalised)
     return stage.checkpoint
 
 
 @contextmanager
-def _opened(ready: Ready, directory: Path, progress: Progress | None, command: list[str] | None) -> Iterator[Bench]:
-    """The bench of a run directory that is made, or found to be of this very recipe. Leaves a stranger's folder as it was."""
+def _opened(ready: Ready, directory: Path, progress: Progress | None, command: list[str] | None) -> Iterator[RunContext]:
+    """The context of a run directory that is made, or found to be of this very recipe. Leaves a stranger's folder as it was."""
     config, run_dir = ready.config, RunDir(directory)
     over = next((path for path in (directory, *directory.parents) if path.exists()), directory)
     if over.exists() and not over.is_dir():
         raise ConfigError(f"{directory}: {over} is a file, and a run needs a directory. Give another --out.")
     new, made = not run_dir.ledger.exists(), run_dir.config.exists()
     try:
-        with at_work(ready, run_dir.ledger, directory=directory, progress=progress, run_dir=run_dir) as bench:
+        with open_context(ready, run_dir.ledger, directory=directory, progress=progress, run_dir=run_dir) as context:
             try:
                 if run_dir.open(config, command=command, contents=dict(ready.contents)):
                     now = provenance(config, command)
                     run_dir.write_log(continued={name: now[name] for name in ("rise", "commit", "clean", "versions", "command")})
                 if config.boost.reuse:
                     take_start(config, run_dir, RunDir(Path(config.boost.reuse)))
-                yield bench
+                yield context
             except BaseException:
                 if not made and run_dir.config.exists():
                     run_dir.forget()  # a start that came to nothing leaves nothing behind

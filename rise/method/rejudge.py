@@ -12,10 +12,10 @@ from rise.errors import ConfigError, DataError
 from rise.evaluation.compare import Scores, score
 from rise.evaluation.held_out import REPLIES, HeldOut, read_held_out, write_held_out
 from rise.jsonl import read_json, write_jsonl, write_whole
-from rise.method.measure import compare_stages, numbers, predicted
+from rise.method.evaluate import compare_stages, numbers, predicted
 from rise.play.player import Player, play_out
 from rise.recipe.toml import to_toml
-from rise.runs.bench import Bench
+from rise.runs.context import RunContext
 from rise.runs.directory import RunDir, StageDir
 from rise.task import Problem
 from rise.trajectory import Relabelled, Trajectory, Turn, Verdict, read_relabelled, read_trajectories, to_json
@@ -65,21 +65,21 @@ class Rejudged:
         return {"stage": self.stage, **counts}
 
 
-def rejudge(bench: Bench, run: RunDir, judge: Any) -> list[Rejudged]:
-    """Every measured stage of `run`, judged by the bench's judge into `bench.dir`; a stage that is there is not judged again.
+def rejudge(context: RunContext, run: RunDir, judge: Any) -> list[Rejudged]:
+    """Every measured stage of `run`, judged by the context's judge into `context.dir`; a stage that is there is not judged again.
 
     `judge` is what the judge is called in rejudged.json. The new directory is a run to report, compare, show and view: its
     recipe names the judge where the task takes one, its metrics are computed anew from the new verdicts, votes included.
     """
-    out = bench.dir
-    _begin(bench, run, judge)
-    done = [_stage(bench, run.stage(stage.name), out.stage(stage.name)) for stage in run.stages()]
+    out = context.dir
+    _begin(context, run, judge)
+    done = [_stage(context, run.stage(stage.name), out.stage(stage.name)) for stage in run.stages()]
     write_whole(out.path / "rejudged.json", json.dumps([found.to_json() for found in done], indent=1) + "\n")
     return done
 
 
-def _begin(bench: Bench, run: RunDir, judge: Any) -> None:
-    out = bench.dir
+def _begin(context: RunContext, run: RunDir, judge: Any) -> None:
+    out = context.dir
     facts = read_json(run.provenance) if run.provenance.exists() else {}
     facts["rejudged"] = {"of": run.path.resolve().name, "judge": judge}
     if out.config.exists() and (there := read_json(out.provenance).get("rejudged")) != facts["rejudged"]:
@@ -91,38 +91,38 @@ def _begin(bench: Bench, run: RunDir, judge: Any) -> None:
     write_whole(out.provenance, json.dumps(facts, indent=2) + "\n")
     if run.log.exists():
         shutil.copyfile(run.log, out.log)  # what was spent, which is what it was
-    write_whole(out.config, to_toml(bench.config))
+    write_whole(out.config, to_toml(context.config))
 
 
 def _named(judge: Any) -> str:
     return judge if isinstance(judge, str) else json.dumps(judge)
 
 
-def _stage(bench: Bench, old: StageDir, new: StageDir) -> Rejudged:
+def _stage(context: RunContext, old: StageDir, new: StageDir) -> Rejudged:
     """One stage: records, then metrics, then what proves it done."""
     new.path.mkdir(exist_ok=True)
     if not new.metrics.exists():
-        player = bench.player(None, f"{old.name}/rejudge", measured=True)
+        player = context.player(None, f"{old.name}/rejudge", measured=True)
         player.policy.max_in_flight = IN_FLIGHT
-        _write(bench, player, old, new)
+        _write(context, player, old, new)
         for file in (old.dataset, old.examples):
             if file.exists():
                 shutil.copyfile(file, new.path / file.name)  # what was trained on stays what it was
         records = list(read_held_out(new.held_out))
-        metrics = {**numbers(bench, records), "stage": new.name}
+        metrics = {**numbers(context, records), "stage": new.name}
         if new.rates.exists() and not metrics["truthful"] and not metrics["own_stop"]:
-            metrics["chain"] = predicted(read_held_out(new.rates), bench.config.evaluate.turns)
-        compare_stages(bench, new, records, metrics)
+            metrics["chain"] = predicted(read_held_out(new.rates), context.config.evaluate.turns)
+        compare_stages(context, new, records, metrics)
         write_whole(new.metrics, json.dumps(metrics, indent=1) + "\n")
-        bench.progress.stage_done(new)
-    return _what_changed(bench, old, new)
+        context.progress.stage_done(new)
+    return _what_changed(context, old, new)
 
 
 IN_FLIGHT = 32
 """Problems judged at a time: enough for a judge that waits for a model, few enough for one that computes."""
 
 
-def _write(bench: Bench, player: Player, old: StageDir, new: StageDir) -> None:
+def _write(context: RunContext, player: Player, old: StageDir, new: StageDir) -> None:
     """The same records with the verdicts of the new judge."""
     held_out = list(read_held_out(old.held_out))
     rates = list(read_held_out(old.rates)) if old.rates.exists() else []
@@ -149,7 +149,7 @@ def _write(bench: Bench, player: Player, old: StageDir, new: StageDir) -> None:
         return list(await player.play([*of_records, *of_turns, *of_better], record))
 
     n = len(held_out) + len(rates) + len(trajectories) + len(relabelled)
-    with bench.timed(old.name, "rejudge", n):
+    with context.timed(old.name, "rejudge", n):
         done = play_out(player, every())
     first, second = len(held_out), len(held_out) + len(rates)
     write_held_out(new.held_out, done[:first])
@@ -184,7 +184,7 @@ class _Item:
         return f"{self.problem.id}/{id(self.record)}"
 
 
-def _what_changed(bench: Bench, old: StageDir, new: StageDir) -> Rejudged:
+def _what_changed(context: RunContext, old: StageDir, new: StageDir) -> Rejudged:
     before, after = list(read_held_out(old.held_out)), list(read_held_out(new.held_out))
     held_out, training = Changed(), Changed()
     for was, now in zip(before, after, strict=True):
@@ -196,8 +196,8 @@ def _what_changed(bench: Bench, old: StageDir, new: StageDir) -> Rejudged:
         for c, d in zip(read_relabelled(old.relabelled), read_relabelled(new.relabelled), strict=True):
             _count(training, [c.candidates], [d.candidates])
     metrics = old.read_metrics(), new.read_metrics()
-    same, turns = bench.judge.same, bench.config.evaluate.turns
-    truthful = bench.ready.evaluated.stops_when_right
+    same, turns = context.judge.same, context.config.evaluate.turns
+    truthful = context.ready.evaluated.stops_when_right
     scores = score(before, same, turns=turns, truthful=truthful), score(after, same, turns=turns, truthful=truthful)
     return Rejudged(new.name, held_out, training, *metrics, scores)
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rise.errors import DataError
-from rise.method.choose import Select, best, majority
+from rise.jsonl import write_jsonl
+from rise.method.choose import Select, best, choose, majority
 from rise.method.rollout import Episode
-from rise.play.player import Player
+from rise.play.budget import Budget, paid
+from rise.play.player import Player, play_out
+from rise.policy import Policy
 from rise.recipe.improvers import IMPROVERS
+from rise.runs.alarms import of_replies
+from rise.runs.context import RunContext
+from rise.runs.directory import StageDir
 from rise.task import Problem
-from rise.trajectory import Relabelled, Trajectory, Turn
+from rise.trajectory import Relabelled, Trajectory, Turn, read_relabelled, to_json
 
 RelabelRight = Literal["skip", "keep", "restate"]
 
@@ -153,3 +160,72 @@ def chosen_states(trajectory: Trajectory, *, states: str, relabel_right: str) ->
     """
     reached = range(1, len(trajectory.turns) + 1) if states == "every" else [len(trajectory.turns)]
     return [k for k in reached if relabel_right != "skip" or not trajectory.turns[k - 1].right]
+
+
+def relabel_stage(
+    context: RunContext, stage: StageDir, problems: Sequence[Problem], trajectories: Sequence[Trajectory], student: Path
+) -> list[Relabelled]:
+    """relabelled.jsonl, made by `improve` unless it is there."""
+    if not stage.relabelled.exists():
+        found = improve(context, stage.name, problems, trajectories, student, purpose=f"{stage.name}/relabel")
+        write_jsonl(stage.relabelled, (to_json(item) for item in found))
+    return list(read_relabelled(stage.relabelled))
+
+
+def improve(
+    context: RunContext,
+    stage: str,
+    problems: Sequence[Problem],
+    trajectories: Sequence[Trajectory],
+    student: Path | str | Policy,
+    *,
+    teacher: str | Policy | None = None,
+    purpose: str,
+) -> list[Relabelled]:
+    """Improved replies at the states of `trajectories`, as [relabel] says, sorted by problem, sample and turn.
+
+    `student` is the model that took the turns; `teacher` replaces the recipe's. Raises `BudgetError` when the money is spent.
+    """
+    config = context.config.relabel
+    asks = IMPROVERS[config.improver].asks
+    with context.timed(stage, "relabel", len(trajectories)) as timer:
+        spec = {"student": student, "teacher": teacher or config.teacher or "", None: None}[asks]
+        player = context.player(None if spec is None else context.policy(spec), purpose)
+        player.budget = _bill(context)
+        before = player.budget.spent
+        work = relabel(
+            player,
+            problems,
+            trajectories,
+            improver=config.improver,
+            n_samples=config.n_samples,
+            select=config.select,
+            states=config.states,
+            relabel_right=config.relabel_right,
+            student=context.renderer if asks == "teacher" else None,
+        )
+        relabelled = play_out(player, work)
+        timer.record(player)
+        if config.price_prompt or config.price_reply:
+            timer.facts = {"price": round(player.budget.spent - before, 6), "price_so_far": round(player.budget.spent, 6)}
+    if asks is not None:
+        context.report_alarms(
+            of_replies(stage, "relabel", (turn for item in relabelled for turn in item.candidates), context.config)
+        )
+    if config.select == "judge" and asks is not None:
+        with context.timed(stage, "select", len(relabelled)) as timer:
+            judge = student if config.judge == "self" else config.judge or ""
+            player = context.player(context.policy(judge), purpose.removesuffix("relabel") + "select")
+            player.budget = Budget(config.judge_price_prompt, config.judge_price_reply)
+            relabelled = play_out(player, choose(player, problems, relabelled))
+            timer.record(player)
+    return sorted(relabelled, key=lambda item: (item.problem_id, item.sample, item.turn))
+
+
+def _bill(context: RunContext) -> Budget:
+    """The teacher's bill with all that this ledger's replies have cost already, whichever process asked for them."""
+    config = context.config.relabel
+    bill = Budget(config.price_prompt, config.price_reply, config.budget)
+    if IMPROVERS[config.improver].asks == "teacher" and (config.price_prompt or config.price_reply) and context.ledger.on_disk:
+        bill.spent = paid(context.ledger.path, "relabel", bill)
+    return bill

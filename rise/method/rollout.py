@@ -1,13 +1,23 @@
-"""Collect the student's own turns on each problem: the states that the improver will work on. RISE §4.1."""
+"""Rollout: the student's own turns on the training problems, the states that the improver will work on. RISE §4.1."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from rise.play.player import Player
+from rise.errors import DataError
+from rise.evaluation.detector import spoilt
+from rise.jsonl import write_jsonl
+from rise.play.player import Player, play_out
+from rise.policy import Policy
+from rise.recipe.improvers import INJECTED
+from rise.recipe.problems import student_turns
+from rise.runs.alarms import of_replies
+from rise.runs.context import RunContext
+from rise.runs.directory import StageDir
 from rise.task import Problem
-from rise.trajectory import Trajectory, Turn
+from rise.trajectory import Trajectory, Turn, read_trajectories, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +77,62 @@ async def rollout(
         return Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields, sample)
 
     return await player.play(Episodes(problems, n_trajectories), one, on_record=on_record)
+
+
+def rollout_stage(context: RunContext, stage: StageDir, problems: Sequence[Problem], student: Path, k: int) -> list[Trajectory]:
+    """trajectories.jsonl of round k, made by `collect` unless it is there."""
+    if not stage.trajectories.exists():
+        turns, purpose = student_turns(context.config, k), f"{stage.name}/rollout"
+        if context.config.rollout.policy == INJECTED:
+            found = inject(context, problems, n_turns=turns, purpose=purpose)
+        else:
+            found = collect(
+                context, stage.name, problems, context.config.rollout.policy or student, n_turns=turns, purpose=purpose
+            )
+        write_jsonl(stage.trajectories, (to_json(t) for t in found))
+    return list(read_trajectories(stage.trajectories))
+
+
+def collect(
+    context: RunContext, stage: str, problems: Sequence[Problem], student: Path | str | Policy, *, n_turns: int, purpose: str
+) -> list[Trajectory]:
+    """The student's turns on each problem, as [rollout] says, sorted by problem and sample."""
+    settings = context.config.rollout
+    with context.timed(stage, "rollout", len(problems) * settings.n_trajectories) as timer:
+        player = context.player(context.policy(student), purpose)
+        work = rollout(
+            player,
+            problems,
+            n_turns=n_turns,
+            stop_when_right=settings.stop_when_right,
+            n_trajectories=settings.n_trajectories,
+        )
+        trajectories = play_out(player, work)
+        timer.record(player)
+    context.report_alarms(of_replies(stage, "rollout", (turn for t in trajectories for turn in t.turns), context.config))
+    return sorted(trajectories, key=lambda t: (t.problem_id, t.sample))
+
+
+def inject(context: RunContext, problems: Sequence[Problem], *, n_turns: int, purpose: str) -> list[Trajectory]:
+    """Turns that nobody took: the worked solution with one digit changed, another at each turn. arXiv 2512.02389.
+
+    Problems whose solution no digit spoils are left out. Raises `DataError` where that leaves none.
+    """
+    player = context.player(None, purpose)
+
+    async def work() -> list[Trajectory]:
+        found = []
+        for problem in problems:
+            turns: list[Turn] = []
+            for k in range(n_turns):
+                turn = spoilt(player, problem, k)
+                if turn is not None:
+                    turns.append(await player.answered(problem, turns, replace(turn, feedback=None)))
+            if turns:
+                found.append(Trajectory(problem.id, problem.question, problem.gold, tuple(turns), problem.fields))
+        return found
+
+    found = play_out(player, work())
+    if not found:
+        raise DataError(f'rollout.policy = "{INJECTED}" changes a digit of worked solutions, and no problem has one to change.')
+    return sorted(found, key=lambda t: t.problem_id)

@@ -9,7 +9,7 @@ from rise.errors import DataError
 from rise.judge import Judge
 from rise.judges.by_model import ModelJudge
 from rise.play.player import Player, play_out
-from rise.runs.bench import Bench
+from rise.runs.context import RunContext
 from rise.task import Problem
 from rise.trajectory import SERVED, Trajectory, Turn
 
@@ -20,19 +20,19 @@ def served_problems(records: Sequence[Trajectory]) -> list[Problem]:
     return list({t.problem_id: Problem(t.question, t.gold, fields=t.fields, id=t.problem_id) for t in own}.values())
 
 
-def judge_served(bench: Bench, problems: Sequence[Problem], records: Sequence[Trajectory]) -> list[Trajectory]:
+def judge_served(context: RunContext, problems: Sequence[Problem], records: Sequence[Trajectory]) -> list[Trajectory]:
     """The records with every turn judged that nobody has judged yet.
 
     Raises `DataError` where the recipe's judge needs a right answer and there is none.
     """
     without = [problem for problem in problems if SERVED in problem.fields and not problem.gold]
-    if without and _needs_gold(bench.judge):
+    if without and _needs_gold(context.judge):
         raise DataError(
             f"{len(without)} questions of clients have no right answer, and the recipe's judge compares with one. Fill in gold "
             'in the file of trajectories, or let a model judge: task.settings.judge = { name = "model", policy = … }.'
         )
     by_id = {problem.id: problem for problem in problems}
-    player = bench.player(None, "served")
+    player = context.player(None, "served")
 
     async def whole(record: _Kept) -> Trajectory:
         of, problem = record.trajectory, by_id[record.trajectory.problem_id]

@@ -1,4 +1,4 @@
-"""Run directories → pages. Reads what stages wrote; nothing but the command line imports it."""
+"""Run directories → pages. Reads what stages wrote; the command line, `rise.api` and the viewer import it."""
 
 from __future__ import annotations
 

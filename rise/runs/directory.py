@@ -1,4 +1,4 @@
-"""The name of everything a run writes, and what proves that a stage is done."""
+"""Names of what a run writes, and what proves that a stage is done."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ BEFORE = "judge-"
 """Leads the name of the ledger beside which it lies: judge-ledger.jsonl holds every verdict in the judge's own words."""
 
 
-class JudgeDesk:
+class JudgeClient:
     """The model of a `ModelJudge` at work. `usage` counts what was asked in this process, `bill` what it cost."""
 
     def __init__(self, judge: ModelJudge, policy: Policy, ledger: Path | None, seed: int) -> None:
@@ -69,18 +69,20 @@ class JudgeDesk:
         self._ledger.close()
 
 
-def judging(before: dict[str, float], desk: JudgeDesk | None) -> dict[str, Any]:
+def judging(before: dict[str, float], client: JudgeClient | None) -> dict[str, Any]:
     """What judging took since `before`, for the log of a part; empty where no model judged."""
-    if desk is None:
+    if client is None:
         return {}
-    took = {name: value - before.get(name, 0) for name, value in desk.counts().items()}
+    took = {name: value - before.get(name, 0) for name, value in client.counts().items()}
     whole = {name: int(value) for name, value in took.items() if name != "price"}
     price = round(took["price"], 6)
-    return {"judge": {**whole, **({"price": price} if desk.bill.price_prompt or desk.bill.price_reply else {})}}
+    return {"judge": {**whole, **({"price": price} if client.bill.price_prompt or client.bill.price_reply else {})}}
 
 
 @contextmanager
-def at_desk(judge: Judge, opened: Callable[[str], Policy], ledger: Path | None, seed: int = 0) -> Iterator[JudgeDesk | None]:
+def judge_client(
+    judge: Judge, opened: Callable[[str], Policy], ledger: Path | None, seed: int = 0
+) -> Iterator[JudgeClient | None]:
     """A judge that asks a model may be used within; nothing happens for any other. `opened` makes the policy of a spec.
 
     `ledger` is that of the work's replies, beside which the judge has its own; None keeps it in memory.
@@ -89,8 +91,8 @@ def at_desk(judge: Judge, opened: Callable[[str], Policy], ledger: Path | None, 
         yield None
         return
     own = ledger.with_name(BEFORE + ledger.name) if ledger else None
-    desk = JudgeDesk(judge, opened(judge.policy), own, seed)
+    client = JudgeClient(judge, opened(judge.policy), own, seed)
     try:
-        yield desk
+        yield client
     finally:
-        desk.close()
+        client.close()

@@ -25,7 +25,7 @@ from rise.runs.directory import RunDir, StageDir
 
 if TYPE_CHECKING:
     from rise.play.player import Usage
-    from rise.runs.bench import Progress
+    from rise.runs.context import Progress
     from rise.runs.preflight import Ready
 
 STATE = "trackers.json"

@@ -1,4 +1,4 @@
-"""Weighted fine-tuning: `train(...)` is the only entry; torch is imported when it is called."""
+"""Weighted fine-tuning: `train(...)` is the entry that trains; torch is imported when it is called."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from rise.errors import ConfigError, ModelError
 from rise.play.pretrained import ADAPTERS, loading, options
 from rise.play.render import Renderer
-from rise.training.room import room_for, tensor_bytes
+from rise.training.disk_space import room_for, tensor_bytes
 from rise.training.weights import weights_hash
 
 

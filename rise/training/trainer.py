@@ -15,8 +15,8 @@ from transformers import Trainer, TrainerCallback
 from rise.errors import RiseError
 from rise.training import checkpoints
 from rise.training.chunked_loss import Head, TokenCost
+from rise.training.disk_space import room_for, tensor_bytes
 from rise.training.loss import batch_loss, tensors
-from rise.training.room import room_for, tensor_bytes
 from rise.training.rows import Plan, Row
 from rise.training.throughput import Meter
 from rise.training.warmup import without_zero

@@ -5,7 +5,7 @@ from toys import problem, turn
 
 from rise.dataset.verdicts import balanced, verdict_examples
 from rise.errors import DataError
-from rise.method.control import at_first_turn
+from rise.method.internalise import at_first_turn
 from rise.play.prompt import Prompt
 from rise.recipe.methods import method_of
 from rise.recipe.toml import build_config

@@ -14,9 +14,9 @@ from rise.judges import make_judge
 from rise.judges.by_model import ModelJudge, verdict_in
 from rise.method.iterate import run as run_recipe
 from rise.recipe.config import TaskConfig
-from rise.runs.bench import open_policy
+from rise.runs.context import open_policy
 from rise.runs.directory import RunDir
-from rise.runs.model_judge import at_desk
+from rise.runs.model_judge import judge_client
 from rise.task import Problem
 from rise.trajectory import Verdict
 
@@ -36,18 +36,18 @@ def endpoint():
 
 
 def at_work(judge, ledger=None):
-    return at_desk(judge, lambda spec: open_policy(small(), spec, own_format=True), ledger)
+    return judge_client(judge, lambda spec: open_policy(small(), spec, own_format=True), ledger)
 
 
 def test_it_says_right_wrong_and_asks_nobody_about_nothing(endpoint):
     judge = make_judge({"name": "model", "policy": endpoint.spec})
     problem = Problem("3 + 4?", "seven")
-    with at_work(judge) as desk:
+    with at_work(judge) as client:
         assert judge.judge(problem, "I think: seven.").verdict is Verdict.RIGHT
         assert judge.judge(problem, "Eight.").verdict is Verdict.WRONG
         assert judge.judge(problem, "  ").verdict is Verdict.UNPARSABLE
         # The endpoint counts 5 tokens read and 3 written for each of the two that it was asked about.
-        assert desk.counts() == {"n_replies": 2, "n_prompt_tokens": 10, "n_reply_tokens": 6, "n_reused": 0, "price": 0}
+        assert client.counts() == {"n_replies": 2, "n_prompt_tokens": 10, "n_reply_tokens": 6, "n_reused": 0, "price": 0}
     shown = endpoint.bodies[0]["messages"][0]["content"]
     assert "3 + 4?" in shown and "Right answer:\nseven" in shown and endpoint.bodies[0]["temperature"] == 0
 
@@ -87,10 +87,10 @@ def test_what_it_said_is_in_a_ledger_and_not_asked_for_again(endpoint, tmp_path)
     problem, ledger = Problem("3 + 4?", "seven"), tmp_path / "ledger.jsonl"
     for n in (1, 1):
         judge = ModelJudge(policy=endpoint.spec, price_prompt=2e6, price_reply=1e6)
-        with at_work(judge, ledger) as desk:
+        with at_work(judge, ledger) as client:
             assert judge.judge(problem, "seven").verdict is Verdict.RIGHT
             assert judge.judge(problem, "seven").verdict is Verdict.RIGHT
-            counted = desk.counts()
+            counted = client.counts()
         assert len(endpoint.calls) == n
     assert counted["n_reused"] == 2 and counted["price"] == 0  # the second time all of it is read back
     [line] = (tmp_path / "judge-ledger.jsonl").read_text().splitlines()

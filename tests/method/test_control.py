@@ -10,7 +10,7 @@ from rise.dataset.example import read_examples
 from rise.errors import ConfigError
 from rise.evaluation.held_out import HeldOut, held_out_from_json, read_held_out, write_held_out
 from rise.evaluation.metrics import measure
-from rise.method.control import trained_rounds
+from rise.method.internalise import trained_rounds
 from rise.method.iterate import run
 from rise.recipe.config import IterateConfig
 from rise.report.claims import claims, headline

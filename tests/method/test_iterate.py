@@ -9,10 +9,10 @@ from toys import files, small, toy_recipe
 
 from rise.dataset.example import read_examples
 from rise.errors import ConfigError, ResumeError, RiseError
+from rise.method.evaluate import evaluate_stage
 from rise.method.iterate import run
-from rise.method.measure import measure_stage
 from rise.play.ledger import Ledger
-from rise.runs.bench import Silent, at_work
+from rise.runs.context import Silent, open_context
 from rise.runs.directory import RunDir
 from rise.runs.preflight import preflight
 from rise.training.threads import fix_threads
@@ -119,8 +119,8 @@ def test_a_stage_measured_again_is_compared_with_the_one_before_it_not_the_last_
     stage = copied.stage("boost")
     before = stage.metrics.read_text()
     stage.metrics.unlink()
-    with at_work(preflight(toy_recipe()), copied.ledger, directory=copied.path, run_dir=copied) as bench:
-        measure_stage(bench, "boost", stage.checkpoint)
+    with open_context(preflight(toy_recipe()), copied.ledger, directory=copied.path, run_dir=copied) as context:
+        evaluate_stage(context, "boost", stage.checkpoint)
     assert json.loads(before)["previous"] == "boost-one-turn"
     assert stage.metrics.read_text() == before
 

@@ -16,7 +16,7 @@ from rise.method.iterate import run
 from rise.play.render import Renderer
 from rise.recipe.problems import student_turns
 from rise.recipe.toml import build_config, merged
-from rise.runs.bench import at_work
+from rise.runs.context import open_context
 from rise.runs.directory import RunDir
 from rise.runs.preflight import preflight
 from rise.trajectory import Relabelled, Trajectory, to_json
@@ -91,9 +91,9 @@ def two_rounds(tmp_path, nano_dir):
             write_jsonl(stage.relabelled, map(to_json, relabelled))
             solution = Example("s", 0, ready.prompt.messages(p, []), "4", "solution", 1.0, 1.0, (5,), (4, 2))
             write_jsonl(run_dir.stage("boost-one-turn").examples, [to_json(solution)])
-            with at_work(ready, None, directory=tmp_path, run_dir=run_dir) as bench:
+            with open_context(ready, None, directory=tmp_path, run_dir=run_dir) as context:
                 places = {"student": nano_dir, "start": nano_dir}
-                examples_stage(bench, stage, k, ready.problems(k), trajectories, relabelled, **places)
+                examples_stage(context, stage, k, ready.problems(k), trajectories, relabelled, **places)
         return [(e.source, e.reply, round(e.weight, 9)) for e in read_examples(run_dir.stage("round-2").examples)]
 
     return build

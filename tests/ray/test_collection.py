@@ -14,7 +14,7 @@ from rise.judge import Judge
 from rise.method.rollout import rollout
 from rise.play.ledger import Ledger
 from rise.play.player import Player
-from rise.runs.bench import Bench, Silent
+from rise.runs.context import RunContext, Silent
 from rise.runs.preflight import preflight
 from rise.tasks import make_task
 
@@ -47,8 +47,8 @@ class Collecting:
         policy = self.cluster.policy(f"local:{self.model}", chat_format=None)
         if gate:
             judge = Gated(judge, gate)
-        bench = Bench(preflight(self.config, "collect"), judge, self.ledger, Silent())
-        player = bench.player(policy, "rollout")
+        context = RunContext(preflight(self.config, "collect"), judge, self.ledger, Silent())
+        player = context.player(policy, "rollout")
         assert isinstance(player, Player)
 
         async def both():

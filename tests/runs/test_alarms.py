@@ -15,7 +15,7 @@ from rise.recipe.toml import build_config, merged
 from rise.report import write_report
 from rise.report.collect import collect
 from rise.runs.alarms import latest, of_examples, of_replies, read_alarms, teaches, to_event
-from rise.runs.bench import Silent
+from rise.runs.context import Silent
 from rise.runs.directory import RunDir
 from rise.trajectory import Relabelled, Trajectory, Turn, Verdict
 

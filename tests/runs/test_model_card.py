@@ -11,7 +11,7 @@ import pytest
 from synthetic_run import BOOST, HOSTILE, ROUND_1, write_run
 from toys import small
 
-from rise.method.fit import train_stage
+from rise.method.train import train_stage
 from rise.play.prompt import Prompt
 from rise.recipe.machines import ModelConfig
 from rise.recipe.public import public_recipe
@@ -68,8 +68,8 @@ def test_a_checkpoint_whose_card_a_kill_lost_gets_it_again(toy_run, tmp_path):
     for path in (stage.checkpoint / "README.md", stage.metrics):
         path.unlink()
     config = load_recipe(run.config)
-    bench = type("Bench", (), {"config": config, "ready": type("Ready", (), {"prompt": Prompt()})})
-    train_stage(bench, stage, stage.checkpoint, config.train)
+    context = type("RunContext", (), {"config": config, "ready": type("Ready", (), {"prompt": Prompt()})})
+    train_stage(context, stage, stage.checkpoint, config.train)
     assert "## Results" in (stage.checkpoint / "README.md").read_text() != before
 
 

@@ -17,7 +17,7 @@ from rise.method.iterate import run as run_recipe
 from rise.recipe.machines import TRACKERS
 from rise.recipe.toml import load_recipe
 from rise.report import write_report
-from rise.runs.bench import Silent
+from rise.runs.context import Silent
 from rise.runs.destinations import DESTINATIONS
 from rise.runs.preflight import preflight
 from rise.runs.trackers import stage_numbers, tracking

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rise.evaluation.analyses import first_reply_weights
 from rise.evaluation.detector import detect
-from rise.evaluation.held_out import HeldOut, read_held_out, write_held_out
+from rise.evaluation.held_out import read_held_out, write_held_out
 from rise.evaluation.temperature import TemperatureDir, best_temperature
 from rise.evaluation.vote import vote, weighted_vote
 from rise.jsonl import dumps, read_json, write_jsonl, write_whole
 from rise.method.claims.experiment import Probe
-from rise.method.measure import numbers, play_held_out
-from rise.play.player import Player, play_out
+from rise.method.evaluate import numbers, play_held_out
+from rise.play.player import play_out
 from rise.recipe.config import RunConfig
 from rise.recipe.problems import counted
 from rise.recipe.toml import build_config, merged
-from rise.runs.bench import Bench, at_work
+from rise.runs.context import RunContext, open_context
 from rise.runs.preflight import preflight
 from rise.task import Problem
 from rise.trajectory import to_json
@@ -82,62 +82,47 @@ def run_probe(config: RunConfig, kind: str, checkpoint: Path, out: ProbeDir) -> 
     began = time.perf_counter()
     ready = preflight(config, "measure", policy=str(checkpoint))
     out.path.mkdir(parents=True, exist_ok=True)
-    with at_work(ready, out.path / "ledger.jsonl", directory=out.path) as bench:
-        _KINDS[kind](bench, list(ready.held_out), checkpoint, out)
+    with open_context(ready, out.path / "ledger.jsonl", directory=out.path) as context:
+        _KINDS[kind](context, list(ready.held_out), checkpoint, out)
     write_whole(out.done, json.dumps({"seconds": round(time.perf_counter() - began, 3), "checkpoint": str(checkpoint)}) + "\n")
 
 
-def _evaluate(bench: Bench, problems: Sequence[Problem], model: Path, out: ProbeDir) -> None:
-    records = play_held_out(bench, NAME, problems, model, control=False, purpose=NAME)
+def _evaluate(context: RunContext, problems: Sequence[Problem], model: Path, out: ProbeDir) -> None:
+    records = play_held_out(context, NAME, problems, model, control=False, purpose=NAME)
     write_held_out(out.held_out, records)
-    write_whole(out.metrics, json.dumps({"policy": str(model), "task": bench.config.task.name} | numbers(bench, records)) + "\n")
+    write_whole(
+        out.metrics, json.dumps({"policy": str(model), "task": context.config.task.name} | numbers(context, records)) + "\n"
+    )
 
 
-def _detector(bench: Bench, problems: Sequence[Problem], model: Path, out: ProbeDir) -> None:
-    player = bench.player(bench.policy(model), NAME, measured=True)
+def _detector(context: RunContext, problems: Sequence[Problem], model: Path, out: ProbeDir) -> None:
+    player = context.player(context.policy(model), NAME, measured=True)
     shown = play_out(player, detect(player, problems))
     write_jsonl(out.path / "shown.jsonl", (to_json(record) for record in shown))
     kept, seen = ({s.problem_id: float(getattr(s, name)) for s in shown} for name in ("kept", "seen"))
     _write_scores(out, {"kept": kept, "seen": seen})
 
 
-def _confidence(bench: Bench, problems: Sequence[Problem], model: Path, out: ProbeDir) -> None:
+def _confidence(context: RunContext, problems: Sequence[Problem], model: Path, out: ProbeDir) -> None:
     """A vote over first replies, each with the geometric mean of its tokens' probabilities for a weight."""
-    records = play_held_out(bench, NAME, problems, model, control=False, purpose=NAME)
+    records = play_held_out(context, NAME, problems, model, control=False, purpose=NAME)
     write_held_out(out.held_out, records)
-    player = bench.player(bench.policy(model), NAME, measured=True)
+    player = context.player(context.policy(model), NAME, measured=True)
     weights = play_out(player, first_reply_weights(player, problems, records))
     confident = {
-        record.problem_id: weighted_vote(record.parallel, weights[record.problem_id], bench.judge.same) for record in records
+        record.problem_id: weighted_vote(record.parallel, weights[record.problem_id], context.judge.same) for record in records
     }
     _write_scores(out, {"confident": confident})
 
 
-async def first_reply_weights(player: Player, problems: Sequence[Problem], records: Sequence[HeldOut]) -> dict[str, list[float]]:
-    """Problem → geometric mean of the tokens' probabilities of each parallel reply, by the policy that wrote them."""
-    renderer, by_id = player.renderer, {problem.id: problem for problem in problems}
-    prompts, replies = [], []
-    for record in records:
-        state = player.prompt.messages(by_id[record.problem_id], [])
-        for turn in record.parallel:
-            prompts.append(renderer.prompt_ids(state))
-            replies.append(turn.reply_ids or renderer.reply_ids(state, turn.reply))
-    found = iter(await player.policy.score(prompts, replies))
-    return {r.problem_id: [_geometric(next(found)) for _ in r.parallel] for r in records}
-
-
-def _geometric(log_probabilities: Sequence[float]) -> float:
-    return math.exp(sum(log_probabilities) / max(1, len(log_probabilities)))
-
-
-def _temperature(bench: Bench, problems: Sequence[Problem], model: Path, out: ProbeDir) -> None:
-    config = bench.config
-    validation = counted(bench.ready.task, "validation", config.task)
-    player = bench.player(bench.policy(model), f"{NAME}/validation", measured=True)
+def _temperature(context: RunContext, problems: Sequence[Problem], model: Path, out: ProbeDir) -> None:
+    config = context.config
+    validation = counted(context.ready.task, "validation", config.task)
+    player = context.player(context.policy(model), f"{NAME}/validation", measured=True)
     place = TemperatureDir(out.path)
     play_out(player, best_temperature(player, validation, problems, place, n_samples=config.evaluate.samples))
     records = read_held_out(place.held_out)
-    _write_scores(out, {"best-vote": {r.problem_id: vote(r.parallel, bench.judge.same)[-1] for r in records}})
+    _write_scores(out, {"best-vote": {r.problem_id: vote(r.parallel, context.judge.same)[-1] for r in records}})
 
 
 def _write_scores(out: ProbeDir, scores: Mapping[str, Mapping[str, float]]) -> None:

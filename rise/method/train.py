@@ -12,25 +12,25 @@ from rise import training
 from rise.dataset.example import Example, read_examples
 from rise.policies import stop_engines
 from rise.recipe.config import TrainConfig
-from rise.runs.bench import Bench
 from rise.runs.card import card
+from rise.runs.context import RunContext
 from rise.runs.directory import StageDir
 from rise.runs.model_card import NAME, About, about_stage, write_model_card
 from rise.training.ranks import first_rank
 
 
-def train_stage(bench: Bench, stage: StageDir, start: Path, config: TrainConfig) -> None:
+def train_stage(context: RunContext, stage: StageDir, start: Path, config: TrainConfig) -> None:
     """Fine-tune `start` on the stage's examples; skipped where the checkpoint is there."""
     if stage.checkpoint.exists():
         shutil.rmtree(stage.training, ignore_errors=True)  # left by a kill between the two
         if not stage.metrics.exists() and not (stage.checkpoint / NAME).exists():  # as this may be
-            write_model_card(stage.checkpoint, about_stage(bench.config, bench.ready.prompt.instructions, stage))
+            write_model_card(stage.checkpoint, about_stage(context.config, context.ready.prompt.instructions, stage))
         return
-    fit(bench, stage.name, list(read_examples(stage.examples)), start, stage.checkpoint, config, work=stage.training)
+    fit(context, stage.name, list(read_examples(stage.examples)), start, stage.checkpoint, config, work=stage.training)
 
 
 def fit(
-    bench: Bench,
+    context: RunContext,
     stage: str,
     examples: Sequence[Example],
     start: Path | str,
@@ -44,28 +44,29 @@ def fit(
 
     Returns what `rise.training.train` does: counts of rows, steps, tokens. `work` holds training that has not ended.
     """
-    bench.check_own(start)
+    context.check_own(start)
     stop_engines()  # training wants the memory, and after it the weights are others
     place = {"stage": stage} | ({} if part == "train" else {"part": part})  # a control's steps are none of the round's
-    with bench.timed(stage, part, len(examples)) as timer:
+    with context.timed(stage, part, len(examples)) as timer:
 
         def tell(logs: dict[str, Any]) -> None:
-            if bench.run_dir is not None:
-                bench.run_dir.write_log(**place, **{k: round(v, 6) if isinstance(v, float) else v for k, v in logs.items()})
+            if context.run_dir is not None:
+                context.run_dir.write_log(**place, **{k: round(v, 6) if isinstance(v, float) else v for k, v in logs.items()})
             timer.restart(logs["steps"])
-            bench.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
+            context.progress.advance(logs["step"], note=f"loss {logs['loss']:.3f}")
 
-        about = card(bench.config, bench.ready.prompt, stage)
-        run = bench.cluster.train if bench.cluster else partial(training.train, model=bench.config.model, seed=bench.config.seed)
+        about = card(context.config, context.ready.prompt, stage)
+        here = partial(training.train, model=context.config.model, seed=context.config.seed)
+        run = context.cluster.train if context.cluster else here
         timer.facts = run(examples, start, out, config, card=about, work=work, on_log=tell)
     if first_rank():  # the one that wrote the checkpoint
-        write_model_card(out, _about(bench, stage, out, part))
+        write_model_card(out, _about(context, stage, out, part))
     return timer.facts
 
 
-def _about(bench: Bench, stage: str, checkpoint: Path, part: str) -> About:
+def _about(context: RunContext, stage: str, checkpoint: Path, part: str) -> About:
     """What the checkpoint's card is made from: of a stage of a run, also what is on disk of it."""
-    if bench.run_dir is not None and part == "train":
-        return about_stage(bench.config, bench.ready.prompt.instructions, StageDir(checkpoint.parent))
+    if context.run_dir is not None and part == "train":
+        return about_stage(context.config, context.ready.prompt.instructions, StageDir(checkpoint.parent))
     name = stage if part == "train" else f"{stage}, the control that trained at the first turn"
-    return About(bench.config, bench.ready.prompt.instructions, name)
+    return About(context.config, context.ready.prompt.instructions, name)

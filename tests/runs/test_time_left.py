@@ -9,9 +9,9 @@ from rise.method.iterate import run
 from rise.play.player import Usage
 from rise.recipe.shipped import home
 from rise.recipe.toml import load_recipe
-from rise.runs.bench import Silent
-from rise.runs.plan import Outlook, Pace, Step, planned
+from rise.runs.context import Silent
 from rise.runs.preflight import preflight
+from rise.runs.time_left import Outlook, Pace, Step, planned
 
 
 class Clock:

@@ -12,7 +12,7 @@ from training import examples
 from rise.errors import RiseError
 from rise.recipe.config import TrainConfig
 from rise.training import train
-from rise.training.room import room_for
+from rise.training.disk_space import room_for
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = {"epochs": 2, "batch_size": 7, "save_steps": 1, "micro_batch_tokens": 64, "line_length": 32}

@@ -8,16 +8,16 @@ from rise.dataset.example import VERDICT, Example, read_examples
 from rise.dataset.internalise import internalised
 from rise.evaluation.held_out import read_held_out
 from rise.method.examples import write_examples
-from rise.method.fit import fit
+from rise.method.train import fit
 from rise.recipe.config import IterateConfig
-from rise.runs.bench import Bench
+from rise.runs.context import RunContext
 from rise.runs.directory import StageDir
 from rise.runs.stages import round_name
 from rise.runs.takeover import trained_tokens
 from rise.trajectory import Message
 
 
-def train_internalised(bench: Bench, stage: StageDir, start: Path) -> Path:
+def train_internalised(context: RunContext, stage: StageDir, start: Path) -> Path:
     """Train `start`, from which the rounds began, on what they trained on, nothing shown before a reply, on as many tokens.
 
     One training over the examples of all rounds, where each round went on from the one before, else over the last's. Files
@@ -26,19 +26,19 @@ def train_internalised(bench: Bench, stage: StageDir, start: Path) -> Path:
     own = StageDir(stage.path / "internalised")
     if own.checkpoint.exists():
         return own.checkpoint
-    rounds = trained_rounds(bench.config.iterate)
+    rounds = trained_rounds(context.config.iterate)
     if not own.examples.exists():
         own.path.mkdir(parents=True, exist_ok=True)
-        examples = [example for k in rounds for example in read_examples(bench.dir.stage(round_name(k)).examples)]
-        write_examples(bench, own, at_first_turn(bench, examples), config=bench.config.train)
-    n_tokens = trained_tokens(bench.dir)
-    config = bench.config.train.model_copy(update={"trained_tokens": sum(n_tokens[k] for k in rounds)})
+        examples = [example for k in rounds for example in read_examples(context.dir.stage(round_name(k)).examples)]
+        write_examples(context, own, at_first_turn(context, examples), config=context.config.train)
+    n_tokens = trained_tokens(context.dir)
+    config = context.config.train.model_copy(update={"trained_tokens": sum(n_tokens[k] for k in rounds)})
     examples = list(read_examples(own.examples))
-    fit(bench, stage.name, examples, start, own.checkpoint, config, work=own.training, part="internalise")
+    fit(context, stage.name, examples, start, own.checkpoint, config, work=own.training, part="internalise")
     return own.checkpoint
 
 
-def has_control(stage: StageDir) -> bool:
+def has_internalised(stage: StageDir) -> bool:
     """Whether the stage was measured with the control."""
     return stage.held_out.exists() and any(record.internalised for record in read_held_out(stage.held_out))
 
@@ -48,10 +48,10 @@ def trained_rounds(iterate: IterateConfig) -> range:
     return range(1 if iterate.start == "previous" else iterate.rounds, iterate.rounds + 1)
 
 
-def at_first_turn(bench: Bench, examples: list[Example]) -> list[Example]:
+def at_first_turn(context: RunContext, examples: list[Example]) -> list[Example]:
     """The examples with nothing shown before the reply; replayed solutions are so already, verdicts on an attempt cannot be."""
-    ready = bench.ready
-    by_id = {problem.id: problem for k in range(1, bench.config.iterate.rounds + 1) for problem in ready.problems(k)}
+    ready = context.ready
+    by_id = {problem.id: problem for k in range(1, context.config.iterate.rounds + 1) for problem in ready.problems(k)}
     examples = [example for example in examples if example.source != VERDICT]
     own = [example for example in examples if example.problem_id in by_id]
 

@@ -26,7 +26,7 @@ from rise.runs.card import check_weights
 from rise.runs.checks import with_engine
 from rise.runs.continuing import first_value
 from rise.runs.directory import RunDir, StageDir
-from rise.runs.model_judge import JudgeDesk, at_desk, judging
+from rise.runs.model_judge import JudgeClient, judge_client, judging
 from rise.runs.preflight import Ready
 from rise.training.ranks import under_launcher
 
@@ -57,7 +57,7 @@ class Silent:
 
 
 @dataclass
-class Bench:
+class RunContext:
     """Everything the stages share."""
 
     ready: Ready
@@ -68,7 +68,7 @@ class Bench:
     """Where replies are drawn and training runs; None: in this process."""
     run_dir: RunDir | None = None
     """None where one stage is done by itself, from files to a file."""
-    desk: JudgeDesk | None = None
+    judge_client: JudgeClient | None = None
     """Who asks the model that judges; None where no model does."""
 
     @property
@@ -138,7 +138,7 @@ class Bench:
             on_done=self.progress.advance,
         )
 
-    def sound(self, alarms: Iterable[Alarm]) -> None:
+    def report_alarms(self, alarms: Iterable[Alarm]) -> None:
         """Tell alarms at once, and keep them for the report: once, however often a run is continued."""
         for alarm in alarms:
             if self.run_dir is not None and alarm not in read_alarms(self.run_dir.read_log()):
@@ -149,7 +149,7 @@ class Bench:
     def timed(self, stage: str, part: str, total: int) -> Iterator[Timer]:
         """A part of a stage: a bar while it runs, a line in metrics.jsonl when it ends without an error."""
         timer = Timer(self, stage, part, total)
-        judged = self.desk.counts() if self.desk else {}
+        judged = self.judge_client.counts() if self.judge_client else {}
         self.progress.begin(stage, part, total)
         began = time.perf_counter()
         try:
@@ -160,7 +160,7 @@ class Bench:
         if self.run_dir is not None:
             usage = {name: getattr(timer.usage, name) for name in ("n_replies", "n_prompt_tokens", "n_reply_tokens", "n_reused")}
             facts = timer.usage.facts | timer.facts | ({"n_empty": timer.usage.n_empty} if timer.usage.n_empty else {})
-            facts |= judging(judged, self.desk)
+            facts |= judging(judged, self.judge_client)
             if price := facts.get("judge", {}).get("price"):
                 facts["price"] = round(facts.get("price", 0.0) + price, 6)
             self.run_dir.write_log(stage=stage, part=part, seconds=seconds, **usage, **facts)
@@ -169,12 +169,12 @@ class Bench:
 class Timer:
     """What is known of a part when it ends."""
 
-    def __init__(self, bench: Bench, stage: str, part: str, total: int) -> None:
-        self.bench, self.stage, self.part, self.total = bench, stage, part, total
+    def __init__(self, context: RunContext, stage: str, part: str, total: int) -> None:
+        self.context, self.stage, self.part, self.total = context, stage, part, total
         self.usage = Usage()
         self.facts: dict[str, Any] = {}
 
-    def of(self, player: Player) -> None:
+    def record(self, player: Player) -> None:
         """What the player generated, and what it cost where it has a bill."""
         self.usage = player.usage
         if player.budget is not None and (player.budget.price_prompt or player.budget.price_reply):
@@ -184,11 +184,11 @@ class Timer:
         """The number of steps has become known."""
         if total != self.total:
             self.total = total
-            self.bench.progress.begin(self.stage, self.part, total)
+            self.context.progress.begin(self.stage, self.part, total)
 
 
 @contextmanager
-def at_work(
+def open_context(
     ready: Ready,
     ledger: Path | None,
     *,
@@ -196,8 +196,8 @@ def at_work(
     progress: Progress | None = None,
     run_dir: RunDir | None = None,
     judge: Judge | None = None,
-) -> Iterator[Bench]:
-    """A bench with its ledger locked and its cluster joined; engines are stopped and all is closed whatever happens.
+) -> Iterator[RunContext]:
+    """A run context with its ledger locked and its cluster joined; engines are stopped and all is closed whatever happens.
 
     `ledger` is the file of replies; None keeps them in memory. `directory` is what a cluster's nodes must see. `judge` is
     another one than the task's.
@@ -209,8 +209,8 @@ def at_work(
                 judge = judge or ready.task.judge()
                 if cluster and not isinstance(judge, ModelJudge):  # a model is asked from here
                     judge = cluster.judge(judge)  # its places come before those of replicas
-                with at_desk(judge, lambda spec: open_policy(config, spec, own_format=True), ledger, config.seed) as desk:
-                    yield Bench(ready, judge, book, progress or Silent(), cluster, run_dir, desk)
+                with judge_client(judge, lambda spec: open_policy(config, spec, own_format=True), ledger, config.seed) as client:
+                    yield RunContext(ready, judge, book, progress or Silent(), cluster, run_dir, client)
         finally:
             stop_engines()
 
