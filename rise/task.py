@@ -54,10 +54,10 @@ def fewer(split: Split) -> str:
     """Where the number of problems of a split is set: the tail of a message about too few of them."""
     if split == "train":
         return (
-            "task.n_train, rollout.n_problems or boost.n_problems (the rounds take theirs behind the boost's unless "
-            "boost.disjoint = false)"
+            "n in Python; in a recipe task.n_train, rollout.n_problems or boost.n_problems (the rounds take theirs behind the "
+            "boost's unless boost.disjoint = false)"
         )
-    return f"task.n_{split} in a recipe, -n of rise evaluate"
+    return f"task.n_{split} in a recipe, n in Python, -n of rise evaluate"
 
 
 def check_asked(task: str, split: str, n: int | None, start: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from rise.report.numbers import count, percent, points, points_interval
 from rise.report.own_stop import own_stop_words
 from rise.runs import stages
 from rise.runs.alarms import FEW_PROBLEMS, Alarm, place, toy_words
+from rise.runs.card import named_code, set_options
 from rise.runs.dry_run import sentences
 from rise.runs.preflight import Ready
 
-LEGEND = "Percent of last replies right, no vote; difference in points, 95 % interval."
+LEGEND = "Percent right at each turn, no vote; difference in points, 95 % interval."
 """Under it stand the lines of `stage_sentence`."""
 
 
@@ -73,13 +74,17 @@ def alarm_lines(alarm: Alarm) -> list[tuple[str, str]]:
     """(head, words) of each line of an alarm."""
     lines = [("ALARM", f"{place(alarm)}: {alarm.says}")]
     if alarm.example is not None:
-        lines.append(("one reply", one_line(alarm.example) or "(empty)"))
+        lines.append(("example", one_line(alarm.example) or "(empty)"))
     return [*lines, ("way out", alarm.way_out)]
 
 
-def next_lines(run: Path) -> Sequence[tuple[str, str]]:
-    """(command, what it shows) of what to look at when a run has ended."""
+def next_lines(run: Path, config: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """(command, what it shows) of what to look at when a run of this recipe has ended.
+
+    Code that the recipe names is named again for `rise play`: a checkpoint's own word is not enough to run it.
+    """
+    code = named_code(config["task"].get("settings") or {}, (config.get("state") or {}).get("feedback"))
     return (
         (f"rise view {run}", "every reply, turn by turn, in a browser"),
-        (f"rise serve {run}", "ask the trained model yourself"),
+        (" ".join(["rise play", str(run), *set_options(code)]), "ask the trained model yourself"),
     )

@@ -101,12 +101,14 @@ def _ending(console: Console, run: Path, scale: str | None, *, table: bool) -> N
         console.print(f"Report: {html}", highlight=False, soft_wrap=True)
         return
     console.print("", console_table(run), "", console_transcript(run), "")
-    for alarm, _ in latest(data.alarms):
-        console.print(two_columns(alarm_lines(alarm)[:1], style="bold red"))
     n = data.last.estimate("m1@t1").n if data.last else 0
-    if is_toy(n, scale):
-        console.print(toy_words(n), style="yellow", highlight=False)
-    console.print(two_columns(next_lines(run)))
+    toy, alarms = is_toy(n, scale), latest(data.alarms)
+    for alarm, _ in () if toy else alarms:
+        console.print(two_columns(alarm_lines(alarm)[:1], style="bold red"))
+    if toy:
+        seldom = " Alarms are usual at this size: act on those of a full run." if alarms else ""
+        console.print(toy_words(n) + seldom, style="yellow", highlight=False)
+    console.print(two_columns(next_lines(run, data.config)))
     console.print(f"Report: {html}", highlight=False, soft_wrap=True)
 
 

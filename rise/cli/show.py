@@ -104,12 +104,15 @@ def _lines(
             n_matching += 1
             if n_matching < index:
                 continue
+            if n_printed == count:
+                console.print(_text(f"More: --index {n_matching} goes on; -n 5 prints five.", "dim"), soft_wrap=True)
+                return
             _heading(console, path, number, kind)
             KINDS[kind][1](console, data, path, tokens)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DataError(f"{path}, line {number}: not a {kind} line ({error!r}). Was the file written by `rise`?") from error
         n_printed += 1
-        if n_printed == count:
+        if n_printed == count and problem:
             return
     if n_printed == 0:
         asked = [f"problem {problem}"] if problem else []

@@ -94,6 +94,19 @@ def feedback_mode(name: str) -> Feedback:
     return FEEDBACK[name]
 
 
+def feedback_words(name: str, text: str | None) -> str:
+    """What the feedback does, from its verb on: the mode's own sentence, or what `state.feedback_text` puts in its place.
+
+    >>> feedback_words("neutral", "{question}"), feedback_words("neutral", "Sure?"), feedback_words("always-wrong", None)
+    ('asks the question again', 'says "Sure?"', 'calls every attempt wrong, as published')
+    """
+    mode = feedback_mode(name)
+    if not text or mode.asks_critique:
+        return mode.about
+    said = "asks the question again" if text.strip() == "{question}" else f'says "{" ".join(text.split())}"'
+    return f"{mode.about}; of a wrong attempt it {said}" if mode.knows_truth else said
+
+
 def told(state: Mapping[str, Any]) -> str:
     """What the feedback of a [state] as written knows: nothing (""), the truth ("stops": a run ends when right), or "may know".
 

@@ -19,7 +19,7 @@ class Claim:
 
     question: str
     answer: str
-    """yes, no, not shown (the interval includes zero), or not measured."""
+    """yes, no, undecided (the interval includes zero), or not measured."""
     detail: str
     difference: Estimate
 
@@ -66,7 +66,7 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
             continue
         if data.oracle == "stops" and name.key == f"t{K}-t1":
             continue  # it could not be negative
-        answer = {"above": "yes", "below": "no, worse", "includes zero": "not shown", None: "not measured"}[sign(difference)]
+        answer = {"above": "yes", "below": "no, worse", "includes zero": "undecided", None: "not measured"}[sign(difference)]
         detail = DASH if difference.value is None else f"{points(difference.value)} points ({points_interval(difference)})"
         if data.over and (over := data.over[-1].numbers.get(name.key)) and over.seeds.value is not None:
             detail += f", above zero in {over.n_above} of {over.seeds.n} seeds"

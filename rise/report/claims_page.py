@@ -299,9 +299,9 @@ def forecast_words(found: Calibration) -> str:
     going = ", ".join(f"{name} {number(r)}" for name, r in pairs)
     miss, worst = number(100 * found.error), number(100 * found.worst)
     return (
-        f"`rise forecast` says before any training what the rounds of RISE will gain. On {', '.join(found.tasks)} they reached "
-        f"{percent(found.share)} % of its ceiling on the mean; a task forecast from the others is off by {miss} points (root "
-        f"mean square), at most {worst}. What goes with the gain over these tasks (correlation): {going}."
+        f"`rise forecast` tries to say before any training what the rounds of RISE will gain. On {', '.join(found.tasks)} "
+        f"they reached {percent(found.share)} % of its ceiling on the mean; a task forecast from the others is off by {miss} "
+        f"points (root mean square), at most {worst}. What goes with the gain over these tasks (correlation): {going}."
     )
 
 

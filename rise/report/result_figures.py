@@ -60,7 +60,7 @@ def controls_figure(data: ReportData) -> Figure | None:
 
 
 def main_picture(data: ReportData) -> Figure | None:
-    """Last reply by turn over stages, and the last stage beside its controls: the picture for a README."""
+    """Accuracy at each turn over stages, and the last stage beside its controls: the picture for a README."""
     stage = data.last
     if stage is None or stage.n_turns < 2:
         return None
@@ -68,12 +68,12 @@ def main_picture(data: ReportData) -> Figure | None:
     def draw(canvas: Canvas) -> None:
         canvas.set_layout_engine("constrained", rect=(0.01, 0, 0.97, 1))  # a wider font than ours must not be cut off
         left, right = canvas.subplots(1, 2)
-        left.set_title("Last reply by turn, no vote, % right")
+        left.set_title("% right at each turn, no vote")
         _draw_turns(left, data, "accuracy_by_turn")
         right.set_title(f"{stage.title}: own attempt shown, and controls")
         _draw_controls(right, stage)
 
-    caption = "Accuracy of the last reply at each turn, no vote; bands are 95 % intervals clustered by problem."
+    caption = "Accuracy of each turn's reply, no vote; bands are 95 % intervals clustered by problem."
     return make_figure("main", "Does it correct itself?", caption, draw, width=9.2, height=3.4)
 
 

@@ -155,15 +155,28 @@ def _ask_for_code(spec: str, known: Mapping[str, Any], *, said: Set[str], same_t
     Named once more with `--set`, it is the user's own word; so it is where `RISE_TRUST_REMOTE_CODE=1`.
     """
     settings = (known.get("task_settings") or {}) if same_task else {}
-    named = {f"task.settings.{key}": settings.get(key) for key in OWN_CODE if key not in said}
-    named |= {} if "feedback" in said else {"state.feedback": known.get("feedback")}
-    code = {name: str(value) for name, value in named.items() if is_own_code(value)}
+    settings = {key: value for key, value in settings.items() if key not in said}
+    code = named_code(settings, None if "feedback" in said else known.get("feedback"))
     if code and not trusts_code():
-        words = " ".join(f"--set {name}={value}" for name, value in code.items())
         raise ConfigError(
             f"the rise.json of {spec} names Python code, which would be run: {', '.join(code.values())}. Read it; then name it "
-            f"yourself: {words} (or set {ALLOWS_CODE}=1)."
+            f"yourself: {' '.join(set_options(code))} (or set {ALLOWS_CODE}=1)."
         )
+
+
+def named_code(task_settings: Mapping[str, Any], feedback: str | None) -> dict[str, str]:
+    """Setting → the code of somebody's own that it names.
+
+    >>> named_code({"judge": "mine.py:right", "path": "a.jsonl"}, "neutral")
+    {'task.settings.judge': 'mine.py:right'}
+    """
+    named = {f"task.settings.{key}": task_settings.get(key) for key in OWN_CODE} | {"state.feedback": feedback}
+    return {name: str(value) for name, value in named.items() if is_own_code(value)}
+
+
+def set_options(code: Mapping[str, str]) -> list[str]:
+    """The options that name this code once more: `--set task.settings.judge=mine.py:right`."""
+    return [f"--set {name}={value}" for name, value in code.items()]
 
 
 def divide(overrides: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:

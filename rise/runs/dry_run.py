@@ -10,7 +10,7 @@ from rise.recipe.improvers import IMPROVERS
 from rise.recipe.machines import ClusterConfig
 from rise.recipe.problems import student_turns
 from rise.recipe.verify import VerifyConfig
-from rise.recipe.wordings import feedback_mode
+from rise.recipe.wordings import feedback_words
 from rise.runs.continuing import begun
 from rise.runs.directory import RunDir
 from rise.runs.preflight import Ready, preflight
@@ -51,7 +51,7 @@ def _sentences(
     out = [
         f"model      {name}{chat_format}, {model.dtype}; {adapters} train",
         f"problems   {task}: {_n(train)} to train on, {_n(held_out)} of {settings.split} to measure on",
-        f"feedback   {config.state.feedback} {feedback_mode(config.state.feedback).about}",
+        f"feedback   {config.state.feedback}: {feedback_words(config.state.feedback, config.state.feedback_text)}",
         *_verifies(config),
         f"measure    every stage: {settings.samples} samples and {settings.turns} turns a problem, "
         f"{_times(held_out, settings.samples + settings.turns - 1)} replies"

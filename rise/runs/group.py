@@ -73,7 +73,8 @@ class GroupDir:
                 )
         elif self.path.exists() and any(file.name not in OWN for file in self.path.iterdir()):
             raise ResumeError(
-                f"{self.path} is not empty and holds no {self.about.name}, so no seeds can be put there. Give another --out."
+                f"{self.path} is not empty and holds no {self.about.name}, so no seeds can be put there. Give them a folder of "
+                f"their own: --out {self.path}-seeds."
             )
         self.path.mkdir(parents=True, exist_ok=True)
         every = sorted({*known, *seeds})

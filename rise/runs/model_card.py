@@ -25,7 +25,7 @@ from rise.recipe.improvers import IMPROVERS
 from rise.recipe.methods import method_of
 from rise.recipe.own_code import is_own_code
 from rise.recipe.public import shortened
-from rise.recipe.wordings import feedback_mode
+from rise.recipe.wordings import feedback_mode, feedback_words
 from rise.runs import stages
 from rise.runs.alarms import FEW_PROBLEMS, toy_words
 from rise.runs.base_licence import base_licence
@@ -149,7 +149,7 @@ def _what_it_is(about: About) -> list[tuple[str, str]]:
         ("Weighing", _weighing(config)),
         ("Training", f"{epochs}, {train.batch_size} examples a step, peak {train.learning_rate:g}; {adapters}"),
         ("Sampling", f"temperature {config.sampling.temperature:g}, at most {config.sampling.max_new_tokens} tokens a reply"),
-        ("Between turns", f"{config.state.feedback}; it {feedback_mode(config.state.feedback).about}"),
+        ("Between turns", f"{config.state.feedback}; it {feedback_words(config.state.feedback, config.state.feedback_text)}"),
         ("Seed", f"{config.seed}"),
     ]
     if about.dataset:

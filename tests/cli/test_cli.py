@@ -279,7 +279,7 @@ def test_evaluate_says_what_it_cannot_do(refused, rise, toy_run, tmp_path):
     file = tmp_path / "few.jsonl"
     file.write_text('{"question": "1+1", "gold": "2"}\n')
     text = refused("evaluate", checkpoint, "--task", "jsonl", "--set", f"test_path={file}", "-n", 5)
-    assert "has 1 test problems" in text and "task.n_test in a recipe, -n of rise evaluate" in text
+    assert "has 1 test problems" in text and "task.n_test in a recipe, n in Python, -n of rise evaluate" in text
 
 
 def test_dry_run_finds_what_would_stop_a_later_round(refused, recipe):

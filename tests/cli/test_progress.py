@@ -8,7 +8,7 @@ from rich.console import Console
 from synthetic_run import BOOST, HOSTILE, ROUND_1, held_out, write_run
 from toys import small, toy_recipe
 
-from rise.cli.lines import alarm_lines, is_toy, plan, stage_sentence
+from rise.cli.lines import alarm_lines, is_toy, next_lines, plan, stage_sentence
 from rise.cli.progress import Bars
 from rise.evaluation.held_out import write_held_out
 from rise.play.player import Usage
@@ -35,6 +35,13 @@ def text(renderable, width=80):
     out = io.StringIO()
     Console(file=out, width=width).print(renderable)
     return out.getvalue()
+
+
+def test_the_command_that_comes_next_names_code_of_the_recipes_own_again():
+    """A checkpoint's word is not enough to run it, so the command without it would be refused."""
+    own = {"task": {"settings": {"judge": "mine/judge.py:right"}}, "state": {"feedback": "neutral"}}
+    assert next_lines("runs/own", own)[1][0] == "rise play runs/own --set task.settings.judge=mine/judge.py:right"
+    assert next_lines("runs/own", {"task": {}, "state": {}})[1][0] == "rise play runs/own"
 
 
 # --- a log ------------------------------------------------------------------------------------------------------------
@@ -140,7 +147,7 @@ def test_codes_are_explained_where_they_first_stand(tmp_path, log):
     for name in ("boost", "round-1"):
         bars.stage_done(run.stage(name))
     head, *stages = lines()
-    assert "last replies right, no vote" in head and len(stages) == 2
+    assert "right at each turn, no vote" in head and len(stages) == 2
     assert max(map(len, lines())) <= 80  # none is cut by a terminal
 
 
@@ -152,14 +159,14 @@ def test_an_alarm_is_told_whole_once_and_then_on_a_line(log):
     for stage in ("round-1", "round-2"):
         bars.alarm(Alarm(stage, "rollout", "unreadable", "60 of 60 replies hold no answer.", "Raise the limit.", HOSTILE))
     printed = lines()
-    assert [line.split()[0] for line in printed] == ["ALARM", "one", "way", "ALARM"]
+    assert [line.split()[0] for line in printed] == ["ALARM", "example", "way", "ALARM"]
     assert "round 1, rollout: 60 of 60" in printed[0] and "round 2, rollout: 60 of 60" in printed[3]
     assert "\x1b" not in printed[1] and "␛[31m" in printed[1] and "[bold]" in printed[1]  # neither terminal nor markup obeys
 
 
 def test_an_empty_reply_is_shown_as_such():
     alarm = Alarm("base", "evaluate", "unreadable", "all of them.", "Mend it.", "")
-    assert alarm_lines(alarm)[1] == ("one reply", "(empty)")
+    assert alarm_lines(alarm)[1] == ("example", "(empty)")
     nothing = Alarm("round-1", "relabel", "nothing-right", "none.", "Mend it.")
     assert [head for head, _ in alarm_lines(nothing)] == ["ALARM", "way out"]
 

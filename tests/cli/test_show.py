@@ -79,6 +79,12 @@ def test_filters_choose_by_what_became_of_a_problem(round_1, flags, ids):
     assert re.findall(r"^problem (p\d+)", text, re.M) == ids
 
 
+def test_where_there_is_more_the_way_on_is_said(tmp_path):
+    three = lines(tmp_path / "examples.jsonl", *[EXAMPLE] * 3)
+    assert "More: --index 2 goes on" in printed(three) and "More: --index 3 goes on" in printed(three, "-n", 2)
+    assert "More:" not in printed(three, "--index", 3) and "More:" not in printed(three, "-n", 3)
+
+
 def test_asking_for_what_is_not_there_says_how_many_there_are(round_1):
     with pytest.raises(DataError, match="has 1 records of broken, so there is none at --index 2"):
         printed(round_1.held_out, "--broken", "--index", 2)

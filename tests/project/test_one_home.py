@@ -262,7 +262,7 @@ def test_a_feedback_mode_is_shown_planned_and_reported_with_what_it_knows(monkey
     monkeypatch.setitem(FEEDBACK, "hint", mode)
     recipe = small(state={"feedback": "hint", "feedback_text": None}, evaluate={"turns": 2}, dataset={"drop_truncated": False})
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"nano": TINY})})
-    assert any("hint hints at the answer" in line for line in dry_run(recipe)[0])
+    assert any("hint: hints at the answer" in line for line in dry_run(recipe)[0])
     run = run_recipe(recipe, tmp_path / "run")
     [held_out, *_] = read_held_out(run.stage("round-1").held_out)
     assert held_out.run[0].feedback == mode.text

@@ -61,7 +61,7 @@ def test_a_registry_shows_a_readme_whose_links_lead_somewhere(wheel):
     shown, readme = page.get_content(), (ROOT / "README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", shown)
     assert links and all(link.startswith("https://") for link in links)
-    assert "![" not in shown and "<!--" not in shown and "\nAccuracy of the last reply by turn: " in shown
+    assert "![" not in shown and "<!--" not in shown and "\nAccuracy at each turn: " in shown
     assert "[The method](docs/method.md)" in readme and "The method (`docs/method.md`)" in shown
     assert "make run " in shown and "\n| --- | --- | --- |\n| 1: RISE, turn 5 " in shown  # blocks and tables are as they were
 

@@ -145,7 +145,7 @@ def test_the_headline_says_plainly_that_an_interval_includes_zero(tmp_path):
     data = collect(write_run(tmp_path / "run").path)
     assert "62.5\u00a0% of last replies (turn 5) are right against 50.0\u00a0% of first" in headline(data)
     assert "+12.5 points" in headline(data) and "the interval includes zero" in headline(data)
-    assert claims(data)[0].answer == "not shown"
+    assert claims(data)[0].answer == "undecided"
 
 
 def test_what_an_oracle_found_is_never_called_self_correction(tmp_path):

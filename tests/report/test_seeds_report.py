@@ -107,7 +107,7 @@ def test_a_spread_between_trainings_that_holds_zero_is_no_finding(tmp_path):
     assert number.n_above == 2
     text = headline(collect_seeds(group.path))
     assert text.startswith("After round 1, this run does not show that the model corrects itself:")
-    assert claims(collect_seeds(group.path))[0].answer == "not shown"
+    assert claims(collect_seeds(group.path))[0].answer == "undecided"
 
 
 def test_problems_too_few_to_tell_are_no_finding_though_seeds_agree(tmp_path):
@@ -116,7 +116,7 @@ def test_problems_too_few_to_tell_are_no_finding_though_seeds_agree(tmp_path):
     group = group_of(tmp_path / "g", [of] * 3, boost=BOOST)
     number = last(group).numbers["t5-t1"]
     assert (number.seeds.low, number.seeds.high) == (0.125, 0.125) and number.problems.low < 0
-    assert claims(collect_seeds(group.path))[0].answer == "not shown"
+    assert claims(collect_seeds(group.path))[0].answer == "undecided"
 
 
 def test_one_seed_measured_says_nothing_of_the_spread(tmp_path):
