@@ -18,6 +18,9 @@ from rise.trajectory import Relabelled, Turn
 P = problem("p", "2+2", "4")
 
 
+PRICED = {"judge": "self", "judge_price_prompt": 2e6, "judge_price_reply": 5e6}
+
+
 def replies(*answers):
     """Judged replies; "4" is right, None gave no answer."""
     return [Turn(f"so {a}", answer=a, reward=float(a == "4")) for a in answers]
@@ -113,7 +116,7 @@ def test_a_whole_run_chooses_without_gold_and_improves_each_trajectory(select, t
         task={"n_train": 2, "n_validation": 2, "n_test": 2},
         boost={"enabled": False},
         rollout={"n_trajectories": 2},
-        relabel={"select": select, **({"judge": "self"} if select == "judge" else {})},
+        relabel={"select": select, **(PRICED if select == "judge" else {})},
         weigh={"rule": "equal"},
         dataset={"drop_truncated": False},
         sampling={"max_new_tokens": 4},
@@ -130,5 +133,10 @@ def test_a_whole_run_chooses_without_gold_and_improves_each_trajectory(select, t
     assert {e.weight for e in read_examples(stage.examples)} == {1.0}
     counts = json.loads(stage.dataset.read_text())["counts"]
     if select == "judge":  # an untrained model names nothing
+        lines = [json.loads(line) for line in (tmp_path / "run/ledger.jsonl").read_text().splitlines()]
+        said = [line["turn"] for line in lines if line.get("purpose") == "round-1/select" and "turn" in line]
+        cost = sum(2 * turn["n_prompt_tokens"] + 5 * turn["n_reply_tokens"] for turn in said)  # prices are per million
+        [logged] = [e for e in map(json.loads, (tmp_path / "run/metrics.jsonl").open()) if e.get("part") == "select"]
+        assert logged["price"] == cost > 0
         unnamed = sum(not chose(r) for r in improved)
         assert counts.get("choices that named no reply", 0) == unnamed
