@@ -108,17 +108,18 @@ class CapturedBatch(ContinuousBatch):
         wanted = [row for row in new if not row.gone()]
         if not wanted:
             return
+        n_before = len(self._rows)
         try:
-            n_before = len(self._rows)
             self._make_room(n_before + len(wanted), max(len(row.prompt_ids) + row.room for row in wanted))
             groups = self._read(wanted)
         except BaseException:
             self.waiting.extendleft(reversed(new))
             raise
         assert self._slots is not None
+        self._rows += [row for group in groups for row in group.rows]  # known to `clear` should memory run out below
         for group in groups:
-            self._slots.lay(len(self._rows), group.layers, group.mask_BT, group.last_B1)
-            self._rows += group.rows
+            self._slots.lay(n_before, group.layers, group.mask_BT, group.last_B1)
+            n_before += len(group.rows)
             group.layers.clear()
 
     def _close_up(self) -> None:

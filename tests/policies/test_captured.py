@@ -1,5 +1,6 @@
 """Decoding over slots: the replies that `generate` gives, whoever comes and goes; on a GPU each step is one captured graph."""
 
+import asyncio
 import math
 from collections import Counter
 from dataclasses import replace
@@ -9,7 +10,7 @@ import torch
 from test_continuous import TEXTS, ask, continued, ids, limited, request
 
 from rise.policies import make_policy
-from rise.policies.captured import CapturedBatch
+from rise.policies.captured import CapturedBatch, _Slots
 from rise.policies.local import LocalPolicy
 from rise.policies.slots import SDPA, attend, best_way
 from rise.recipe.machines import EngineConfig
@@ -109,6 +110,33 @@ def test_out_of_memory_halves_the_batch_and_loses_no_token(model, n_rows):
     assert policy.running.n_halved >= 1 and policy.running.limit <= n_rows
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_no_row_is_lost_where_memory_runs_out_while_prompts_are_laid_into_slots(nth, model, monkeypatch):
+    """Prompts of 1, 30 and 60 digits are read as three groups. Whichever the slots have no memory for, all six rows are read
+    again, three at once, and each reply is whole."""
+    requests = [request(model, "1" * n, 2) for n in (1, 30, 60)]
+    expected = ids(model.generate(requests))
+    policy, lay, calls = captured(model, 8), _Slots.lay, []
+
+    def short_of_memory(*given):
+        calls.append(given)
+        if len(calls) == nth:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        lay(*given)
+
+    monkeypatch.setattr(_Slots, "lay", short_of_memory)
+    assert ids(ask_within(20, policy, requests)) == expected
+    assert (policy.running.n_halved, policy.running.limit) == (1, 3)
+    assert not policy.running.busy and policy._futures == {}
+
+
+def ask_within(seconds, policy, requests):
+    async def go():
+        return await asyncio.wait_for(asyncio.gather(*map(policy.reply, requests)), seconds)
+
+    return asyncio.run(go())
+
+
 def test_a_slot_by_hand():
     """Two slots of three places; queries 0 look at what counts in equal parts: 1 and (1 + 3 + 8) ÷ 3. Two heads share a value."""
     query, values = torch.zeros(2, 2, 1, 1), torch.tensor([[1.0, 7, 9], [1, 3, 8]]).view(2, 1, 3, 1)
@@ -138,8 +166,6 @@ def test_a_recipe_asks_for_it_and_fixed_batches_come_first(nano_dir):
 
 def test_scores_are_those_of_a_plain_pass(model):
     """Log-probabilities after replies were drawn: the model's attention is SDPA still, where no slots are given."""
-    import asyncio
-
     policy = captured(model, 8)
     [[reply]] = ask(policy, [request(model, "2+2", 1)])
     prompt = request(model, "2+2", 1).prompt_ids
