@@ -96,7 +96,8 @@ def tests(words: list[str], toy: bool, put: Callable[[dict[str, Any]], None]) ->
             found.setdefault("not passed", []).append(line.strip()[:300])
         found |= {f"n_{kind}": int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", line)}
         put(found)
-    process.wait()
+    if process.wait() not in (0, 1):  # 1: some failed, which stands above; else not all were run
+        raise SystemExit(f"pytest ended with {process.returncode}: not every test was run")
     return found
 
 

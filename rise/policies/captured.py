@@ -38,6 +38,8 @@ class CapturedBatch(ContinuousBatch):
         model.set_attn_implementation(register())
         self.captures = torch.device(model.device).type == "cuda"
         """Whether steps are captured; given up where the model cannot be."""
+        self.quick: bool | None = None
+        """Whether what is captured takes fewer kernels; None before that was tried."""
         self.n_captured = 0
         shape = model.config.get_text_config()
         width = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
@@ -65,13 +67,11 @@ class CapturedBatch(ContinuousBatch):
                 here = batch._scores(len(rows))
                 for row, scores in zip(batch._rows, here, strict=True):
                     ids = torch.tensor([[*row.prompt_ids, *row.sampled]], device=model.device)
-                    plain = model(input_ids=ids, use_cache=False).logits[0, -1].float()
-                    rounding = 1e-3 if model.dtype == torch.float32 else 0.1
-                    if not (plain - scores.float()).abs().max() <= rounding * max(1.0, float(plain.abs().max())):
+                    if not batch._alike(scores, model(input_ids=ids, use_cache=False).logits[0, -1]):
                         raise ValueError("another attention than the plain one")
         except torch.OutOfMemoryError:  # there are remedies when replies are drawn
             return True
-        except (TypeError, ValueError, AttributeError, RuntimeError):
+        except Exception:  # of Triton's compiler too, which has kinds of its own
             model.set_attn_implementation(own)
             return False
         return True
@@ -108,17 +108,18 @@ class CapturedBatch(ContinuousBatch):
         wanted = [row for row in new if not row.gone()]
         if not wanted:
             return
+        n_before = len(self._rows)
         try:
-            n_before = len(self._rows)
             self._make_room(n_before + len(wanted), max(len(row.prompt_ids) + row.room for row in wanted))
             groups = self._read(wanted)
         except BaseException:
             self.waiting.extendleft(reversed(new))
             raise
         assert self._slots is not None
+        self._rows += [row for group in groups for row in group.rows]  # known to `clear` should memory run out below
         for group in groups:
-            self._slots.lay(len(self._rows), group.layers, group.mask_BT, group.last_B1)
-            self._rows += group.rows
+            self._slots.lay(n_before, group.layers, group.mask_BT, group.last_B1)
+            n_before += len(group.rows)
             group.layers.clear()
 
     def _close_up(self) -> None:
@@ -212,14 +213,18 @@ class CapturedBatch(ContinuousBatch):
         if graph is not None:
             graph.replay()
             return
-        with fewer_kernels(self.model) if self.captures else contextlib.nullcontext():
+        with self._fewer(n) if self.captures else contextlib.nullcontext():
             self._step_of(n, kinds)  # in earnest, and what a capture needs beforehand
         if not self.captures:
             return
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
+        # One graph runs at a time and none leaves a result in its pool, so that all share one, as long as any is there.
+        pool = next((other.pool() for other in self._graphs.values()), None)
+        capture = torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
         try:
-            with fewer_kernels(self.model), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            # The outer one: a capture that fails leaves the thread on its stream.
+            with torch.cuda.stream(torch.cuda.current_stream()), self._fewer(n), capture:
                 self._step_of(n, kinds)
         except torch.OutOfMemoryError:
             raise
@@ -230,6 +235,25 @@ class CapturedBatch(ContinuousBatch):
             return
         self._graphs[n, kinds] = graph
         self.n_captured += 1
+
+    def _fewer(self, n: int) -> contextlib.AbstractContextManager[None]:
+        """Fewer kernels, where a step of these `n` slots gives the plain one's scores with them. The state stays as it is."""
+        if self.quick is None:
+            plain = self._scores(n)
+            try:
+                with fewer_kernels(self.model):
+                    self.quick = all(map(self._alike, self._scores(n), plain))
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:  # of Triton's compiler too
+                self.quick = False
+        return fewer_kernels(self.model) if self.quick else contextlib.nullcontext()
+
+    def _alike(self, scores_V: Any, plain_V: Any) -> bool:
+        """Whether two ways to compute a token's scores differ by no more than rounding."""
+        rounding = 1e-3 if self.model.dtype == torch.float32 else 0.1
+        scores_V, plain_V = scores_V.float(), plain_V.float()
+        return bool((plain_V - scores_V).abs().max() <= rounding * max(1.0, float(plain_V.abs().max())))
 
 
 class _Slots:

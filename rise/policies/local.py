@@ -218,14 +218,15 @@ class LocalPolicy(Policy):
         try:
             return self._generate(rows, sampling, room)
         except torch.OutOfMemoryError as error:
-            if not self.fixed_batches and len(rows) > 1:
-                self.batch_size = len(rows) // 2
-                halves = rows[: self.batch_size], rows[self.batch_size :]
-                return [reply for half in halves for reply in self._within_memory(half, sampling, room)]
-            raise PolicyError(
-                f"{self.name} ran out of memory while generating {len(rows)} replies together (batch_size = {self.batch_size}). "
-                'Halve batch_size, or set model.dtype = "bfloat16". What is finished is kept.'
-            ) from error
+            if self.fixed_batches or len(rows) == 1:
+                raise PolicyError(
+                    f"{self.name} ran out of memory while generating {len(rows)} replies together (batch_size = "
+                    f'{self.batch_size}). Halve batch_size, or set model.dtype = "bfloat16". What is finished is kept.'
+                ) from error
+        # Behind the handler: its error holds the frames of the attempt, and with them the cache that was too large.
+        self.batch_size = len(rows) // 2
+        halves = rows[: self.batch_size], rows[self.batch_size :]
+        return [reply for half in halves for reply in self._within_memory(half, sampling, room)]
 
     def _room(self, prompt_ids: tuple[int, ...], sampling: Sampling) -> int:
         """How many tokens the reply may have."""

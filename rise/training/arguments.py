@@ -89,6 +89,11 @@ def _check_packages(config: TrainConfig, name: str) -> None:
         )
     if config.masters and (config.arguments.get("fsdp") or config.arguments.get("deepspeed")):
         raise ConfigError(f"{name}.masters {MASTERS_SHARDED}")
+    if config.masters and config.arguments.get("fp16"):
+        raise ConfigError(
+            f"{name}.masters = true is refused with {name}.arguments.fp16 = true: the weights are bfloat16 there, and float16 "
+            f"scales gradients that the masters keep to themselves. Leave fp16 out, or set {name}.masters = false."
+        )
 
 
 def check_quantize(lora: LoraConfig) -> None:
@@ -119,7 +124,9 @@ def training_arguments(config: TrainConfig, work: Path, seed: int, accumulation:
     """`transformers.TrainingArguments` of a recipe. `logs` is the checkpoint beside which tensorboard's files go."""
     from transformers import TrainingArguments
 
-    return checked_arguments(TrainingArguments, training_settings(config, work, seed, accumulation), config, logs=logs)
+    settings = training_settings(config, work, seed, accumulation)
+    settings["train_sampling_strategy"] = "sequential"  # the plan holds the order
+    return checked_arguments(TrainingArguments, settings, config, logs=logs)
 
 
 def training_settings(config: TrainConfig, work: Path, seed: int, accumulation: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from rise.training.arguments import checked_arguments, training_settings
 from rise.training.finetune import check_ids, ready_to_save
 from rise.training.model import check_free, load_model, n_embeddings, save_checkpoint
 from rise.training.optimizers import make_optimizer
-from rise.training.trainer import WAY_OUT, LogLines
+from rise.training.trainer import WAY_OUT, LogLines, WarmedTrainer
 
 MISSING = "train.dpo needs the packages trl and datasets"
 
@@ -91,7 +91,6 @@ def _arguments(plan: _Plan, config: TrainConfig, work: Path, seed: int, out: Pat
         "per_device_train_batch_size": plan.micro,
         "num_train_epochs": plan.epochs,
         "max_steps": plan.n_steps,
-        "warmup_steps": 0 if plan.n_steps == 1 else config.warmup_ratio,  # it starts from 0
         "data_seed": seed,
         "beta": config.dpo.beta,
         "max_length": config.max_length,
@@ -105,7 +104,7 @@ def _arguments(plan: _Plan, config: TrainConfig, work: Path, seed: int, out: Pat
 def _trainer_class() -> Any:
     from trl import DPOTrainer
 
-    class OfTokenIds(DPOTrainer):
+    class OfTokenIds(WarmedTrainer, DPOTrainer):
         """TRL's trainer on rows that hold token ids already: rendered again they might be others."""
 
         n_trained_tokens = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback
 
 from rise.errors import RiseError
@@ -79,7 +79,16 @@ class Losses:
             raise RiseError(f"the training loss became {loss} at step {step}. {WAY_OUT}")
 
 
-class WeightedTrainer(Trainer):
+class WarmedTrainer(Trainer):
+    """No step of its warming up has learning rate 0, whatever else it trains on."""
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        self.lr_scheduler = without_zero(scheduler, self.args.get_warmup_steps(num_training_steps))
+        return self.lr_scheduler
+
+
+class WeightedTrainer(WarmedTrainer):
     """Σ cost ÷ N, N counted over the whole accumulation window and all ranks, whatever the weights."""
 
     def __init__(
@@ -102,9 +111,6 @@ class WeightedTrainer(Trainer):
         self.meter = Meter(self.model, self.args.device)
         self.losses = Losses()
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
-
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         batches = []
         for _ in range(num_batches):
@@ -120,11 +126,6 @@ class WeightedTrainer(Trainer):
     def get_decay_parameter_names(self, model: Any) -> list[str]:
         # All of them, as Muon and the AdamW with masters have it: one setting means one thing.
         return [name for name, _ in model.named_parameters()]
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        scheduler = super().create_scheduler(num_training_steps, optimizer)
-        self.lr_scheduler = without_zero(scheduler, self.args.get_warmup_steps(num_training_steps))
-        return self.lr_scheduler
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         if self.check:

@@ -17,6 +17,7 @@ import prepare  # noqa: E402
 import shapes  # noqa: E402
 import svamp  # noqa: E402
 import table  # noqa: E402
+import units  # noqa: E402
 
 from rise.training.rows import make_rows  # noqa: E402
 
@@ -105,6 +106,18 @@ def test_a_unit_that_does_not_end_is_ended_and_what_it_found_is_kept(tmp_path, m
     while state.exists() and state.read_text().split()[2] != "Z":  # a killed process takes its time to go
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_tests_that_were_not_all_run_are_a_failure_of_the_unit(tmp_path, monkeypatch):
+    """A test that fails is a number like others; where pytest itself ends (4: no such folder) there are none to be trusted."""
+    monkeypatch.setattr(units, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match="pytest ended with 4"):
+        units.tests([], True, lambda found: None)
+    folder = tmp_path / "tests" / "gpu"
+    folder.mkdir(parents=True)
+    (folder / "test_two.py").write_text("def test_number_one(): pass\ndef test_number_two(): assert False\n")
+    found = units.tests([], True, lambda found: None)
+    assert (found["n_passed"], found["n_failed"], len(found["not passed"])) == (1, 1, 1)
 
 
 def test_a_unit_that_cannot_be_begun_in_time_is_skipped_and_all_are_known(tmp_path):

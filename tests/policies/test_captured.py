@@ -1,15 +1,18 @@
 """Decoding over slots: the replies that `generate` gives, whoever comes and goes; on a GPU each step is one captured graph."""
 
+import asyncio
+import contextlib
 import math
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from test_continuous import TEXTS, ask, continued, ids, limited, request
 
 from rise.policies import make_policy
-from rise.policies.captured import CapturedBatch
+from rise.policies.captured import CapturedBatch, _Slots
 from rise.policies.local import LocalPolicy
 from rise.policies.slots import SDPA, attend, best_way
 from rise.recipe.machines import EngineConfig
@@ -109,6 +112,33 @@ def test_out_of_memory_halves_the_batch_and_loses_no_token(model, n_rows):
     assert policy.running.n_halved >= 1 and policy.running.limit <= n_rows
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_no_row_is_lost_where_memory_runs_out_while_prompts_are_laid_into_slots(nth, model, monkeypatch):
+    """Prompts of 1, 30 and 60 digits are read as three groups. Whichever the slots have no memory for, all six rows are read
+    again, three at once, and each reply is whole."""
+    requests = [request(model, "1" * n, 2) for n in (1, 30, 60)]
+    expected = ids(model.generate(requests))
+    policy, lay, calls = captured(model, 8), _Slots.lay, []
+
+    def short_of_memory(*given):
+        calls.append(given)
+        if len(calls) == nth:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        lay(*given)
+
+    monkeypatch.setattr(_Slots, "lay", short_of_memory)
+    assert ids(ask_within(20, policy, requests)) == expected
+    assert (policy.running.n_halved, policy.running.limit) == (1, 3)
+    assert not policy.running.busy and policy._futures == {}
+
+
+def ask_within(seconds, policy, requests):
+    async def go():
+        return await asyncio.wait_for(asyncio.gather(*map(policy.reply, requests)), seconds)
+
+    return asyncio.run(go())
+
+
 def test_a_slot_by_hand():
     """Two slots of three places; queries 0 look at what counts in equal parts: 1 and (1 + 3 + 8) ÷ 3. Two heads share a value."""
     query, values = torch.zeros(2, 2, 1, 1), torch.tensor([[1.0, 7, 9], [1, 3, 8]]).view(2, 1, 3, 1)
@@ -128,6 +158,142 @@ def test_a_model_whose_step_is_another_keeps_the_plain_way(model, monkeypatch):
     assert not CapturedBatch.can(LocalPolicy.load(model.renderer.tokenizer.name_or_path).model)
 
 
+class Triton(Exception):
+    """What Triton raises is of kinds of its own."""
+
+
+def raises(*given, **named):
+    raise Triton("out of resource: shared memory")
+
+
+def test_a_kernel_that_raises_what_torch_does_not_know_leaves_the_plain_way(model, monkeypatch):
+    from rise.policies import captured, slots
+
+    net = LocalPolicy.load(model.renderer.tokenizer.name_or_path).model
+    own = net.config._attn_implementation
+    monkeypatch.setattr(captured, "best_way", lambda *given: slots.TRITON)
+    monkeypatch.setattr(slots, "kernels", SimpleNamespace(attend=raises))
+    assert not CapturedBatch.can(net) and net.config._attn_implementation == own == "sdpa"
+
+
+@pytest.mark.parametrize(("forgets", "taken"), [((), True), (("keys",), False), (("values",), False)], ids=str)
+def test_a_kernel_of_attention_is_taken_where_it_writes_the_new_key_and_the_new_value(forgets, taken, monkeypatch):
+    """What it gives is right each time, so that only the slots show what was not written."""
+    from rise.policies import slots
+
+    def attention(query, new_key, new_value, keys, values, used, scaling):
+        rooms, rows = {"keys": keys.clone(), "values": values.clone()}, torch.arange(len(used))
+        for name, room, new in (("keys", keys, new_key), ("values", values, new_value)):
+            rooms[name][rows, used.long() - 1] = new[:, :, 0]
+            if name not in forgets:
+                room.copy_(rooms[name])
+        mask = (torch.arange(keys.shape[1])[None] < used[:, None])[:, None, None]
+        return attend(None, query, *(room.transpose(1, 2) for room in rooms.values()), mask, scaling, slots=True)[0]
+
+    monkeypatch.setattr(slots, "kernels", SimpleNamespace(FEWEST=16, attend=attention))
+    assert slots._agrees(slots.TRITON, torch.device("cpu"), torch.float32, 16) is taken
+
+
+class Card:
+    """CUDA's graphs on a processor: a step on the stream of a capture is not made but noted, and made at each replay."""
+
+    def __init__(self, monkeypatch, fails=False):
+        self.stream, self.capturing, self.fails = "main", None, fails
+        self.pools, self.n_replayed = [], 0
+        step = CapturedBatch._step_of
+
+        def step_of(batch, n, kinds):
+            if self.capturing:
+                self.capturing.steps.append((batch, n, kinds))
+            else:
+                step(batch, n, kinds)
+
+        card = self
+
+        class Graph:
+            def __init__(self):
+                self.steps = []
+
+            def replay(self):
+                card.n_replayed += 1
+                for given in self.steps:
+                    step(*given)
+
+            def pool(self):
+                return self.place
+
+        class Capture:
+            def __init__(self, graph, pool=None, capture_error_mode=""):
+                self.graph, self.graph.place = graph, pool or object()
+                card.pools.append(self.graph.place)
+
+            def __enter__(self):
+                self.before, card.stream, card.capturing = card.stream, "capture", self.graph
+
+            def __exit__(self, *error):
+                card.capturing = None
+                if card.fails:
+                    raise RuntimeError("operation not permitted when stream is capturing")  # as torch's: the stream stays
+                card.stream = self.before
+
+        @contextlib.contextmanager
+        def stream(other):
+            before, card.stream = card.stream, other
+            try:
+                yield
+            finally:
+                card.stream = before
+
+        monkeypatch.setattr(CapturedBatch, "_step_of", step_of)
+        cuda = {"CUDAGraph": Graph, "graph": Capture, "stream": stream, "current_stream": lambda: card.stream}
+        for name, thing in (cuda | {"synchronize": lambda: None}).items():
+            monkeypatch.setattr(torch.cuda, name, thing)
+
+
+def on(card, model, limit):
+    policy = captured(model, limit)
+    policy.running.captures = True
+    return policy
+
+
+def test_replies_of_replayed_graphs_are_those_of_generate_and_graphs_share_a_pool(model, monkeypatch):
+    """At two temperatures, a graph each. One step a graph is made as it is, the others are replays."""
+    card = Card(monkeypatch)
+    policy = on(card, model, 16)
+    for temperature in (1.0, 0.5):
+        requests = [request(model, text, 2, temperature=temperature) for text in TEXTS]
+        assert ids(ask(policy, requests)) == ids(model.generate(requests))
+    batch = policy.running
+    assert batch.quick and card.n_replayed == batch.n_steps - batch.n_captured > 0
+    assert batch.n_captured == len(card.pools) == 2 and card.pools[0] is card.pools[1]
+
+
+def test_a_capture_that_fails_leaves_the_thread_on_its_own_stream(model, monkeypatch):
+    card = Card(monkeypatch, fails=True)
+    policy, requests = on(card, model, 16), [request(model, text, 2) for text in TEXTS]
+    assert ids(ask(policy, requests)) == ids(model.generate(requests))
+    assert (card.stream, policy.running.captures, policy.running.n_captured) == ("main", False, 0)
+
+
+@pytest.mark.parametrize("wrong", [raises, lambda x: x * 1.5], ids=["raises", "differs"])
+def test_a_step_in_fewer_kernels_that_is_another_is_captured_as_it_was(wrong, model, monkeypatch):
+    """Whatever its parts gave when they were tried: the whole step is what is tried before the first capture."""
+    from rise.policies import captured
+
+    @contextlib.contextmanager
+    def fewer(net):
+        net.lm_head.forward = wrong if wrong is raises else lambda x: torch.nn.functional.linear(wrong(x), net.lm_head.weight)
+        try:
+            yield
+        finally:
+            del net.lm_head.forward
+
+    monkeypatch.setattr(captured, "fewer_kernels", fewer)
+    policy, requests = on(Card(monkeypatch), model, 16), [request(model, text, 2) for text in TEXTS]
+    assert ids(ask(policy, requests)) == ids(model.generate(requests))
+    assert policy.running.quick is False and policy.running.n_captured == 1
+
+
 def test_a_recipe_asks_for_it_and_fixed_batches_come_first(nano_dir):
     settings = EngineConfig(captured=True)
     assert isinstance(make_policy(str(nano_dir), engine=settings).running, CapturedBatch)
@@ -138,8 +304,6 @@ def test_a_recipe_asks_for_it_and_fixed_batches_come_first(nano_dir):
 
 def test_scores_are_those_of_a_plain_pass(model):
     """Log-probabilities after replies were drawn: the model's attention is SDPA still, where no slots are given."""
-    import asyncio
-
     policy = captured(model, 8)
     [[reply]] = ask(policy, [request(model, "2+2", 1)])
     prompt = request(model, "2+2", 1).prompt_ids

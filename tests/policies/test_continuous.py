@@ -1,6 +1,7 @@
 """Continuous batching: the replies are those that `generate` gives, whoever comes and goes while the batch runs."""
 
 import asyncio
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -193,6 +194,30 @@ def test_a_model_with_fixed_batches_halves_them_too_unless_they_must_stay(model)
     assert ids(small.generate(requests)) == ids(model.generate(requests)) and small.batch_size <= 3
     with pytest.raises(PolicyError, match="ran out of memory"):
         Small(model.model, model.renderer, name="s", batch_size=16).generate(requests)
+
+
+def test_half_a_batch_starts_with_what_the_whole_one_held_given_back(model):
+    """A batch of four holds something, as it holds a cache, when memory runs out: that is gone before two are tried, and two."""
+    import torch
+
+    held, alive = [], []
+
+    class Cache:
+        pass
+
+    class Small(LocalPolicy):
+        def _generate(self, rows, sampling, room):
+            alive.append((len(rows), sum(ref() is not None for ref in held)))
+            cache = Cache()
+            held.append(weakref.ref(cache))
+            if len(rows) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super()._generate(rows, sampling, room)
+
+    small = Small(model.model, model.renderer, name="s", batch_size=4, fixed_batches=False)
+    asked = [request(model, "2+2", 4)]
+    assert ids(small.generate(asked)) == ids(model.generate(asked))
+    assert alive == [(4, 0), (2, 0), (2, 0)] and small.batch_size == 2
 
 
 def test_nothing_is_sampled_for_whoever_is_gone(model):

@@ -171,6 +171,14 @@ def test_masters_and_shards_are_not_mixed():
         check_arguments(TrainConfig(masters=True, arguments={"fsdp": "full_shard"}))
 
 
+def test_masters_and_float16_are_not_mixed():
+    """float16's scaler finds no gradient in bfloat16 weights whose masters have them: the first step would fail."""
+    with pytest.raises(ConfigError, match=r"boost\.train\.masters = true is refused with boost\.train\.arguments\.fp16 = true"):
+        check_arguments(TrainConfig(masters=True, arguments={"fp16": True}), "boost.train")
+    check_arguments(TrainConfig(masters=True, arguments={"bf16": True, "fp16": False}))
+    check_arguments(TrainConfig(arguments={"fp16": True}))
+
+
 def test_a_log_line_says_what_was_worked_on(nano_dir, renderer, tmp_path):
     """Two rows alone in their lines, 7 and 5 tokens: 14 are computed, 2 of them filling; 2 + 3 are trained."""
     from rise.dataset.example import Example

@@ -84,6 +84,19 @@ def test_its_first_step_costs_log_two_and_goes_as_the_formula_says(nano_dir, ren
 
 
 @needs_trl
+def test_no_step_of_the_warm_up_is_lost(nano_dir, renderer, tmp_path):
+    """A share of 0.04 of one step or two is one step of warming up, which has half the rate of 0.01; what costs log 2 before it
+    costs less after it."""
+    changes = {"schedule": "cosine", "warmup_ratio": 0.04, "arguments": {"logging_steps": 1}}
+    for n_steps in (1, 2):
+        told = []
+        config = CONFIG.model_copy(update=changes | {"epochs": n_steps})
+        train([pair(renderer, "4", "5")], nano_dir, tmp_path / str(n_steps), config, on_log=told.append)
+        assert [log["learning_rate"] for log in told] == pytest.approx([0.005, 0.01][:n_steps])
+    assert told[0]["loss"] == pytest.approx(math.log(2), abs=1e-4) and told[1]["loss"] < math.log(2) - 0.01
+
+
+@needs_trl
 def test_as_many_tokens_as_another_run(nano_dir, renderer, tmp_path):
     """9 tokens an epoch of two pairs: 18 are two epochs of one step each."""
     pairs = [pair(renderer, "4", "5"), pair(renderer, "9", "77", "3*3")]

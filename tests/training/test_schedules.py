@@ -59,6 +59,23 @@ def test_both_steps_of_a_training_of_two_train(optimizer, nano_dir, renderer, tm
     assert any(not start[name].equal(after[name]) for name in start)
 
 
+def test_batches_are_trained_on_in_the_order_of_the_plan(nano_dir, renderer, tmp_path, monkeypatch):
+    """Six examples of a line each and two epochs: twelve batches, whose numbers rise."""
+    from rise.training import trainer
+
+    real, seen = trainer.batch_loss, []
+
+    def noted(model, inputs, *rest):
+        seen.append(inputs["index"])
+        return real(model, inputs, *rest)
+
+    monkeypatch.setattr(trainer, "batch_loss", noted)
+    data = examples(renderer)[:6]
+    settings = TrainConfig(epochs=2, batch_size=2, merge=False, line_length=8, micro_batch_tokens=8)
+    train(data, nano_dir, tmp_path / "out", settings)
+    assert seen == list(range(12))
+
+
 DECAYING = {
     "plain AdamW": {},
     "masters": {"masters": True},
