@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,15 @@ def read_entries(paths: Sequence[Path], same: Same) -> list[Entry]:
     found = [_find(path) for path in paths]
     runs = [run.path.resolve() for run, _ in found if run]
     entries = [_entry(run, stage, same, alone=run is not None and runs.count(run.path.resolve()) == 1) for run, stage in found]
-    shapes = {(entry.n_turns, entry.n_samples) for entry in entries}
-    if len(shapes) > 1:
-        shown = " and ".join(f"{k} turns with {s} samples" for k, s in sorted(shapes))
-        raise DataError(f"these were measured over {shown}, so their numbers mean different things. Evaluate them alike.")
+    check_alike({entry.label: (entry.n_turns, entry.n_samples) for entry in entries})
     return entries
+
+
+def check_alike(shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Raise `DataError` where what is compared, label → (turns, samples), was not measured over the same of both."""
+    if len(set(shapes.values())) > 1:
+        shown = "; ".join(f"{label} over {k} turns with {s} samples" for label, (k, s) in shapes.items())
+        raise DataError(f"measured were {shown}, so their numbers mean different things. Evaluate them alike.")
 
 
 def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> Entry:
@@ -143,7 +147,7 @@ def results_table(entries: Sequence[Entry]) -> Table:
                 cells.append(_best_cell(entry))
         tokens = [tokens_cell(_last(entry, way)) for way in ("parallel", "sequential")]
         n = estimate_at(entry.metrics, "m1@t1").n
-        drawn = f"{amount(entry.drawn.tokens)} drawn" if entry.drawn.tokens else ""
+        drawn = f"{amount(entry.drawn.tokens)} sampled" if entry.drawn.tokens else ""
         rows.append((*cells, *tokens, Cell(amount(entry.trained_tokens), small=drawn), Cell(count(n))))
     labels = [
         label for name in entries[0].names for label in ([name.label, f"{vote}, best T"] if name.key == vote else [name.label])
@@ -154,7 +158,7 @@ def results_table(entries: Sequence[Entry]) -> Table:
         "that was best on validation problems (`rise temperature`), where it was looked for. Tokens are means per problem, "
         f"generated first, all that were read or written beneath. p1@t{K} and p{S}@t1 need an oracle; t{K} is the last reply, no "
         "vote. "
-        "Trained tokens: targets of all rounds, epochs counted; the boost's are the same for all that start from it. Drawn: "
+        "Trained tokens: targets of all rounds, epochs counted; the boost's are the same for all that start from it. Sampled: "
         "tokens written for replies to train on, with those that were taken over from another run."
     )
     return Table("compare", "Runs beside each other", columns, tuple(rows), caption)

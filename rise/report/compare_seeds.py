@@ -19,6 +19,7 @@ from rise.recipe.toml import load_recipe
 from rise.report.collect import ReportData
 from rise.report.collect_seeds import collect_seeds
 from rise.report.colours import placeholder
+from rise.report.compare import check_alike
 from rise.report.compare_figure import COLOURS
 from rise.report.drawing import Figure
 from rise.report.numbers import count
@@ -45,10 +46,7 @@ class GroupEntry:
 def read_groups(paths: Sequence[Path], same: Same) -> list[GroupEntry]:
     """The rows. Raises `DataError` where nothing is measured yet, or not over the same turns and samples."""
     entries = [_entry(path, same) for path in paths]
-    shapes = {(entry.over.n_turns, entry.over.n_samples) for entry in entries}
-    if len(shapes) > 1:
-        shown = " and ".join(f"{k} turns with {s} samples" for k, s in sorted(shapes))
-        raise DataError(f"these were measured over {shown}, so their numbers mean different things. Evaluate them alike.")
+    check_alike({entry.label: (entry.over.n_turns, entry.over.n_samples) for entry in entries})
     return entries
 
 

@@ -81,7 +81,7 @@ def test_what_was_drawn_to_train_on_stands_beside_what_was_trained(two):
     entries = read_entries([first.path, first.path / "boost"], same)
     assert [(e.drawn.replies, e.drawn.tokens) for e in entries] == [(3, 15), (0, 0)]
     assert to_json(entries)["runs"][0]["drawn"] == {"replies": 3, "tokens": 15}
-    assert results_table(entries).rows[0][-2].small == "15 drawn" and results_table(entries).rows[1][-2].small == ""
+    assert results_table(entries).rows[0][-2].small == "15 sampled" and results_table(entries).rows[1][-2].small == ""
 
 
 def test_a_stage_may_be_named_and_stands_with_its_run(two):
@@ -138,7 +138,7 @@ def test_a_lone_evaluation_stands_beside_runs(two, tmp_path):
 
 def test_what_cannot_be_compared_is_said(two, tmp_path):
     other = write_run(tmp_path / "three", {"boost": [("rrr", "rrrr", "rr")]}, config=CONFIG)
-    with pytest.raises(DataError, match="3 turns with 5 samples and 5 turns with 5 samples"):
+    with pytest.raises(DataError, match="plain over 5 turns with 5 samples; three over 3 turns with 5 samples"):
         read_entries([two[0].path, other.path], same)
     with pytest.raises(DataError, match=r"no config\.toml"):
         find_stage(tmp_path)

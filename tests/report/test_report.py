@@ -45,7 +45,13 @@ def test_tokens_stand_beside_the_comparison_at_equal_samples(tmp_path):
     # Six tokens a reply. Five samples: 5 × (10 + 6) = 80 in all. Five turns: 10 + 4 × 30 + 5 × 6 = 160.
     data = collect(write_run(tmp_path / "run").path)
     samples, turns, n = rows(main_table(data))["round 1"][6:]
-    assert (samples.text, samples.small, turns.text, turns.small, n.text) == ("30", "all 80", "30", "all 160", "8")
+    assert (samples.text, samples.small, turns.text, turns.small, n.text) == (
+        "30",
+        "80 with prompts",
+        "30",
+        "160 with prompts",
+        "8",
+    )
     assert "equal numbers of samples, not equal tokens" in main_table(data).caption
     assert [cell.text for cell in rows(compute_table(data))["1"]] == ["50.0", "50.0", "6", "50.0", "50.0", "6"]
 
