@@ -15,6 +15,7 @@ from rise.judges.forms import Bracketed, Choice, Cut, Form, Items, Leaf, Matrix,
 from rise.judges.formulas import letters
 from rise.judges.leaves import plain_digits
 from rise.judges.numbers import same_number
+from rise.judges.units import opposed
 
 
 class Doubt(Exception):
@@ -78,6 +79,8 @@ def same_form(left: Form, right: Form, algebra: Algebra) -> bool:
 def _same_leaves(left: Leaf, right: Leaf, algebra: Algebra) -> bool:
     if left.look == right.look:
         return bool(left.look)
+    if opposed(left.look, right.look):
+        return False
     if left.number is not None and right.number is not None:
         return same_number(left.number, right.number)
     if left.words or right.words or not left.text or not right.text:
@@ -250,6 +253,8 @@ _Span = tuple[Fraction | float, bool, Fraction | float, bool]
 
 
 def _same_unions(left: Form, right: Form, algebra: Algebra) -> bool:
+    if not all(_is_union(side) for side in (left, right) if isinstance(side, Items)):
+        return False
     spans = [_spans(side) for side in (left, right)]
     if spans[0] is not None and spans[1] is not None:
         return spans[0] == spans[1]
@@ -262,6 +267,14 @@ def _same_unions(left: Form, right: Form, algebra: Algebra) -> bool:
         side.parts if isinstance(side, Union) else side.items if isinstance(side, Items) else (side,) for side in (left, right)
     ]
     return _in_any_order(parts[0], parts[1], algebra)
+
+
+def _is_union(items: Items) -> bool:
+    """Whether a list can be meant as a union: intervals of which none goes on in another, or points alone."""
+    if all(isinstance(item, Leaf) for item in items.items):
+        return True
+    spans = _spans(items)
+    return all(isinstance(item, Bracketed) for item in items.items) and (spans is None or len(spans) == len(items.items))
 
 
 def _spans(form: Form) -> list[_Span] | None:

@@ -54,6 +54,7 @@ _CHOICE = re.compile(
 _GOES_ON = re.compile(
     r"(?:and|or)\b|[+*/^=_!<>,;]|\\(?!frac|sqrt|text|pi)"
 )  # what makes of (A) the beginning of a formula or list
+_LETTER_ALONE = re.compile(r"\(?[A-J]\)?\}?")
 _ANOTHER = re.compile(r"(?<![A-Za-z])[A-J]\)")
 _MATRIX = re.compile(r"(.*?)\\begin\s*\{([bBpv]?matrix|smallmatrix|array)\}\s*(?:\{[^{}]*\})?(.*)\\end\s*\{\2\}(.*)", re.DOTALL)
 _EMPTY = re.compile(r"\\emptyset|\\\{\s*\\\}|(?:\\text\{)?(?:no (?:real )?solutions?|empty set)\}?", re.IGNORECASE)
@@ -111,7 +112,10 @@ def _choice(text: str) -> Form | None:
     found = _CHOICE.fullmatch(text)
     if not found:
         return None
-    letter, rest = (found[1] or found[3] or found[5]), trimmed(found[2] or found[4] or "")
+    letter, raw = (found[1] or found[3] or found[5]), found[2] or found[4] or ""
+    rest = trimmed(raw)
+    if raw.startswith((",", ";")) or _LETTER_ALONE.fullmatch(look(rest)):  # a list, (C), D, or two choices
+        return None
     if not rest:
         return leaf(letter, None) if letter.upper() in "ABCDEFGHIJ" or found[5] else None
     if letter not in "ABCDEFGHIJ" or _GOES_ON.match(rest) or _CHOICE.fullmatch(rest) or _ANOTHER.search(rest):
@@ -241,8 +245,10 @@ def _both(parts: list[Form]) -> Bracketed | None:
 
 def _plus_minus(text: str) -> Form | None:
     """Both values of \\pm, upper signs together and lower signs together."""
-    if not _PLUS_MINUS.search(text) or _RELATIONS.search(text):
+    if not _PLUS_MINUS.search(text) or _RELATIONS.search(text) or len(pieces(text, _CUP)) > 1:
         return None
+    if text.startswith("\\{") and (inside := _bracketed(text)):
+        return inside
     upper, lower = ({"\\pm": a, "+/-": a, "+-": a, "\\mp": b} for a, b in (("+", "-"), ("-", "+")))
     return Items(tuple(_form(_PLUS_MINUS.sub(lambda m, signs=signs: signs[m[0]], text)) for signs in (upper, lower)))  # type: ignore[misc]
 

@@ -143,6 +143,12 @@ _OTHER_SIGNS |= {
 _KINDS_OF_NUMBERS = {"R": r"\R ", "C": r"\C ", "Z": r"\Z ", "N": r"\N ", "Q": r"\Q "}
 _FUNCTION_NAMES = "sinh|cosh|tanh|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|lcm|gcd|max|min"
 
+_NO_FUNCTION = {  # minutes and seconds, where no argument follows
+    "min": re.compile(r"(?!\s*[({])"),
+    "sec": re.compile(
+        r"(?!\s*(?:\^\s*\{?-?\d\}?)?\s*(?:(?!(?:and|or|per)\b)[A-Za-z0-9({]|\\(?!cdot|times|text|mathrm|mbox)[A-Za-z]))"
+    ),
+}
 _POWER_OF_UNIT = r"(?:[cmkdn]?m|k?g|s|h|min|k?N|k?J|k?W|Pa|mol|K|A|V|C|L|ft|in|mi|yd)(?:\s*\^\s*\{?-?\d\}?)?"
 _GOES_ON = re.compile(r",\s{0,8}\.{3,}")
 _MODULO = r"(?:\\[bp]?mod\s*|(?<![A-Za-z\\])mod\s+)\{?(\d{1,9}|[a-z](?![a-z]))\}?"
@@ -184,7 +190,7 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r">=|=>", r"\\ge "),
         (r"(?<=[A-Za-z])\s*!=", r"\\ne "),
         (r"\\not\s*=", r"\\ne "),
-        (r"\s*\^\s*\{?\s*\\degree\s*\}?", r"\\degree "),
+        (r"\s*\^\s*(?:\{\s*\\degree\s*((?:\\(?:text|mathrm)\s*\{[CF]\}|[CF])?)\s*\}|\\degree(?![A-Za-z])\s*)", r"\\degree \1"),
         (r"(?<=[\w)}])\s*\*\*(?=\s*[-\d({])", "^"),
         (r"\*\*", ""),
     )
@@ -262,9 +268,13 @@ def _unwrapped(match: re.Match[str]) -> str:
     command = match[0].lstrip("\\")
     if re.fullmatch(r"\s*[:/=+]\s*", match[1] or ""):
         return str(match[1])
+    if choice := re.fullmatch(r"\s*\(?([A-J])\s*\)?[.:]\s*", match[1] or ""):
+        return f" ({choice[1]}) "
     if command.startswith("mathbb") and inside in _KINDS_OF_NUMBERS:
         return _KINDS_OF_NUMBERS[inside]
-    if re.fullmatch(_FUNCTION_NAMES, inside):
+    if re.fullmatch(_FUNCTION_NAMES, inside) and not (
+        inside in _NO_FUNCTION and _NO_FUNCTION[inside].match(match.string, match.end())
+    ):
         return f"\\{inside} "
     if command.startswith(("mathbf", "mathit", "mathcal", "mathbb", "mathnormal", "boldsymbol", "bm")) and len(inside) == 1:
         return inside

@@ -1,0 +1,112 @@
+"""More kinds of answers that the judge once got wrong, each with others of its kind; worked out by hand."""
+
+import pytest
+from verdicts import RIGHT, UNPARSABLE, WRONG, box, verdict
+
+from rise.judges.math import MathJudge
+
+KINDS = {
+    "a degree sign before a brace": (
+        [
+            ("72", r"\frac{360^\circ}{5}"),
+            ("72", r"\frac{360^\circ}{5} = 72^\circ"),
+            (r"100^\circ", r"\mathbf{100^\circ}"),
+            (r"\frac{\sqrt3}{4}", r"\frac{\sin 60^\circ}{2}"),
+            (r"\frac{1}{\sqrt3}", r"\tan{30^\circ}"),
+            (r"\sec 20^\circ", r"\frac{1}{\cos 20^\circ}"),
+            ("20", r"20^{\circ\text{C}}"),
+            ("20", r"20^ \circ"),
+        ],
+        [("72", r"\frac{360^\circ}{4}"), (r"\sec 20^\circ", r"\frac{1}{\cos 25^\circ}")],
+    ),
+    "minutes and seconds are no functions": (
+        [
+            ("40", r"40\text{ min}"),
+            (r"40\text{ min}", "40"),
+            ("30", r"30\text{ sec}"),
+            ("30", r"30\,\mathrm{sec}"),
+            ("40", r"40\mbox{ min}"),
+            ("30", r"x=30\text{ min}"),
+            (r"2\pi", r"2\pi\text{ sec}"),
+            ("30", r"30\text{ ft}/\text{sec}"),
+            ("30", r"30\,\frac{\text{L}}{\text{min}}"),
+            ("10", r"10\text{ m}/\text{sec}^2"),
+            (r"2\sec x", r"2\text{sec} x"),
+            (r"\sec^2 x", r"\text{sec}^2 x"),
+            ("3", r"\text{min}(3,4)"),
+        ],
+        [("40", r"40\text{ min and }30\text{ sec}"), ("40", r"40\text{ min}, 30\text{ sec}"), ("2", r"2\text{sec} x")],
+    ),
+    "both signs within a set": (
+        [
+            (r"\{-1,0,1\}", r"\{0,\pm1\}"),
+            ("1,-1,2,-2", r"\{\pm1,\pm2\}"),
+            (r"\{-1,0,1\}", r"x\in\{0,\pm1\}"),
+            ("1,-1,2,-2", r"\{\pm1\}\cup\{\pm2\}"),
+            ("(1,2),(-1,2)", r"(\pm1,2)"),
+        ],
+        [(r"\{-1,1\}", r"\{0,\pm1\}"), ("1,2", r"\{\pm1,\pm2\}")],
+    ),
+    "opposites of one number": (
+        [
+            ("6", r"6\text{ AM}"),
+            (r"6\text{ PM}", r"6\text{ p.m.}"),
+            ("5", r"5\text{ miles north}"),
+            (r"5\text{ miles north}", "5 mi north"),
+            (r"500\text{ BC}", "500 BCE"),
+        ],
+        [
+            (r"6\text{ PM}", r"6\text{ AM}"),
+            ("6 p.m.", "6 a.m."),
+            (r"500\text{ BC}", r"500\text{ AD}"),
+            (r"5\text{ miles north}", r"5\text{ miles south}"),
+            (r"5\text{ miles north}", r"5\text{ miles northeast}"),
+            (r"5\text{ units left}", r"5\text{ units right}"),
+            (r"5\sqrt2\text{ miles north}", r"5\sqrt2\text{ miles east}"),
+        ],
+    ),
+    "a choice and no more": (
+        [("C", "(C) 5"), ("C", "(C) blue"), ("B", r"\text{B. }12"), ("12", r"\text{B. }12"), ("(B)", r"\text{B:}")],
+        [
+            ("C", "(C), D"),
+            (r"\text{(B)}", "(B), 5"),
+            ("C", "(C); D"),
+            ("C", r"\text{C: D}"),
+            ("D", r"\text{C: D}"),
+            ("C", "(C) D"),
+            ("D", r"(C) \text{D}"),
+            ("13", r"\text{B. }12"),
+        ],
+    ),
+    "a list as a union": (
+        [
+            (r"(1,3)\cup(4,6)", "(1,3),(4,6)"),
+            (r"\{1,2\}", r"\{1\}\cup\{2\}"),
+            (r"(1,3)\cup\{5\}", r"\{5\}\cup(1,3)"),
+            (r"(-\infty,2)\cup(5,\infty)", "x<2, x>5"),
+        ],
+        [
+            (r"(1,3)\cup(4,6)", r"(1,3)\cup(4,6), 2"),
+            (r"(1,3)\cup(4,6)", r"(1,3)\cup(4,6), (1,2)"),
+            (r"(1,3)\cup(4,6)", "(1,3),(4,6),(1,2)"),
+            (r"(1,\sqrt2)\cup\{5\}", r"(1,\sqrt2), 5"),
+        ],
+    ),
+}
+"""By kind of fault: (gold, answer) that are equal, and (gold, answer) that are not."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_kinds_are_judged_as_by_hand_and_votes_agree(kind):
+    right, wrong = KINDS[kind]
+    same = MathJudge().same
+    for pairs, expected in ((right, RIGHT), (wrong, WRONG)):
+        for gold, answer in pairs:
+            assert verdict(gold, box(answer)) is expected, (gold, answer)
+            assert same(gold, answer) is same(answer, gold) is (expected is RIGHT), (gold, answer)
+            assert verdict(answer, box(gold)) is expected or verdict(answer, box(gold)) is UNPARSABLE, (gold, answer)
+
+
+def test_a_number_that_is_known_is_not_worked_out_again():
+    r"""\binom{19999}{9999} has 6,000 digits; its factors multiplied as floats of as many took 14 seconds."""
+    assert verdict(r"\sqrt{2}", box(r"\binom{19999}{9999}"), MathJudge(time_limit_s=3.0)) is WRONG
