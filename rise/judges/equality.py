@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from rise.judges.forms import Bracketed, Choice, Cut, Form, Items, Leaf, Matrix, Named, Numeral, Relation, Union, WorkedOut
-from rise.judges.formulas import letters
+from rise.judges.formulas import letters, tree
 from rise.judges.leaves import plain_digits
 from rise.judges.numbers import same_number
 from rise.judges.units import opposed
@@ -127,8 +127,11 @@ def _in_ten(numeral: Form) -> Fraction | None:
 
 
 _LETTER = r"(?:[A-Za-z]|\\[A-Za-z]+)(?:_\{?\w+\}?)?'*"
+_NUMBERED = re.compile(r"([A-Za-z])_\{?\d+\}?")
 _TUPLE = re.compile(rf"\({_LETTER}(?:,{_LETTER}){{1,3}}\)")
 _PLACE = re.compile(r"m?(?:(\\angle|\\triangle)\s*|\\overline)?\{?([A-Z]{1,4})\}?|\|([A-Z]{2})\|")
+
+_MEASURED = re.compile(r"(\\(?:sin|cos|tan|cot|sec|csc|det))(.+)|\\?\|(?![A-Z]{2}\|).+\|")
 
 
 def _called(name: str) -> tuple[str, str] | None:
@@ -138,6 +141,8 @@ def _called(name: str) -> tuple[str, str] | None:
         return "letter", name
     if _TUPLE.fullmatch(name):
         return "tuple", name
+    if found := _MEASURED.fullmatch(name):
+        return "measured", found[1] + found[2].strip("(){}") if found[1] else name
     if found := _PLACE.fullmatch(name):
         points = found[2] or found[3]
         return found[1] or "segment", min(points, points[::-1])
@@ -162,6 +167,9 @@ def _same_by_name(left: Form, right: Form, algebra: Algebra) -> bool:
         return a.keys() == b.keys() and all(same_form(a[name], b[name], algebra) for name in a)
     names, other = (a, right) if a is not None else (b, left)
     assert names is not None
+    if isinstance(other, Items) and not any(isinstance(item, Named) for item in other.items):  # roots, x_1 = 2 and x_2 = 5
+        bases = {(found := _NUMBERED.fullmatch(name)) and found[1] for name in names}
+        return len(bases) == 1 and None not in bases and _in_any_order(list(names.values()), other.items, algebra)
     if not isinstance(other, Bracketed) or other.brackets != "()" or not all(re.fullmatch("[A-Za-z]", name) for name in names):
         return False
     return _in_this_order([names[name] for name in sorted(names)], other.items, algebra)
@@ -171,7 +179,8 @@ def _same_named(left: Form, right: Form, algebra: Algebra) -> bool:
     """x = 5 is 5, and is not y = 5; what an answer is called in words does not matter."""
     if isinstance(left, Named) and isinstance(right, Named):
         called = _called(left.name), _called(right.name)
-        if called[0] and called[1] and called[0][0] == called[1][0] and called[0] != called[1]:
+        kinds = {of[0] for of in called if of}
+        if all(called) and called[0] != called[1] and (len(kinds) == 1 or "measured" in kinds):
             return _turned_round(left, right)
         if isinstance(left.what, Leaf) != isinstance(right.what, Leaf):
             return False
@@ -203,7 +212,7 @@ def _same_relations(left: Form, right: Form, algebra: Algebra) -> bool:
 def _as_relation(form: Form, like: Relation) -> Relation | None:
     """y = 2x + 3 as an equation, x > 2 or (2, \\infty) as an inequality in the letter of the other side."""
     if isinstance(form, Named) and isinstance(form.what, Leaf):
-        return Relation("=", _letter(form.name), form.what)
+        return Relation("=", Leaf(form.name, form.name, tree=tree(form.name) or ("letter", form.name)), form.what)
     names = [(of.tree and letters(of.tree)) or frozenset() for of in (like.left, like.right)]
     both = names[0] | names[1]
     name = form.name if isinstance(form, Named) else next(iter(both)) if len(both) == 1 else None

@@ -13,9 +13,9 @@ from rise.judges.units import ORDINAL, UNITS
 
 _AS_PROGRAMS_WRITE = re.compile(r"(-?)\s*0([box])([0-9A-Fa-f]+)")
 _NUMERAL = re.compile(
-    r"(-?)\s*[({]?\s*(-?)\s*(\d{1,3}(?:,\d{3})+|\d[\d\s.]*|[0-9A-Za-z.]+)\s*[)}]?\s*"
-    r"(?:_\s*(?:\{\s*\(?\s*(?:\\text\{)?\s*(?:base\s*)?([0-9a-z]+)\s*\}?\s*\)?\s*\}|\\text\{([a-z]+)\}|(\d))"
-    r"|\s(?:\\text\{)?\s*\(?\s*(?:in\s+)?base[\s-]*([0-9a-z]+)\)?\}?)"
+    r"(-?)\s*[({\[]?\s*(-?)\s*(\d{1,3}(?:,\d{3})+|\d[\d\s.]*|[0-9A-Za-z.]+)\s*[)}\]]?\s*"
+    r"(?:_\s*(?:\{\s*\(?\s*(?:\\text\{)?\s*(?:base\s*)?([0-9A-Za-z]+)\s*\}?\s*\)?\s*\}|\\text\{([A-Za-z]+)\}|(\d{1,2})(?!\d))"
+    r"|\s(?:\\text\{)?\s*\(?\s*(?:in\s+)?base[\s-]*([0-9A-Za-z]+)\)?\}?)"
 )
 _BASES = [
     "two",
@@ -35,6 +35,8 @@ _BASES = [
     "sixteen",
 ]
 
+_SHORT = {"bin": 2, "binary": 2, "oct": 8, "octal": 8, "dec": 10, "decimal": 10, "hex": 16, "hexadecimal": 16}
+
 
 def numeral(text: str) -> Numeral | None:
     if found := _AS_PROGRAMS_WRITE.fullmatch(text):
@@ -44,8 +46,8 @@ def numeral(text: str) -> Numeral | None:
     found = _NUMERAL.fullmatch(text)
     if not found:
         return None
-    said = next(group for group in found.groups()[3:] if group)
-    base = int(said) if said.isdigit() and len(said) < 3 else _BASES.index(said) + 2 if said in _BASES else 0
+    said = next(group for group in found.groups()[3:] if group).lower()
+    base = int(said) if said.isdigit() and len(said) < 3 else _BASES.index(said) + 2 if said in _BASES else _SHORT.get(said, 0)
     digits = re.sub(r"[\s,]", "", found[3])
     if re.search(r"[a-z]", digits):
         digits = digits.upper() if re.search(r"\d", digits) else ""

@@ -139,6 +139,8 @@ _OTHER_SIGNS |= {
     "prime": "'",
     "textdollar": "",
     "euro": "",
+    **dict.fromkeys(("Vert", "lVert", "rVert"), "\\|"),
+    "hline": " ",
 }
 _KINDS_OF_NUMBERS = {"R": r"\R ", "C": r"\C ", "Z": r"\Z ", "N": r"\N ", "Q": r"\Q "}
 _FUNCTION_NAMES = "sinh|cosh|tanh|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|lcm|gcd|max|min"

@@ -4,6 +4,7 @@ import pytest
 from verdicts import RIGHT, UNPARSABLE, WRONG, box, verdict
 
 from rise.judges.math import MathJudge
+from rise.task import Problem
 
 KINDS = {
     "a degree sign before a brace": (
@@ -92,6 +93,58 @@ KINDS = {
             (r"(1,\sqrt2)\cup\{5\}", r"(1,\sqrt2), 5"),
         ],
     ),
+    "quantities that are no plain names": (
+        [
+            ("12", "|z|=12"),
+            ("12", r"\|v\|=12"),
+            ("12", r"\lVert v\rVert=12"),
+            ("12", r"\det A=12"),
+            ("12", r"\text{Area}_{ABC}=12"),
+            (r"\frac12", r"\sin\theta=\frac12"),
+            (r"\frac12", r"\cos A=\frac12"),
+            (r"\frac12", r"P(X=3)=\frac12"),
+            (r"\frac12", r"P(A)=P(B)=\frac12"),
+            (r"\frac12", r"\text{slope}=m=\frac12"),
+            ("12", "x=12=y"),
+            (r"2\sin\theta=1", r"\sin\theta=\frac12"),
+            (r"\sin\theta=\frac12", r"\sin(\theta)=\frac12"),
+        ],
+        [
+            (r"\sin A=\frac12", r"\cos A=\frac12"),
+            (r"P(X=3)=\frac12", r"P(X=2)=\frac12"),
+            (r"x=\frac12", r"\sin\theta=\frac12"),
+            ("|z|=5", "|w|=5"),
+            ("5", "2x=5"),
+            ("5", "|x|=5"),
+            ("5", "m+n=5"),
+            ("5", "x=6=y"),
+            (r"\frac12", r"\sin x=\frac12"),
+        ],
+    ),
+    "roots with indices": (
+        [("2,-5", "x_1=2, x_2=-5"), (r"\{-5,2\}", r"x_{1}=2\text{ and }x_{2}=-5"), ("x_1=2,x_2=5", "x_2=5,x_1=2")],
+        [
+            ("x_1=2,x_2=5", "x_1=5,x_2=2"),
+            ("x_1=5", "x_2=5"),
+            ("3,4", "x=3,y=4"),
+            ("2,-5", "x_1=2,y_2=-5"),
+            ("2", "x_1=2,x_2=5"),
+        ],
+    ),
+    "bases in other ways": (
+        [
+            ("52_{12}", "52_12"),
+            ("2A7_{12}", "2A7_12"),
+            ("44_5", r"44_{\text{Five}}"),
+            ("52_8", "[52]_8"),
+            ("1101_2", r"1101_{\text{bin}}"),
+        ],
+        [("52_{12}", "52_13"), ("x_12", "x_1"), ("52_8", r"52_{\text{hex}}")],
+    ),
+    "distances with fractions": (
+        [("(-2,3)", r"\left|x-\frac12\right|<\frac52"), ("(-3,2)", r"|x+\frac{1}{2}|<\frac52")],
+        [("(-2,3)", r"|x+\frac12|<\frac52"), ("(-2,3)", r"|x-\frac{a}{2}|<\frac52")],
+    ),
 }
 """By kind of fault: (gold, answer) that are equal, and (gold, answer) that are not."""
 
@@ -105,6 +158,23 @@ def test_more_kinds_are_judged_as_by_hand_and_votes_agree(kind):
             assert verdict(gold, box(answer)) is expected, (gold, answer)
             assert same(gold, answer) is same(answer, gold) is (expected is RIGHT), (gold, answer)
             assert verdict(answer, box(gold)) is expected or verdict(answer, box(gold)) is UNPARSABLE, (gold, answer)
+
+
+@pytest.mark.parametrize(
+    ("question", "gold", "answer", "expected"),
+    [
+        ("Find $m+n$.", "12", "m+n=12", RIGHT),
+        ("Find $m+n$.", "12", "m + n = 5 + 7 = 12", RIGHT),
+        ("Find $m+n$.", "12", "m+n=13", WRONG),
+        (r"What is \(xy\)?", "12", "xy=12", RIGHT),
+        (r"Find the ratio $\frac{AB}{CD}$.", r"\frac12", r"\frac{AB}{CD}=\frac12", RIGHT),
+        ("Let $m+n=7$. Find $m$.", "12", "m+n=12", WRONG),
+        ("Solve $2x = 10$.", "10", "2x=10", WRONG),
+        ("Find $m-n$.", "12", "m+n=12", WRONG),
+    ],
+)
+def test_what_the_question_asks_for_is_a_name(question, gold, answer, expected):
+    assert MathJudge().judge(Problem(question, gold), box(answer)).verdict is expected
 
 
 def test_a_number_that_is_known_is_not_worked_out_again():
