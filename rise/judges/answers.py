@@ -35,6 +35,7 @@ _HEADING = re.compile(
     r"given|hint|analysis|proof|example|question|problem|overview|setup|recap)\b|\d+\s*[.)]\s+[^\W\d_]{2,}",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"^\d\)\s+(?=[-−$\\\d(])")
 _NOTHING = re.compile(r"[?？.…_*\s–—-]*")  # between the marks, no answer
 
 
@@ -95,6 +96,7 @@ def _marked_line(reply: str) -> str | None:
             return None
         line, _, below = reply[at + 4 : end].partition("\n")
         said = line.strip()
+        said = _NUMBERED.sub("", said)
         label = LABEL.match(said)
         called = label is not None and label["name"] and (label["sign"] or not label["quantity"])
         answer = said[label.end() :].strip() if label and called else said.lstrip(":：*_= ")

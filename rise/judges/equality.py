@@ -181,11 +181,21 @@ def _same_named(left: Form, right: Form, algebra: Algebra) -> bool:
         called = _called(left.name), _called(right.name)
         kinds = {of[0] for of in called if of}
         if all(called) and called[0] != called[1] and (len(kinds) == 1 or "measured" in kinds):
-            return _turned_round(left, right)
+            return _turned_round(left, right) or _solved_for_another(left, right, algebra)
         if isinstance(left.what, Leaf) != isinstance(right.what, Leaf):
             return False
     a, b = (side.what if isinstance(side, Named) else side for side in (left, right))
     return same_form(a, b, algebra)
+
+
+def _solved_for_another(left: Named, right: Named, algebra: Algebra) -> bool:
+    """x = 2y + 1 is y = (x - 1)/2."""
+    a, b = left.what, right.what
+    if not (isinstance(a, Leaf) and isinstance(b, Leaf) and a.tree and b.tree):
+        return False
+    if left.name not in letters(b.tree) or right.name not in letters(a.tree):
+        return False
+    return algebra.same_relation(Relation("=", _letter(left.name), a), Relation("=", _letter(right.name), b))
 
 
 def _turned_round(left: Named, right: Named) -> bool:

@@ -73,6 +73,9 @@ def plain_digits(digits: str) -> str:
 
 
 _UNIT_AT_END = re.compile(rf"(?:(?<=[\d}})\]!])|(?<=\b[A-Za-z])){ORDINAL}$|(?<=[\w}})\]!])\s*{UNITS}\s*$", re.ASCII)
+_NTH = re.compile(
+    r"\d\s*(?:\^\s*)?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)[\s}]*(?:\\text\{\s*)?(?:root|power)s?\b"
+)  # names another number
 _NAMED_BEFORE = re.compile(  # \text{Total:} 5, but not \text{at least }5 or \text{March }5
     r"^\\text\{(?![^{}]*\b(?:not?|never|least|most|less|fewer|more|greater|under|over|above|below|between|up to|half|twice|"
     r"double|minus|negative|square|root|from|until|before|after|except|januar|februar|march|april|may|june|july|august|septem|octo|novem|decem|"
@@ -109,6 +112,8 @@ def leaf(text: str, number: tuple[Fraction, bool] | None) -> Leaf:
 def _without_unit(text: str) -> str:
     """6\\pi \\text{ cm} and 5\\sqrt{2} m/s without their units; a last letter is a name and stays."""
     text = _NAMED_BEFORE.sub("", text)
+    if _NTH.search(text):
+        return text
     for _ in range(3):
         found = _UNIT_AT_END.search(text, max(len(text) - 200, 0))
         rest = text[: found.start()].rstrip() if found else ""

@@ -72,7 +72,19 @@ def _form(text: str) -> Form:
         return Items(())
     if _ALL.fullmatch(text):
         return EVERYTHING
-    for read in (_labelled, _choice, _matrix, _described, _list, _plus_minus, _relation, _union, _bracketed):
+    for read in (
+        _labelled,
+        _all_but,
+        _conditioned,
+        _choice,
+        _matrix,
+        _described,
+        _list,
+        _plus_minus,
+        _relation,
+        _union,
+        _bracketed,
+    ):
         found = read(text)
         if found is not None:
             return found
@@ -80,13 +92,42 @@ def _form(text: str) -> Form:
 
 
 _AS_IT_IS = re.compile(
-    r"(?:thus|therefore|hence|approximately|approx|about|roughly|exactly|finally|[一总]?共有?|合计|大?约|약|총)(?![A-Za-z])[.,:]?\s*(?=[-$\\\d(])",
+    r"(?:so|thus|therefore|hence|approximately|approx|about|roughly|exactly|finally|[一总]?共有?|合计|大?约|약|총)(?![A-Za-z])[.,:]?\s*(?=[-$\\\d(])",
     re.IGNORECASE,
 )
 
 
+_ALL_BUT = re.compile(
+    r"(?:\\text\{)?(?:all )?(?:real numbers|reals)(?: [a-z])?,? (?:except|but|other than|excluding|not equal to)"
+    r"(?: for)?(?: at)?\}?\s*(?:[a-z]\s*=\s*)?(.+?)\}?",
+    re.IGNORECASE,
+)
+_CONDITIONED = re.compile(
+    r"(.+?)\s*(?:,|,?\s*\\text\{\s*(?:for|where|if|when|with)(?: all)?\}|(?<![A-Za-z])(?:for|where|if|when|with)(?![A-Za-z]))\s*"
+    r"([A-Za-z])\s*\\ne(?![A-Za-z])\s*([^=<>A-Za-z]+)"
+)
+
+
+def _all_but(text: str) -> Form | None:
+    """All real numbers except 2."""
+    found = _ALL_BUT.fullmatch(text)
+    return _form(f"\\R \\setminus \\{{{found[1]}\\}}") if found else None
+
+
+def _conditioned(text: str) -> Form | None:
+    """x + 1, x \\ne 1: the formula, which says the same wherever it has a value; no condition of a number or of a range."""
+    found = _CONDITIONED.fullmatch(text)
+    said = _form(found[1]) if found else None
+    of = said.what if isinstance(said, Named) else said
+    if found and isinstance(of, Leaf) and of.tree and found[2] in letters(of.tree):
+        return said
+    return None
+
+
 def _labelled(text: str) -> Form | None:
     """`Answer: 5`, `the answer is 5`, `about 5`: what follows."""
+    if (worded := re.match(r"\\text\{([^{}]*)\}\s*(?=.)", text)) and (label := LABEL.fullmatch(worded[1])) and label["sign"]:
+        return _form(text[worded.end() :])
     found = LABEL.match(text)
     if found is None or not found["name"] or not found["sign"]:
         found = _AS_IT_IS.match(text)

@@ -151,8 +151,10 @@ _NO_FUNCTION = {  # minutes and seconds, where no argument follows
         r"(?!\s*(?:\^\s*\{?-?\d\}?)?\s*(?:(?!(?:and|or|per)\b)[A-Za-z0-9({]|\\(?!cdot|times|text|mathrm|mbox)[A-Za-z]))"
     ),
 }
+_TURNED = r"(^[\s$]*|\\(?:cup|cap|in)(?![A-Za-z])\s*|=\s*)([\[\]])([^\[\]()=]{1,60},[^\[\]()=]{1,60})([\[\]])"  # [1, 2[ in French
 _POWER_OF_UNIT = r"(?:[cmkdn]?m|k?g|s|h|min|k?N|k?J|k?W|Pa|mol|K|A|V|C|L|ft|in|mi|yd)(?:\s*\^\s*\{?-?\d\}?)?"
 _GOES_ON = re.compile(r",\s{0,8}\.{3,}")
+_ENDLESS = re.compile(r"(?<![\d.,])(\d*\.\d{1,40})\s?(?:\.{3,}|\\[lc]?dots(?![A-Za-z])\s?)(?!\s?\d)")
 _MODULO = r"(?:\\[bp]?mod\s*|(?<![A-Za-z\\])mod\s+)\{?(\d{1,9}|[a-z](?![a-z]))\}?"
 
 _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
@@ -175,6 +177,14 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\\(?:quad|qquad|enspace|thinspace|space|hfill)(?![A-Za-z])", " "),
         (r"\\(?:checkmark|blacksquare|square|qed|qedsymbol|Box)(?![A-Za-z])", " "),
         (r"^[\s$]*(?:=|\\(?:Rightarrow|implies|therefore|Longrightarrow|sim)(?![A-Za-z])|[⇒∴→])\s*(?=.)", ""),
+        (r"\bUS\s+(?=dollars?\b)", ""),
+        (r"(?<=[\da-z])\s+an?\s+(?=(?:day|week|month|year|hour|minute|second|night|piece|person|pound|gallon|mile)\b)", " per "),
+        (rf"(?<![A-Za-z\\])(?!(?:{_FUNCTION_NAMES})\()([a-z]{{3,}})\(e?s\)", r"\1s"),
+        (r"([(\[][^()\[\]]{1,80},[^()\[\]]{1,80}[)\]])\s*U(?=\s*[(\[])", r"\1\\cup "),
+        (
+            _TURNED,
+            lambda m: m[0] if m[2] + m[4] == "[]" else f"{m[1]}{'[' if m[2] == '[' else '('}{m[3]}{']' if m[4] == ']' else ')'}",
+        ),
         (r"\b(sq|cu)\.\s+(?=[a-z])", r"\1 "),
         (r"(?<![A-Za-z\\])(?:positive |plus )?[Ii]nfinity(?![A-Za-z])", r"\\infty "),
         (r"(?<![A-Za-z\\])(?:negative|minus) (?=\\infty)", "-"),
@@ -222,7 +232,9 @@ def spelled(text: str) -> str:
     ('( \\frac{1}{2} , x^{2} )', '- 3 \\sqrt{5}', '{ 4} \\text{cm}')
     """
     text = text.translate(_CHARACTERS)
-    text = trimmed(_GOES_ON.sub(", \\\\dots ", text) if "..." in text else text)
+    if "..." in text or "dots" in text:
+        text = _ENDLESS.sub(_repeating, _GOES_ON.sub(", \\\\dots ", text))
+    text = trimmed(text)
     if "\\\\" in text and "\\begin" not in text:
         text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text)  # models that saw JSON write \\frac
     for pattern, replacement in _STEPS:
@@ -245,6 +257,14 @@ def trimmed(text: str) -> str:
         if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'":
             text = text[1:-1]
     return text
+
+
+def _repeating(match: re.Match[str]) -> str:
+    r"""0.333… as 0.\overline{3}; of 3.14… that it goes on; 3.14159… has places enough to be taken for the number rounded."""
+    found = re.fullmatch(r"(\d*\.\d*?)(\d{1,12}?)\2+", match[1])
+    if found:
+        return f"{found[1]}\\overline{{{found[2]}}}"
+    return match[1] if len(match[1].partition(".")[2]) >= 6 else f"{match[1]}\\dots "
 
 
 def _rows(text: str) -> str:
@@ -298,6 +318,7 @@ def _opens(inside: str) -> bool:
 
 
 _TEXT_COMMAND = re.compile(r"\\text\{([^{}]*)\}")
+_TRIGONOMETRY = re.compile(r"(?<![A-Za-z])(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _LOOSE = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])|(?<=\d)\s+(?=[A-Za-z])|(?<=[A-Za-z])\s+(?=\d)")
 _ONE_TOKEN = re.compile(r"(?<![A-Za-z\]}])\{(\w)\}|(?<=[_^])\{(\w)\}")
 _SHORT_ARGUMENTS = re.compile(r"\\frac\s*(?:\{([^{}]*)\}|(\d|[A-Za-z]|\\[A-Za-z]+))\s*(?:\{([^{}]*)\}|(\d|[A-Za-z]|\\[A-Za-z]+))")
@@ -316,7 +337,8 @@ def look(text: str) -> str:
     ('(E)', True, 'monday', 'R+r')
     """
     text = _TEXT_COMMAND.sub(r" \1 ", text)
-    text = re.sub(r"\\degree\s*", "", text)
+    if not _TRIGONOMETRY.search(text):  # \sin 30 is of radians
+        text = re.sub(r"\\degree\s*", "", text)
     text = re.sub(r"(?<=\d)\s*\^?\{?\s*(?:st|nd|rd|th)\b\s*\}?", "", text)
     text = re.sub(r"(?<=\d)\s*([AaPp])\.?\s?[Mm]\b\.?(?![/\w])", lambda m: f"{m[1].lower()}m", text)  # 12:30 p.m.
     text = in_braces(text)

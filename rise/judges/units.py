@@ -41,6 +41,7 @@ NOT_UNITS = (
     r"times(?!\s*(?:$|\}|as\b|larger|greater|more|longer|per\b))|"
     "and|or|to|plus|minus|over|mod|sqrt|sin|cos|tan|log|exp|divided|multiplied|squared|cubed|pi|choose|base|by|out|"
     "more|less|greater|fewer|below|under|above|but|not|if|for|dozen|percent|factorial|remainder|rem|modulo|inverse|reciprocal|"
+    r"at\s+(?:most|least)|maximum|minimum|(?:st|nd|rd|th)\s+(?:root|power)|"
     "negative|doubled|tripled|halved|half|halves|oder|und|mehr|weniger|moins|menos|mais|más|"
     "(?:thi|fou|fif|six|seven|eigh|nin|ten|eleven|twelf|[a-z]+teen|[a-z]+tie|hundred|thousand|[mbt][a-z]+llion)(?:rd|r?th)s?"
 )
@@ -95,4 +96,4 @@ def opposed(left: str, right: str) -> bool:
     return False
 
 
-ORDINAL = r"\s*(?:\^\s*)?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)\b[\s}]*"
+ORDINAL = r"\s*(?:\^\s*)?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)\b(?![\s}]*(?:\\text\{\s*)?(?:root|power)\b)[\s}]*"
