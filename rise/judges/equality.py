@@ -290,10 +290,12 @@ def _same_unions(left: Form, right: Form, algebra: Algebra) -> bool:
 
 def _is_union(items: Items) -> bool:
     """Whether a list can be meant as a union: intervals of which none goes on in another, or points alone."""
-    if all(isinstance(item, Leaf) for item in items.items):
+    if len(items.items) == 1 or all(isinstance(item, Leaf) for item in items.items):
         return True
-    spans = _spans(items)
-    return all(isinstance(item, Bracketed) for item in items.items) and (spans is None or len(spans) == len(items.items))
+    if not all(isinstance(item, Bracketed | Union) for item in items.items):
+        return False
+    whole, parts = _spans(items), [_spans(item) or [] for item in items.items]
+    return whole is None or len(whole) == sum(len(part) for part in parts)
 
 
 def _spans(form: Form) -> list[_Span] | None:

@@ -45,20 +45,36 @@ def inequality(signs: list[str], texts: list[str]) -> Form | None:
     return None
 
 
-_DISTANCE = re.compile(r"\|\s*([A-Za-z])\s*(?:([-+])\s*((?:[^|A-Za-z]|\\frac(?![A-Za-z]))+))?\|")
+_SQUARE = re.compile(r"\s*([A-Za-z])\s*\^\s*(?:2|\{\s*2\s*\})\s*")
+_ROOT = re.compile(r"\s*\d*\s*\\sqrt\s*(?:\{\d+\}|\d)\s*")
+_DISTANCE = re.compile(
+    r"\|\s*(?P<times>\d{0,9})\s*(?P<name>[A-Za-z])\s*(?:(?P<sign>[-+])\s*(?P<shift>(?:[^|A-Za-z]|\\frac(?![A-Za-z]))+))?\|"
+)
 
 
 def _within(inside: str, bound: str, sign: str) -> Form | None:
-    """|x - 3| < 2 as the interval it says, with ends that are rational numbers; None for anything else."""
-    found, limit = _DISTANCE.fullmatch(inside.strip()), leaf_of(bound).number
-    shift = leaf_of(found[3]).number if found and found[3] else (Fraction(0), False)
-    if not found or not limit or not shift or limit[0] <= 0 or sign == "\\ne":
+    r"""|2x - 3| < 2, |x| > \sqrt2 or x^2 < 9 as the interval it says; None for anything else, and for bounds not above 0."""
+    if sign == "\\ne":
         return None
-    centre = -shift[0] if found[2] == "+" else shift[0]
-    low, high = (leaf_of(str(at)) for at in (centre - limit[0], centre + limit[0]))
+    if squared := _SQUARE.fullmatch(inside):
+        of = leaf_of(bound).number
+        return _within(f"|{squared[1]}|", f"\\sqrt{{{bound}}}", sign) if of and of[0] > 0 and of[0].denominator == 1 else None
+    found, limit = _DISTANCE.fullmatch(inside.strip()), leaf_of(bound).number
+    if found and not limit and not found["times"] and not found["shift"] and _ROOT.fullmatch(bound):
+        return _between(found["name"], leaf_of(f"-{bound.strip()}"), leaf_of(bound), sign)
+    shift = leaf_of(found["shift"]).number if found and found["shift"] else (Fraction(0), False)
+    times = int(found["times"] or 1) if found else 0
+    if not found or not limit or not shift or not times or limit[0] <= 0:
+        return None
+    centre = -shift[0] if found["sign"] == "+" else shift[0]
+    low, high = (leaf_of(str(at / times)) for at in (centre - limit[0], centre + limit[0]))
+    return _between(found["name"], low, high, sign)
+
+
+def _between(name: str, low: Leaf, high: Leaf, sign: str) -> Form:
     if sign in ("<", "\\le"):
-        return Named(found[1], Bracketed("()" if sign == "<" else "[]", (low, high)))
-    return Named(found[1], Union((ray("<" if sign == ">" else "\\le", low), ray(sign, high))))
+        return Named(name, Bracketed("()" if sign == "<" else "[]", (low, high)))
+    return Named(name, Union((ray("<" if sign == ">" else "\\le", low), ray(sign, high))))
 
 
 def ray(sign: str, at: Leaf) -> Form:
