@@ -197,7 +197,7 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\\\$|(?<!\\)\$|(?<!\\)\\[()\[\]]", ""),  # mathematics begins and ends; currency
         (r"\{,\}(?=\d{3})", ""),
         (r"\{([:;])\}", r"\1"),
-        (r"\\([A-Za-z]+)\s*", lambda m: _renamed(m[1])),
+        (r"\\([A-Za-z]+)\s*(?=([A-Za-z])?)", lambda m: _renamed(m[1], m[2])),
         (r"<=|=<", r"\\le "),
         (r">=|=>", r"\\ge "),
         (r"(?<=[A-Za-z])\s*!=", r"\\ne "),
@@ -262,9 +262,10 @@ def trimmed(text: str) -> str:
 def _repeating(match: re.Match[str]) -> str:
     r"""0.333… as 0.\overline{3}; of 3.14… that it goes on; 3.14159… has places enough to be taken for the number rounded."""
     found = re.fullmatch(r"(\d*\.\d*?)(\d{1,12}?)\2+", match[1])
-    if found:
+    if found and found[2].strip("0"):
         return f"{found[1]}\\overline{{{found[2]}}}"
-    return match[1] if len(match[1].partition(".")[2]) >= 6 else f"{match[1]}\\dots "
+    places = match[1].partition(".")[2]
+    return match[1] if len(places) >= 6 or not places.strip("0") else f"{match[1]}\\dots "
 
 
 def _rows(text: str) -> str:
@@ -273,13 +274,14 @@ def _rows(text: str) -> str:
     return re.sub(r", (?=[=<>])", " ", ", ".join(rows))
 
 
-def _renamed(name: str) -> str:
+def _renamed(name: str, letter: str | None) -> str:
+    """The one name of a command; `letter` stands behind it, as in `\\frac y2`, and must not become a part of the name."""
     if name in _OTHER_SIGNS:
         return _OTHER_SIGNS[name]
     name = _OTHER_NAMES.get(name, name)
     return (
         f"\\{name} "
-        if name[-1].isalpha() and not name.startswith(("frac", "sqrt", "text", "math", "binom", "overline"))
+        if letter or (name[-1].isalpha() and not name.startswith(("frac", "sqrt", "text", "math", "binom", "overline")))
         else f"\\{name}"
     )
 
