@@ -92,7 +92,7 @@ def _form(text: str) -> Form:
 
 
 _AS_IT_IS = re.compile(
-    r"(?:so|thus|therefore|hence|approximately|approx|about|roughly|exactly|finally|[一总]?共有?|合计|大?约|약|총)(?![A-Za-z])[.,:]?\s*(?=[-$\\\d(])",
+    r"(?:so(?=,)|thus|therefore|hence|approximately|approx|about|roughly|exactly|finally|[一总]?共有?|合计|大?约|약|총)(?![A-Za-z])[.,:]?\s*(?=[-$\\\d(])",
     re.IGNORECASE,
 )
 

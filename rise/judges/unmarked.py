@@ -37,8 +37,9 @@ _DIGIT = re.compile(r"(?<!_)(?<!_\{)\d")
 _NUMBER = r"[-−]?\$?(?:\d+(?:,\d+)*+(?:\.\d+)?|\.\d+)(?:/\d+)?+"
 _TOKEN = re.compile(rf"(?<![A-Za-z0-9_.]){_NUMBER}(?:\s?%)?+")
 _FORMULA = re.compile(
-    r"\$\$(?P<a>[^$]{1,1000})\$\$|(?<![\\\d])\$(?P<b>(?!\s)[^$]{1,1000}(?<![\s\\]))\$(?!\d)|\\\((?P<c>.{1,1000}?)\\\)|\\\[(?P<d>.{1,1000}?)\\\]|"
-    r"(?P<e>\\begin\{(?:align|gather)\*?\}.{1,1000}?\\end\{(?:align|gather)\*?\})",
+    r"\$\$(?P<a>[^$]{1,1000})\$\$|(?<![\\\d])\$(?P<b>(?!\s)[^$]{1,1000}(?<![\s\\]))\$(?!\d)|"
+    r"\\\((?P<c>(?:(?!\\\().){1,1000}?)\\\)|\\\[(?P<d>(?:(?!\\\[).){1,1000}?)\\\]|"
+    r"(?P<e>\\begin\{(?:align|gather)\*?\}(?:(?!\\begin).){1,1000}?\\end\{(?:align|gather)\*?\})",
     re.DOTALL,
 )
 _BOLD = re.compile(r"(?<![\w)}*])\*\*([^*\n]{1,300})\*\*(?![\w(*])")
@@ -67,7 +68,7 @@ _LISTED = re.compile(
     r"\s*(?:[A-Za-z]\s?=\s?)?$"
 )
 _COMES_TO = re.compile(r"\bfrom\s+\S{1,12}\s+to\s*$", re.IGNORECASE)
-_LEFT_SIDE = re.compile(r"(?<![^\s,:;(])((?:[^\s=,:;]{1,60}\s?[-+*/×÷]\s?){0,4}[^\s=,:;]{1,60})\s?=\s?$")
+_OPERATORS = "+-*/×÷−"
 _ROWS = re.compile(r"\\begin\{(?:align|gather)(?:ed)?\*?\}(.*)\\end\{(?:align|gather)(?:ed)?\*?\}", re.DOTALL)
 _UNIT_OR_WORD = re.compile(r"(?<![A-Za-z\\])(?![abc]+(?![a-z])|[xyz]+(?![a-z])|mn|pq|sin|cos|tan|log|ln|sqrt)[a-z]{2,}")
 _TIMES = re.compile(r"(?<=\d)\s?x\s?(?=\d)")
@@ -82,10 +83,10 @@ def lenient(text: str) -> str | None:
         if sentence:
             return _whole(sentence)
     text = _BOLD.sub(r"\1", text)
-    digit, formula = last_match(_DIGIT, text), None
+    digit, formula, end = last_match(_DIGIT, text), None, len(text.rstrip(" \n.,;!*"))
     for found in _FORMULA.finditer(text):
         inside = next(group for group in found.groups() if group).strip().strip(".,;").strip()
-        says = _SAYS.search(text[: found.start()][-20:]) and not text[found.end() :].strip(" \n.,;!*")
+        says = found.end() >= end and _SAYS.search(text[max(found.start() - 20, 0) : found.start()])
         if inside and (_DIGIT.search(inside) or says):
             formula = found.span(), inside
     if formula is not None and formula[0][1] > (digit.end() if digit else 0):
@@ -138,10 +139,17 @@ def _alone(text: str, start: int, end: int, said: str) -> str | None:
 
 def _is_equation(before: str, said: str) -> bool:
     """Whether a number is one side of an equation in letters, such as 2x = 5; not so in `y = 2x = 5` or `5 kg + 2 kg = 7`."""
-    left = _LEFT_SIDE.search(before)
-    if left is None or before[: left.start()].rstrip().endswith("=") or _UNIT_OR_WORD.search(left[1]):
+    before = before.rstrip()
+    if not before.endswith("="):
         return False
-    equation = form(f"{_TIMES.sub('*', left[1])}={said}")
+    *earlier, side = re.split(r"([=,:;])", before[:-1])
+    words = side.split()
+    left = words.pop() if words else ""
+    while words and (left[0] in _OPERATORS or words[-1][-1] in _OPERATORS):
+        left = f"{words.pop()} {left}"
+    if not left or (not words and earlier and earlier[-1] == "=") or _UNIT_OR_WORD.search(left):
+        return False
+    equation = form(f"{_TIMES.sub('*', left)}={said}")
     return isinstance(equation, Relation) and equation.left.tree is not None
 
 
