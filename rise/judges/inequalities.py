@@ -45,29 +45,22 @@ def inequality(signs: list[str], texts: list[str]) -> Form | None:
     return None
 
 
-_SQUARE = re.compile(r"\s*([A-Za-z])\s*\^\s*(?:2|\{\s*2\s*\})\s*")
 _ROOT = re.compile(r"\s*\d*\s*\\sqrt\s*(?:\{\d+\}|\d)\s*")
-_DISTANCE = re.compile(
-    r"\|\s*(?P<times>\d{0,9})\s*(?P<name>[A-Za-z])\s*(?:(?P<sign>[-+])\s*(?P<shift>(?:[^|A-Za-z]|\\frac(?![A-Za-z]))+))?\|"
-)
+_DISTANCE = re.compile(r"\|\s*(?P<name>[A-Za-z])\s*(?:(?P<sign>[-+])\s*(?P<shift>(?:[^|A-Za-z]|\\frac(?![A-Za-z]))+))?\|")
 
 
 def _within(inside: str, bound: str, sign: str) -> Form | None:
-    r"""|2x - 3| < 2, |x| > \sqrt2 or x^2 < 9 as the interval it says; None for anything else, and for bounds not above 0."""
+    r"""|x - 3| < 2 or |x| > \sqrt2 as the interval it says; None for bounds not above 0, or where one has to solve it first."""
     if sign == "\\ne":
         return None
-    if squared := _SQUARE.fullmatch(inside):
-        of = leaf_of(bound).number
-        return _within(f"|{squared[1]}|", f"\\sqrt{{{bound}}}", sign) if of and of[0] > 0 and of[0].denominator == 1 else None
     found, limit = _DISTANCE.fullmatch(inside.strip()), leaf_of(bound).number
-    if found and not limit and not found["times"] and not found["shift"] and _ROOT.fullmatch(bound):
+    if found and not limit and not found["shift"] and _ROOT.fullmatch(bound):
         return _between(found["name"], leaf_of(f"-{bound.strip()}"), leaf_of(bound), sign)
     shift = leaf_of(found["shift"]).number if found and found["shift"] else (Fraction(0), False)
-    times = int(found["times"] or 1) if found else 0
-    if not found or not limit or not shift or not times or limit[0] <= 0:
+    if not found or not limit or not shift or limit[0] <= 0:
         return None
     centre = -shift[0] if found["sign"] == "+" else shift[0]
-    low, high = (leaf_of(str(at / times)) for at in (centre - limit[0], centre + limit[0]))
+    low, high = (leaf_of(str(at)) for at in (centre - limit[0], centre + limit[0]))
     return _between(found["name"], low, high, sign)
 
 
