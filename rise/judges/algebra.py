@@ -54,7 +54,7 @@ class NumericAlgebra:
 
 
 def _tree(leaf: Leaf) -> Tree | None:
-    return leaf.tree or (("number", leaf.number[0]) if leaf.number is not None else None)
+    return ("number", leaf.number[0]) if leaf.number is not None else leaf.tree  # a binomial of thousands is worked out once
 
 
 def same_values(left: Tree, right: Tree) -> bool:

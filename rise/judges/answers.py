@@ -2,7 +2,7 @@ r"""Reading an answer out of a reply. Pure text work: nothing a model wrote is e
 
 What counts as the final answer, in what follows the thinking
   strict    the last `\boxed{…}` or `\fbox{…}`; where there is no box, the rest of the last `####` line, or the line below it
-  lenient   else what follows the last "the answer is", else the last number
+  lenient   else what follows the last "the answer is", else the last formula or number (`unmarked.py`)
 
 The *last* box decides, well formed or not. A box that is empty, never closed (a reply cut at its limit) or has no argument
 yields None in strict mode, and never an earlier box: that one held an intermediate result. Lenient mode goes on looking,
@@ -12,13 +12,10 @@ but only to the right of the broken box.
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import Literal
 
-from rise.judges.forms import Form, Items, Leaf
-from rise.judges.numbers import number
-from rise.judges.reading import form
 from rise.judges.spelling import LABEL
+from rise.judges.unmarked import is_read, last_match, lenient
 
 Mode = Literal["strict", "lenient"]
 
@@ -38,27 +35,8 @@ _HEADING = re.compile(
     r"given|hint|analysis|proof|example|question|problem|overview|setup|recap)\b|\d+\s*[.)]\s+[^\W\d_]{2,}",
     re.IGNORECASE,
 )
-_ANSWER_IS = re.compile(
-    r"\banswer\s{0,4}(?:is\b|:|：|=)[\s:]{0,4}|答案\s{0,4}(?:是|为|為|：|:|=)?[\s:：]{0,4}|答え\s{0,4}(?:は|：|:)|답은?\s{0,4}:?",
-    re.IGNORECASE,
-)
+_NUMBERED = re.compile(r"^\d\)\s+(?=[-−$\\\d(])")
 _NOTHING = re.compile(r"[?？.…_*\s–—-]*")  # between the marks, no answer
-_DOLLARS = re.compile(r"\$([^$]{1,1000})\$")
-_SENTENCE_ENDS = re.compile(r"\.(?:\s|$)|[。！!?？](?:\s|$|[^\x00-\x7f])|[。！？]")
-_CLAUSE = re.compile(
-    r"\s*(?:,\s*|\s)(?:since|because|as\s+(?:above|required|shown|we)|so|which|where|when|if|but|therefore|hence|thus|not|for\s+(?:the|a|all)\b|"
-    r"and\s+(?:so|we|that|then|this|it|I)\b)",
-    re.IGNORECASE,
-)
-_ABOUT = re.compile(r"(?:approximately|about|exactly|equal to|simply|just|the number|the value|option|choice)\s+", re.IGNORECASE)
-_ASIDE = re.compile(r"\s+\([A-Za-z]{3,}[A-Za-z\s-]*\)$")
-_TOKEN = re.compile(
-    r"(?<![A-Za-z0-9_.])(?:[-−]?\$?\d[\d,]*(?:\.\d+)?|[-−]?\$?\.\d+)(?:/\d+)?(?:\s?%)?"
-    r"(?!\d|[A-Za-z](?<!e)\b|\s{0,2}(?:\^|\\(?:pi|sqrt|frac|cdot|times)|[*/(]))"
-)
-_AFTER_OPERATOR = re.compile(r"(?:[\w)}]\s*[+*/^×÷]|[\w)}]\s+[-−]\s*|\\(?:cdot|times|div))\s*$")
-_NOT_SO = re.compile(r"(?:n't|n’t|\bnot|\bnever|\bcannot|≠|\\neq?)\s+(?:be\s+)?(?:equals?\s+)?(?:to\s+)?\$?\s*$", re.IGNORECASE)
-_OR = re.compile(r"[-−]?\d[\d,.]*\s*,?\s*or\s*$")
 
 
 def extract(reply: str, mode: Mode = "strict") -> str | None:
@@ -86,10 +64,10 @@ def after_thinking(reply: str) -> str | None:
     """
     if not ("<" in reply or "THINK]" in reply or "◁" in reply):
         return reply
-    last = _last(_THINK, reply)
+    last = last_match(_THINK, reply)
     if last is not None:
         return reply[last.end() :] if any(last.groups()) else None
-    channel = _last(_CHANNEL, reply) if "<|channel|>" in reply else None
+    channel = last_match(_CHANNEL, reply) if "<|channel|>" in reply else None
     if channel is None:
         return reply
     return reply[channel.end() :] if channel[1] == "final" else None
@@ -106,7 +84,7 @@ def _marked(reply: str, mode: Mode) -> str | None:
         line = _marked_line(reply)
         if line or mode == "strict":
             return line or None
-    return None if mode == "strict" else _lenient(reply)
+    return None if mode == "strict" else lenient(reply)
 
 
 def _marked_line(reply: str) -> str | None:
@@ -118,6 +96,7 @@ def _marked_line(reply: str) -> str | None:
             return None
         line, _, below = reply[at + 4 : end].partition("\n")
         said = line.strip()
+        said = _NUMBERED.sub("", said)
         label = LABEL.match(said)
         called = label is not None and label["name"] and (label["sign"] or not label["quantity"])
         answer = said[label.end() :].strip() if label and called else said.lstrip(":：*_= ")
@@ -125,7 +104,7 @@ def _marked_line(reply: str) -> str | None:
             return answer.strip("*").strip() or None
         if not answer:
             first = next((text.strip() for text in below.split("\n", 3)[:3] if text.strip()), "")
-            if first and (_is_read(first) or _FEW_WORDS.fullmatch(first)):
+            if first and (is_read(first) or _FEW_WORDS.fullmatch(first)):
                 return first.strip("*").strip() or None
         end = at
         while end > 0 and reply[end - 1] == "#":
@@ -186,51 +165,3 @@ def _balanced(text: str) -> bool:
         if depth < 0:
             return False
     return True
-
-
-def _lenient(text: str) -> str | None:
-    said = _last(_ANSWER_IS, text)
-    if said is not None:
-        tail = text[said.end() : said.end() + 400].split("\n", 1)[0].strip().strip("*").strip()
-        sentence = _SENTENCE_ENDS.split(tail, maxsplit=1)[0].strip().rstrip("。.,;")
-        if sentence:
-            return _whole(sentence)
-    token = _last(_TOKEN, text)
-    if token is None:
-        return None
-    before = text[max(token.start() - 60, 0) : token.start()]
-    if _AFTER_OPERATOR.search(before) or _NOT_SO.search(before):
-        return None  # the end of a formula is no number, and what it is not is no answer
-    other = _OR.search(before)
-    return (other[0] if other else "") + token[0].rstrip(",")
-
-
-def _whole(sentence: str) -> str:
-    """What a sentence gives as its answer: all of it where that can be read, never the first number of several."""
-    for candidate in (_CLAUSE.split(sentence, maxsplit=1)[0].strip(" ,"), sentence):
-        short = _ASIDE.sub("", _ABOUT.sub("", candidate))
-        for said in (short, candidate):
-            if said and _is_read(said):
-                inside = _DOLLARS.fullmatch(said)
-                return inside[1].strip() if inside else said
-    formulas = _DOLLARS.findall(sentence)
-    if len(formulas) == 1 and not re.search(r"\d", _DOLLARS.sub("", sentence)):
-        return str(formulas[0]).strip()
-    return sentence
-
-
-def _is_read(text: str) -> bool:
-    if number(text) is not None:
-        return True
-    return _is_formula(form(text))
-
-
-def _is_formula(found: Form) -> bool:
-    if isinstance(found, Items):
-        return bool(found.items) and all(_is_formula(item) for item in found.items)
-    return not isinstance(found, Leaf) or found.tree is not None or found.number is not None
-
-
-def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    found = deque(pattern.finditer(text), maxlen=1)
-    return found[0] if found else None

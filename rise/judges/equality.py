@@ -12,9 +12,10 @@ from fractions import Fraction
 from typing import Protocol
 
 from rise.judges.forms import Bracketed, Choice, Cut, Form, Items, Leaf, Matrix, Named, Numeral, Relation, Union, WorkedOut
-from rise.judges.formulas import letters
+from rise.judges.formulas import letters, tree
 from rise.judges.leaves import plain_digits
 from rise.judges.numbers import same_number
+from rise.judges.units import opposed
 
 
 class Doubt(Exception):
@@ -78,6 +79,8 @@ def same_form(left: Form, right: Form, algebra: Algebra) -> bool:
 def _same_leaves(left: Leaf, right: Leaf, algebra: Algebra) -> bool:
     if left.look == right.look:
         return bool(left.look)
+    if opposed(left.look, right.look):
+        return False
     if left.number is not None and right.number is not None:
         return same_number(left.number, right.number)
     if left.words or right.words or not left.text or not right.text:
@@ -124,8 +127,11 @@ def _in_ten(numeral: Form) -> Fraction | None:
 
 
 _LETTER = r"(?:[A-Za-z]|\\[A-Za-z]+)(?:_\{?\w+\}?)?'*"
+_NUMBERED = re.compile(r"([A-Za-z])_\{?\d+\}?")
 _TUPLE = re.compile(rf"\({_LETTER}(?:,{_LETTER}){{1,3}}\)")
 _PLACE = re.compile(r"m?(?:(\\angle|\\triangle)\s*|\\overline)?\{?([A-Z]{1,4})\}?|\|([A-Z]{2})\|")
+
+_MEASURED = re.compile(r"(\\(?:sin|cos|tan|cot|sec|csc|det))(.+)|\\?\|(?![A-Z]{2}\|).+\|")
 
 
 def _called(name: str) -> tuple[str, str] | None:
@@ -135,6 +141,8 @@ def _called(name: str) -> tuple[str, str] | None:
         return "letter", name
     if _TUPLE.fullmatch(name):
         return "tuple", name
+    if found := _MEASURED.fullmatch(name):
+        return "measured", found[1] + found[2].strip("(){}") if found[1] else name
     if found := _PLACE.fullmatch(name):
         points = found[2] or found[3]
         return found[1] or "segment", min(points, points[::-1])
@@ -159,6 +167,9 @@ def _same_by_name(left: Form, right: Form, algebra: Algebra) -> bool:
         return a.keys() == b.keys() and all(same_form(a[name], b[name], algebra) for name in a)
     names, other = (a, right) if a is not None else (b, left)
     assert names is not None
+    if isinstance(other, Items) and not any(isinstance(item, Named) for item in other.items):  # roots, x_1 = 2 and x_2 = 5
+        bases = {(found := _NUMBERED.fullmatch(name)) and found[1] for name in names}
+        return len(bases) == 1 and None not in bases and _in_any_order(list(names.values()), other.items, algebra)
     if not isinstance(other, Bracketed) or other.brackets != "()" or not all(re.fullmatch("[A-Za-z]", name) for name in names):
         return False
     return _in_this_order([names[name] for name in sorted(names)], other.items, algebra)
@@ -168,12 +179,23 @@ def _same_named(left: Form, right: Form, algebra: Algebra) -> bool:
     """x = 5 is 5, and is not y = 5; what an answer is called in words does not matter."""
     if isinstance(left, Named) and isinstance(right, Named):
         called = _called(left.name), _called(right.name)
-        if called[0] and called[1] and called[0][0] == called[1][0] and called[0] != called[1]:
-            return _turned_round(left, right)
+        kinds = {of[0] for of in called if of}
+        if all(called) and called[0] != called[1] and (len(kinds) == 1 or "measured" in kinds):
+            return _turned_round(left, right) or _solved_for_another(left, right, algebra)
         if isinstance(left.what, Leaf) != isinstance(right.what, Leaf):
             return False
     a, b = (side.what if isinstance(side, Named) else side for side in (left, right))
     return same_form(a, b, algebra)
+
+
+def _solved_for_another(left: Named, right: Named, algebra: Algebra) -> bool:
+    """x = 2y + 1 is y = (x - 1)/2."""
+    a, b = left.what, right.what
+    if not (isinstance(a, Leaf) and isinstance(b, Leaf) and a.tree and b.tree):
+        return False
+    if left.name not in letters(b.tree) or right.name not in letters(a.tree):
+        return False
+    return algebra.same_relation(Relation("=", _letter(left.name), a), Relation("=", _letter(right.name), b))
 
 
 def _turned_round(left: Named, right: Named) -> bool:
@@ -200,7 +222,7 @@ def _same_relations(left: Form, right: Form, algebra: Algebra) -> bool:
 def _as_relation(form: Form, like: Relation) -> Relation | None:
     """y = 2x + 3 as an equation, x > 2 or (2, \\infty) as an inequality in the letter of the other side."""
     if isinstance(form, Named) and isinstance(form.what, Leaf):
-        return Relation("=", _letter(form.name), form.what)
+        return Relation("=", Leaf(form.name, form.name, tree=tree(form.name) or ("letter", form.name)), form.what)
     names = [(of.tree and letters(of.tree)) or frozenset() for of in (like.left, like.right)]
     both = names[0] | names[1]
     name = form.name if isinstance(form, Named) else next(iter(both)) if len(both) == 1 else None
@@ -250,6 +272,8 @@ _Span = tuple[Fraction | float, bool, Fraction | float, bool]
 
 
 def _same_unions(left: Form, right: Form, algebra: Algebra) -> bool:
+    if not all(_is_union(side) for side in (left, right) if isinstance(side, Items)):
+        return False
     spans = [_spans(side) for side in (left, right)]
     if spans[0] is not None and spans[1] is not None:
         return spans[0] == spans[1]
@@ -262,6 +286,16 @@ def _same_unions(left: Form, right: Form, algebra: Algebra) -> bool:
         side.parts if isinstance(side, Union) else side.items if isinstance(side, Items) else (side,) for side in (left, right)
     ]
     return _in_any_order(parts[0], parts[1], algebra)
+
+
+def _is_union(items: Items) -> bool:
+    """Whether a list can be meant as a union: intervals of which none goes on in another, or points alone."""
+    if len(items.items) == 1 or all(isinstance(item, Leaf) for item in items.items):
+        return True
+    if not all(isinstance(item, Bracketed | Union) for item in items.items):
+        return False
+    whole, parts = _spans(items), [_spans(item) or [] for item in items.items]
+    return whole is None or len(whole) == sum(len(part) for part in parts)
 
 
 def _spans(form: Form) -> list[_Span] | None:

@@ -13,9 +13,9 @@ from rise.judges.units import ORDINAL, UNITS
 
 _AS_PROGRAMS_WRITE = re.compile(r"(-?)\s*0([box])([0-9A-Fa-f]+)")
 _NUMERAL = re.compile(
-    r"(-?)\s*[({]?\s*(-?)\s*(\d{1,3}(?:,\d{3})+|\d[\d\s.]*|[0-9A-Za-z.]+)\s*[)}]?\s*"
-    r"(?:_\s*(?:\{\s*\(?\s*(?:\\text\{)?\s*(?:base\s*)?([0-9a-z]+)\s*\}?\s*\)?\s*\}|\\text\{([a-z]+)\}|(\d))"
-    r"|\s(?:\\text\{)?\s*\(?\s*(?:in\s+)?base[\s-]*([0-9a-z]+)\)?\}?)"
+    r"(-?)\s*[({\[]?\s*(-?)\s*(\d{1,3}(?:,\d{3})+|\d[\d\s.]*|[0-9A-Za-z.]+)\s*[)}\]]?\s*"
+    r"(?:_\s*(?:\{\s*\(?\s*(?:\\text\{)?\s*(?:base\s*)?([0-9A-Za-z]+)\s*\}?\s*\)?\s*\}|\\text\{([A-Za-z]+)\}|(\d{1,2})(?!\d))"
+    r"|\s(?:\\text\{)?\s*\(?\s*(?:in\s+)?base[\s-]*([0-9A-Za-z]+)\)?\}?)"
 )
 _BASES = [
     "two",
@@ -35,6 +35,8 @@ _BASES = [
     "sixteen",
 ]
 
+_SHORT = {"bin": 2, "binary": 2, "oct": 8, "octal": 8, "dec": 10, "decimal": 10, "hex": 16, "hexadecimal": 16}
+
 
 def numeral(text: str) -> Numeral | None:
     if found := _AS_PROGRAMS_WRITE.fullmatch(text):
@@ -44,8 +46,8 @@ def numeral(text: str) -> Numeral | None:
     found = _NUMERAL.fullmatch(text)
     if not found:
         return None
-    said = next(group for group in found.groups()[3:] if group)
-    base = int(said) if said.isdigit() and len(said) < 3 else _BASES.index(said) + 2 if said in _BASES else 0
+    said = next(group for group in found.groups()[3:] if group).lower()
+    base = int(said) if said.isdigit() and len(said) < 3 else _BASES.index(said) + 2 if said in _BASES else _SHORT.get(said, 0)
     digits = re.sub(r"[\s,]", "", found[3])
     if re.search(r"[a-z]", digits):
         digits = digits.upper() if re.search(r"\d", digits) else ""
@@ -71,6 +73,9 @@ def plain_digits(digits: str) -> str:
 
 
 _UNIT_AT_END = re.compile(rf"(?:(?<=[\d}})\]!])|(?<=\b[A-Za-z])){ORDINAL}$|(?<=[\w}})\]!])\s*{UNITS}\s*$", re.ASCII)
+_NTH = re.compile(
+    r"\d\s*(?:\^\s*)?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)[\s}]*(?:\\text\{\s*)?(?:root|power)s?\b"
+)  # names another number
 _NAMED_BEFORE = re.compile(  # \text{Total:} 5, but not \text{at least }5 or \text{March }5
     r"^\\text\{(?![^{}]*\b(?:not?|never|least|most|less|fewer|more|greater|under|over|above|below|between|up to|half|twice|"
     r"double|minus|negative|square|root|from|until|before|after|except|januar|februar|march|april|may|june|july|august|septem|octo|novem|decem|"
@@ -107,6 +112,8 @@ def leaf(text: str, number: tuple[Fraction, bool] | None) -> Leaf:
 def _without_unit(text: str) -> str:
     """6\\pi \\text{ cm} and 5\\sqrt{2} m/s without their units; a last letter is a name and stays."""
     text = _NAMED_BEFORE.sub("", text)
+    if _NTH.search(text):
+        return text
     for _ in range(3):
         found = _UNIT_AT_END.search(text, max(len(text) - 200, 0))
         rest = text[: found.start()].rstrip() if found else ""

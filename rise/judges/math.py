@@ -17,8 +17,9 @@ from rise.judge import Judge, Judgement
 from rise.judges.answers import Mode, extract
 from rise.judges.equality import Doubt, NoAlgebra, same_form
 from rise.judges.forms import MAX_CHARS, Leaf, Named, WorkedOut, too_big
-from rise.judges.numbers import usual_number
+from rise.judges.numbers import is_name, usual_number
 from rise.judges.reading import form
+from rise.judges.spelling import look, spelled
 from rise.judges.worker_pool import Pool, close_workers, python
 from rise.task import Problem
 from rise.trajectory import Verdict
@@ -61,7 +62,10 @@ class MathJudge(Judge):
             return Judgement(Verdict.UNPARSABLE, None)
         if is_number and len(answer) <= MAX_CHARS and not _HOLDS_NUMBER.search(answer):
             return Judgement(Verdict.UNPARSABLE, answer)
-        return Judgement(self._compare(gold, answer), answer)
+        verdict = self._compare(gold, answer)
+        if verdict is Verdict.WRONG and (value := value_asked_for(problem.question, answer)):
+            verdict = self._compare(gold, value)
+        return Judgement(verdict, answer)
 
     def answer(self, reply: str, question: str = "") -> str | None:
         """The final answer as the reply marks it; None where it marks none."""
@@ -82,6 +86,25 @@ class MathJudge(Judge):
         except Doubt:
             first, second = sorted((left, right))  # the order cannot matter
             return _verified(first, second, self.time_limit_s) if self.symbolic else Verdict.WRONG
+
+
+_IN_DOLLARS = re.compile(r"\$\$?([^$]{1,200})\$|\\\((.{1,200}?)\\\)|\\\[(.{1,200}?)\\\]")
+
+
+def value_asked_for(question: str, answer: str) -> str | None:
+    r"""What stands behind `=` where the question has as a formula what stands before it; None where that is a name in any case.
+
+    >>> value_asked_for("Find $m+n$.", "m + n = 12"), value_asked_for("Solve $2x=4$.", "2x=4"), value_asked_for("?", "x = 5")
+    ('12', None, None)
+    """
+    left, _, value = answer.partition("=")
+    if not value.strip() or len(answer) > MAX_CHARS or is_name(spelled(left)):
+        return None
+    wanted = look(spelled(left))
+    formulas = [next(group for group in found.groups() if group) for found in _IN_DOLLARS.finditer(question)]
+    if not wanted or not any(look(spelled(formula)) == wanted for formula in formulas):
+        return None
+    return value.strip()
 
 
 @lru_cache(maxsize=65536)

@@ -33,6 +33,16 @@ _NAME = re.compile(
     )\s*""",
     re.VERBOSE,
 )
+_QUANTITY = re.compile(  # \sin\theta, P(X = 3), \det A, |z|, \|v\|, \text{Area}_{ABC}, dy/dx
+    r"""\s*(?:
+        \\(?:sin|cos|tan|cot|sec|csc)\s*\(?\s*(?:(?:\\angle\s*)?\{?[A-Z]{1,3}\}?|\\(?:alpha|beta|gamma|theta|phi|omega))\s*\)?
+      | (?:Pr?|E|\\Pr)\s*\([^()]{1,60}\) | \\det\s*\(?\s*\{?[A-Z]\}?\s*\)?
+      | (\\?\|)\s*(?:[abcuvwz]|\\vec\s*\{?[a-z]\}?)\s*\1
+      | \\text\{[^{}]*\}\s*_\s*(?:\{[^{}]*\}|\w)
+      | \\frac\s*\{d(?:\^\{?\d\}?)?\s*[A-Za-z]?\}\s*\{d[A-Za-z](?:\^\{?\d\}?)?\}
+    )\s*""",
+    re.VERBOSE,
+)
 _CONSTANTS = re.compile(r"\\(?:pi|infty|frac|sqrt|iunit)(?![A-Za-z])|(?:\\|\b)(?:sin|cos|tan|log|ln|exp|sqrt|pi)\b|^\s*[ei]\s*$")
 _NUMBER = re.compile(
     rf"""
@@ -118,10 +128,12 @@ def read_spelled(text: str) -> tuple[Fraction, bool] | None:
 def is_name(text: str) -> bool:
     r"""Whether a text before `=` only names what follows: one letter, a function's value, a segment, words; not `x+1` or `xy`.
 
+    `\sin\theta`, `|z|` and `\det A` are such names too; `\sin x` and `|x|` are sides of an equation.
+
     >>> [is_name(text) for text in ("x", "f(2)", "AB", "\\text{Total}", "\\angle ABC", "2x", "x^2", "xy", "\\pi", "5")]
     [True, True, True, True, True, False, False, False, False, False]
     """
-    if re.fullmatch(r"\s*\\frac\s*\{d(?:\^\{?\d\}?)?\s*[A-Za-z]?\}\s*\{d[A-Za-z](?:\^\{?\d\}?)?\}\s*", text):  # dy/dx
+    if _QUANTITY.fullmatch(text):
         return True
     return bool(text.strip()) and _NAME.fullmatch(text) is not None and not _CONSTANTS.search(text)
 

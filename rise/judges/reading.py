@@ -6,7 +6,6 @@ Extraction, verdicts and votes all see the same form. Pure text work: nothing a 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from functools import lru_cache, reduce
 
 from rise.judges.forms import (
@@ -28,6 +27,7 @@ from rise.judges.forms import (
     too_big,
 )
 from rise.judges.formulas import letters
+from rise.judges.inequalities import EVERYTHING, both, inequality, is_no_gap, ray
 from rise.judges.leaves import leaf, numeral
 from rise.judges.numbers import is_name, read_spelled
 from rise.judges.spelling import LABEL, look, spelled, trimmed
@@ -54,15 +54,11 @@ _CHOICE = re.compile(
 _GOES_ON = re.compile(
     r"(?:and|or)\b|[+*/^=_!<>,;]|\\(?!frac|sqrt|text|pi)"
 )  # what makes of (A) the beginning of a formula or list
+_LETTER_ALONE = re.compile(r"\(?[A-J]\)?\}?")
 _ANOTHER = re.compile(r"(?<![A-Za-z])[A-J]\)")
 _MATRIX = re.compile(r"(.*?)\\begin\s*\{([bBpv]?matrix|smallmatrix|array)\}\s*(?:\{[^{}]*\})?(.*)\\end\s*\{\2\}(.*)", re.DOTALL)
 _EMPTY = re.compile(r"\\emptyset|\\\{\s*\\\}|(?:\\text\{)?(?:no (?:real )?solutions?|empty set)\}?", re.IGNORECASE)
 _ALL = re.compile(r"\\R|(?:\\text\{)?(?:all )?(?:real numbers|reals)\}?", re.IGNORECASE)
-_ALL_OF = (
-    Leaf("-\\infty", "-\\infty", tree=("neg", ("constant", "infty"))),
-    Leaf("\\infty", "\\infty", tree=("constant", "infty")),
-)
-EVERYTHING = Bracketed("()", _ALL_OF)
 
 
 def _form(text: str) -> Form:
@@ -76,7 +72,19 @@ def _form(text: str) -> Form:
         return Items(())
     if _ALL.fullmatch(text):
         return EVERYTHING
-    for read in (_labelled, _choice, _matrix, _described, _list, _plus_minus, _relation, _union, _bracketed):
+    for read in (
+        _labelled,
+        _all_but,
+        _conditioned,
+        _choice,
+        _matrix,
+        _described,
+        _list,
+        _plus_minus,
+        _relation,
+        _union,
+        _bracketed,
+    ):
         found = read(text)
         if found is not None:
             return found
@@ -84,13 +92,42 @@ def _form(text: str) -> Form:
 
 
 _AS_IT_IS = re.compile(
-    r"(?:thus|therefore|hence|approximately|approx|about|roughly|exactly|finally|[一总]?共有?|合计|大?约|약|총)(?![A-Za-z])[.,:]?\s*(?=[-$\\\d(])",
+    r"(?:so(?=,)|thus|therefore|hence|approximately|approx|about|roughly|exactly|finally|[一总]?共有?|合计|大?约|약|총)(?![A-Za-z])[.,:]?\s*(?=[-$\\\d(])",
     re.IGNORECASE,
 )
 
 
+_ALL_BUT = re.compile(
+    r"(?:\\text\{)?(?:all )?(?:real numbers|reals)(?: [a-z])?,? (?:except|but|other than|excluding|not equal to)"
+    r"(?: for)?(?: at)?\}?\s*(?:[a-z]\s*=\s*)?(.+?)\}?",
+    re.IGNORECASE,
+)
+_CONDITIONED = re.compile(
+    r"(.+?)\s*(?:,|,?\s*\\text\{\s*(?:for|where|if|when|with)(?: all)?\}|(?<![A-Za-z])(?:for|where|if|when|with)(?![A-Za-z]))\s*"
+    r"([A-Za-z])\s*\\ne(?![A-Za-z])\s*([^=<>A-Za-z]+)"
+)
+
+
+def _all_but(text: str) -> Form | None:
+    """All real numbers except 2."""
+    found = _ALL_BUT.fullmatch(text)
+    return _form(f"\\R \\setminus \\{{{found[1]}\\}}") if found else None
+
+
+def _conditioned(text: str) -> Form | None:
+    """x + 1, x \\ne 1: the formula, which says the same wherever it has a value; no condition of a number or of a range."""
+    found = _CONDITIONED.fullmatch(text)
+    said = _form(found[1]) if found else None
+    of = said.what if isinstance(said, Named) else said
+    if found and isinstance(of, Leaf) and of.tree and found[2] in letters(of.tree):
+        return said
+    return None
+
+
 def _labelled(text: str) -> Form | None:
     """`Answer: 5`, `the answer is 5`, `about 5`: what follows."""
+    if (worded := re.match(r"\\text\{([^{}]*)\}\s*(?=.)", text)) and (label := LABEL.fullmatch(worded[1])) and label["sign"]:
+        return _form(text[worded.end() :])
     found = LABEL.match(text)
     if found is None or not found["name"] or not found["sign"]:
         found = _AS_IT_IS.match(text)
@@ -111,7 +148,10 @@ def _choice(text: str) -> Form | None:
     found = _CHOICE.fullmatch(text)
     if not found:
         return None
-    letter, rest = (found[1] or found[3] or found[5]), trimmed(found[2] or found[4] or "")
+    letter, raw = (found[1] or found[3] or found[5]), found[2] or found[4] or ""
+    rest = trimmed(raw)
+    if raw.startswith((",", ";")) or _LETTER_ALONE.fullmatch(look(rest)):  # a list, (C), D, or two choices
+        return None
     if not rest:
         return leaf(letter, None) if letter.upper() in "ABCDEFGHIJ" or found[5] else None
     if letter not in "ABCDEFGHIJ" or _GOES_ON.match(rest) or _CHOICE.fullmatch(rest) or _ANOTHER.search(rest):
@@ -213,36 +253,20 @@ def _of_relations(items: list[str], sign: str) -> Form | None:
         return None
     parts = [one.what for one in read if isinstance(one, Named)]
     name = next(one.name for one in read if isinstance(one, Named))
-    both = _both(parts) if sign != "or" else None
-    if both is not None and (sign or _is_no_gap(both)):
-        return Named(name, both)
+    within = both(parts) if sign != "or" else None
+    if within is not None and (sign or is_no_gap(within)):
+        return Named(name, within)
     if sign == "and" or (not sign and any("\\ne" in item for item in items)):
         return Named(name, reduce(lambda whole, other: Cut("\\cap", whole, other), parts))
     return Named(name, Union(tuple(parts)))
 
 
-def _is_no_gap(interval: Bracketed) -> bool:
-    low, high = interval.items
-    return (
-        isinstance(low, Leaf) and isinstance(high, Leaf) and bool(low.number and high.number and low.number[0] < high.number[0])
-    )
-
-
-def _both(parts: list[Form]) -> Bracketed | None:
-    """The interval between a lower and an upper bound."""
-    rays = [part for part in parts if isinstance(part, Bracketed) and len(part.items) == 2]
-    low, high = _ALL_OF
-    lower = [ray for ray in rays if ray.items[1] == high and ray.items[0] != low]
-    upper = [ray for ray in rays if ray.items[0] == low and ray.items[1] != high]
-    if len(parts) != 2 or len(lower) != 1 or len(upper) != 1:
-        return None
-    return Bracketed(lower[0].brackets[0] + upper[0].brackets[1], (lower[0].items[0], upper[0].items[1]))
-
-
 def _plus_minus(text: str) -> Form | None:
     """Both values of \\pm, upper signs together and lower signs together."""
-    if not _PLUS_MINUS.search(text) or _RELATIONS.search(text):
+    if not _PLUS_MINUS.search(text) or _RELATIONS.search(text) or len(pieces(text, _CUP)) > 1:
         return None
+    if text.startswith("\\{") and (inside := _bracketed(text)):
+        return inside
     upper, lower = ({"\\pm": a, "+/-": a, "+-": a, "\\mp": b} for a, b in (("+", "-"), ("-", "+")))
     return Items(tuple(_form(_PLUS_MINUS.sub(lambda m, signs=signs: signs[m[0]], text)) for signs in (upper, lower)))  # type: ignore[misc]
 
@@ -266,10 +290,13 @@ def _relation(text: str) -> Form | None:
         return Named(look(texts[0]), _form(texts[1])) if is_name(texts[0]) else None
     if set(signs) == {"="}:
         return _equation(texts)
-    return _inequality(signs, texts)
+    return inequality(signs, texts)
 
 
 def _equation(texts: list[str]) -> Form | None:
+    named, values = [text for text in texts if is_name(text)], [text for text in texts if not is_name(text)]
+    if named and values and len(texts) > 2:  # AB = CD = 12: names in a chain take nothing from its value
+        texts = [named[0], *values]
     first, last = _form(texts[0]), _form(texts[-1])
     if is_name(texts[0]):
         what = WorkedOut(tuple(_form(text) for text in texts[1:-1]), last) if len(texts) > 2 else last
@@ -281,64 +308,6 @@ def _equation(texts: list[str]) -> Form | None:
             return WorkedOut((first,), last)
         return Relation("=", first, last)
     return WorkedOut(tuple(_form(text) for text in texts[:-1]), last)
-
-
-def _inequality(signs: list[str], texts: list[str]) -> Form | None:
-    flipped = {">": "<", "\\ge": "\\le", "<": ">", "\\le": "\\ge"}
-    if len(signs) == 1:
-        (sign,), (left, right) = signs, texts
-        if sign not in flipped and sign != "\\ne":
-            return None
-        for inside, bound, said in ((left, right, sign), (right, left, flipped.get(sign, sign))):
-            if found := _within(inside, bound, said):
-                return found
-        a, b = _leaf_of(left), _leaf_of(right)
-        if is_name(left) and not is_name(right):
-            return Named(look(left), _ray(sign, b))
-        if is_name(right) and not is_name(left):
-            return Named(look(right), _ray(flipped.get(sign, sign), a))
-        return Relation(flipped[sign], b, a) if sign in (">", "\\ge") else Relation(sign, a, b)
-    if len(signs) == 2 and is_name(texts[1]):
-        low, high = _leaf_of(texts[0]), _leaf_of(texts[2])
-        if all(sign in ("<", "\\le") for sign in signs):
-            return Named(
-                look(texts[1]), Bracketed(("(" if signs[0] == "<" else "[") + (")" if signs[1] == "<" else "]"), (low, high))
-            )
-        if all(sign in (">", "\\ge") for sign in signs):
-            return Named(
-                look(texts[1]), Bracketed(("(" if signs[1] == ">" else "[") + (")" if signs[0] == ">" else "]"), (high, low))
-            )
-    return None
-
-
-_DISTANCE = re.compile(r"\|\s*([A-Za-z])\s*(?:([-+])\s*([^|A-Za-z]+))?\|")
-
-
-def _within(inside: str, bound: str, sign: str) -> Form | None:
-    """|x - 3| < 2 as the interval it says, with ends that are rational numbers; None for anything else."""
-    found, limit = _DISTANCE.fullmatch(inside.strip()), _leaf_of(bound).number
-    shift = _leaf_of(found[3]).number if found and found[3] else (Fraction(0), False)
-    if not found or not limit or not shift or limit[0] <= 0 or sign == "\\ne":
-        return None
-    centre = -shift[0] if found[2] == "+" else shift[0]
-    low, high = (_leaf_of(str(at)) for at in (centre - limit[0], centre + limit[0]))
-    if sign in ("<", "\\le"):
-        return Named(found[1], Bracketed("()" if sign == "<" else "[]", (low, high)))
-    return Named(found[1], Union((_ray("<" if sign == ">" else "\\le", low), _ray(sign, high))))
-
-
-def _ray(sign: str, at: Leaf) -> Form:
-    low, high = _ALL_OF
-    if sign == "\\ne":
-        return Union((Bracketed("()", (low, at)), Bracketed("()", (at, high))))
-    if sign in ("<", "\\le"):
-        return Bracketed("()" if sign == "<" else "(]", (low, at))
-    return Bracketed("()" if sign == ">" else "[)", (at, high))
-
-
-def _leaf_of(text: str) -> Leaf:
-    text = trimmed(text)
-    return leaf(text, read_spelled(text))
 
 
 def _union(text: str) -> Form | None:
@@ -353,7 +322,7 @@ def _union(text: str) -> Form | None:
         other = _form(part)
         points = other.items if isinstance(other, Items) else (other,)
         if sign != "\\cap" and found == EVERYTHING and len(points) == 1 and isinstance(points[0], Leaf):
-            found = _ray("\\ne", points[0])
+            found = ray("\\ne", points[0])
         else:
             found = Cut("\\cap" if sign == "\\cap" else "\\setminus", found, other)
     return found

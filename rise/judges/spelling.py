@@ -139,12 +139,22 @@ _OTHER_SIGNS |= {
     "prime": "'",
     "textdollar": "",
     "euro": "",
+    **dict.fromkeys(("Vert", "lVert", "rVert"), "\\|"),
+    "hline": " ",
 }
 _KINDS_OF_NUMBERS = {"R": r"\R ", "C": r"\C ", "Z": r"\Z ", "N": r"\N ", "Q": r"\Q "}
 _FUNCTION_NAMES = "sinh|cosh|tanh|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|lcm|gcd|max|min"
 
+_NO_FUNCTION = {  # minutes and seconds, where no argument follows
+    "min": re.compile(r"(?!\s*[({])"),
+    "sec": re.compile(
+        r"(?!\s*(?:\^\s*\{?-?\d\}?)?\s*(?:(?!(?:and|or|per)\b)[A-Za-z0-9({]|\\(?!cdot|times|text|mathrm|mbox)[A-Za-z]))"
+    ),
+}
+_TURNED = r"(^[\s$]*|\\(?:cup|cap|in)(?![A-Za-z])\s*|=\s*)([\[\]])([^\[\]()=]{1,60},[^\[\]()=]{1,60})([\[\]])"  # [1, 2[ in French
 _POWER_OF_UNIT = r"(?:[cmkdn]?m|k?g|s|h|min|k?N|k?J|k?W|Pa|mol|K|A|V|C|L|ft|in|mi|yd)(?:\s*\^\s*\{?-?\d\}?)?"
 _GOES_ON = re.compile(r",\s{0,8}\.{3,}")
+_ENDLESS = re.compile(r"(?<![\d.,])(\d*\.\d{1,40})\s?(?:\.{3,}|\\[lc]?dots(?![A-Za-z])\s?)(?!\s?\d)")
 _MODULO = r"(?:\\[bp]?mod\s*|(?<![A-Za-z\\])mod\s+)\{?(\d{1,9}|[a-z](?![a-z]))\}?"
 
 _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
@@ -167,6 +177,14 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\\(?:quad|qquad|enspace|thinspace|space|hfill)(?![A-Za-z])", " "),
         (r"\\(?:checkmark|blacksquare|square|qed|qedsymbol|Box)(?![A-Za-z])", " "),
         (r"^[\s$]*(?:=|\\(?:Rightarrow|implies|therefore|Longrightarrow|sim)(?![A-Za-z])|[⇒∴→])\s*(?=.)", ""),
+        (r"\bUS\s+(?=dollars?\b)", ""),
+        (r"(?<=[\da-z])\s+an?\s+(?=(?:day|week|month|year|hour|minute|second|night|piece|person|pound|gallon|mile)\b)", " per "),
+        (rf"(?<![A-Za-z\\])(?!(?:{_FUNCTION_NAMES})\()([a-z]{{3,}})\(e?s\)", r"\1s"),
+        (r"([(\[][^()\[\]]{1,80},[^()\[\]]{1,80}[)\]])\s*U(?=\s*[(\[])", r"\1\\cup "),
+        (
+            _TURNED,
+            lambda m: m[0] if m[2] + m[4] == "[]" else f"{m[1]}{'[' if m[2] == '[' else '('}{m[3]}{']' if m[4] == ']' else ')'}",
+        ),
         (r"\b(sq|cu)\.\s+(?=[a-z])", r"\1 "),
         (r"(?<![A-Za-z\\])(?:positive |plus )?[Ii]nfinity(?![A-Za-z])", r"\\infty "),
         (r"(?<![A-Za-z\\])(?:negative|minus) (?=\\infty)", "-"),
@@ -179,12 +197,12 @@ _STEPS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\\\$|(?<!\\)\$|(?<!\\)\\[()\[\]]", ""),  # mathematics begins and ends; currency
         (r"\{,\}(?=\d{3})", ""),
         (r"\{([:;])\}", r"\1"),
-        (r"\\([A-Za-z]+)\s*", lambda m: _renamed(m[1])),
+        (r"\\([A-Za-z]+)\s*(?=([A-Za-z])?)", lambda m: _renamed(m[1], m[2])),
         (r"<=|=<", r"\\le "),
         (r">=|=>", r"\\ge "),
         (r"(?<=[A-Za-z])\s*!=", r"\\ne "),
         (r"\\not\s*=", r"\\ne "),
-        (r"\s*\^\s*\{?\s*\\degree\s*\}?", r"\\degree "),
+        (r"\s*\^\s*(?:\{\s*\\degree\s*((?:\\(?:text|mathrm)\s*\{[CF]\}|[CF])?)\s*\}|\\degree(?![A-Za-z])\s*)", r"\\degree \1"),
         (r"(?<=[\w)}])\s*\*\*(?=\s*[-\d({])", "^"),
         (r"\*\*", ""),
     )
@@ -214,7 +232,9 @@ def spelled(text: str) -> str:
     ('( \\frac{1}{2} , x^{2} )', '- 3 \\sqrt{5}', '{ 4} \\text{cm}')
     """
     text = text.translate(_CHARACTERS)
-    text = trimmed(_GOES_ON.sub(", \\\\dots ", text) if "..." in text else text)
+    if "..." in text or "dots" in text:
+        text = _ENDLESS.sub(_repeating, _GOES_ON.sub(", \\\\dots ", text))
+    text = trimmed(text)
     if "\\\\" in text and "\\begin" not in text:
         text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text)  # models that saw JSON write \\frac
     for pattern, replacement in _STEPS:
@@ -239,19 +259,29 @@ def trimmed(text: str) -> str:
     return text
 
 
+def _repeating(match: re.Match[str]) -> str:
+    r"""0.333… as 0.\overline{3}; of 3.14… that it goes on; 3.14159… has places enough to be taken for the number rounded."""
+    found = re.fullmatch(r"(\d*\.\d*?)(\d{1,12}?)\2+", match[1])
+    if found and found[2].strip("0"):
+        return f"{found[1]}\\overline{{{found[2]}}}"
+    places = match[1].partition(".")[2]
+    return match[1] if len(places) >= 6 or not places.strip("0") else f"{match[1]}\\dots "
+
+
 def _rows(text: str) -> str:
     """What is set in several lines, in one: a line that begins with its sign goes on, another is the next of a list."""
     rows = [row.replace("&", " ").strip() for row in re.split(r"\\\\\\\\", text) if row.strip()]
     return re.sub(r", (?=[=<>])", " ", ", ".join(rows))
 
 
-def _renamed(name: str) -> str:
+def _renamed(name: str, letter: str | None) -> str:
+    """The one name of a command; `letter` stands behind it, as in `\\frac y2`, and must not become a part of the name."""
     if name in _OTHER_SIGNS:
         return _OTHER_SIGNS[name]
     name = _OTHER_NAMES.get(name, name)
     return (
         f"\\{name} "
-        if name[-1].isalpha() and not name.startswith(("frac", "sqrt", "text", "math", "binom", "overline"))
+        if letter or (name[-1].isalpha() and not name.startswith(("frac", "sqrt", "text", "math", "binom", "overline")))
         else f"\\{name}"
     )
 
@@ -262,9 +292,13 @@ def _unwrapped(match: re.Match[str]) -> str:
     command = match[0].lstrip("\\")
     if re.fullmatch(r"\s*[:/=+]\s*", match[1] or ""):
         return str(match[1])
+    if choice := re.fullmatch(r"\s*\(?([A-J])\s*\)?[.:]\s*", match[1] or ""):
+        return f" ({choice[1]}) "
     if command.startswith("mathbb") and inside in _KINDS_OF_NUMBERS:
         return _KINDS_OF_NUMBERS[inside]
-    if re.fullmatch(_FUNCTION_NAMES, inside):
+    if re.fullmatch(_FUNCTION_NAMES, inside) and not (
+        inside in _NO_FUNCTION and _NO_FUNCTION[inside].match(match.string, match.end())
+    ):
         return f"\\{inside} "
     if command.startswith(("mathbf", "mathit", "mathcal", "mathbb", "mathnormal", "boldsymbol", "bm")) and len(inside) == 1:
         return inside
@@ -286,6 +320,7 @@ def _opens(inside: str) -> bool:
 
 
 _TEXT_COMMAND = re.compile(r"\\text\{([^{}]*)\}")
+_TRIGONOMETRY = re.compile(r"(?<![A-Za-z])(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _LOOSE = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])|(?<=\d)\s+(?=[A-Za-z])|(?<=[A-Za-z])\s+(?=\d)")
 _ONE_TOKEN = re.compile(r"(?<![A-Za-z\]}])\{(\w)\}|(?<=[_^])\{(\w)\}")
 _SHORT_ARGUMENTS = re.compile(r"\\frac\s*(?:\{([^{}]*)\}|(\d|[A-Za-z]|\\[A-Za-z]+))\s*(?:\{([^{}]*)\}|(\d|[A-Za-z]|\\[A-Za-z]+))")
@@ -304,7 +339,8 @@ def look(text: str) -> str:
     ('(E)', True, 'monday', 'R+r')
     """
     text = _TEXT_COMMAND.sub(r" \1 ", text)
-    text = re.sub(r"\\degree\s*", "", text)
+    if not _TRIGONOMETRY.search(text):  # \sin 30 is of radians
+        text = re.sub(r"\\degree\s*", "", text)
     text = re.sub(r"(?<=\d)\s*\^?\{?\s*(?:st|nd|rd|th)\b\s*\}?", "", text)
     text = re.sub(r"(?<=\d)\s*([AaPp])\.?\s?[Mm]\b\.?(?![/\w])", lambda m: f"{m[1].lower()}m", text)  # 12:30 p.m.
     text = in_braces(text)

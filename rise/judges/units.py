@@ -6,6 +6,7 @@ Pieces of patterns, put together in `numbers.py` and `leaves.py`, where `re.ASCI
 from __future__ import annotations
 
 import math
+import re
 
 _WORDS = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _WORDS |= {said: scale for name, scale in _WORDS.items() for said in (f"{name}s", name.capitalize())}
@@ -40,6 +41,7 @@ NOT_UNITS = (
     r"times(?!\s*(?:$|\}|as\b|larger|greater|more|longer|per\b))|"
     "and|or|to|plus|minus|over|mod|sqrt|sin|cos|tan|log|exp|divided|multiplied|squared|cubed|pi|choose|base|by|out|"
     "more|less|greater|fewer|below|under|above|but|not|if|for|dozen|percent|factorial|remainder|rem|modulo|inverse|reciprocal|"
+    r"at\s+(?:most|least)|maximum|minimum|(?:st|nd|rd|th)\s+(?:root|power)|"
     "negative|doubled|tripled|halved|half|halves|oder|und|mehr|weniger|moins|menos|mais|más|"
     "(?:thi|fou|fif|six|seven|eigh|nin|ten|eleven|twelf|[a-z]+teen|[a-z]+tie|hundred|thousand|[mbt][a-z]+llion)(?:rd|r?th)s?"
 )
@@ -66,4 +68,32 @@ _FIRST_WORD = (  # 6 apples and 6cm, not 6abc
     rf"(?:(?:{_MARKED}|{_RATE}|(?:{_SHORT_UNITS})\b|{_FOREIGN}){_SQUARED}|(?<=[\s/-]){_WORD})"
 )
 UNITS = rf"[-/]?\s*{_FIRST_WORD}(?:(?:[\s/-]+|\s*\\cdot\s+){_WORD}|\s?{_MARKED}{_SQUARED}){{0,8}}"
-ORDINAL = r"\s*(?:\^\s*)?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)\b[\s}]*"
+_OPPOSITES = [
+    {"am": "am", "pm": "pm"},
+    {"bc": "bc", "bce": "bc", "ad": "ad", "ce": "ad"},
+    {
+        point: point
+        for half in ("", "north", "south")
+        for point in (half or "north", half or "south", f"{half}east", f"{half}west")
+    },
+    {"left": "left", "leftward": "left", "leftwards": "left", "right": "right", "rightward": "right", "rightwards": "right"},
+    {"up": "up", "upward": "up", "upwards": "up", "down": "down", "downward": "down", "downwards": "down"},
+    {"clockwise": "clockwise", "counterclockwise": "counter", "anticlockwise": "counter"},
+]
+
+
+def opposed(left: str, right: str) -> bool:
+    """Whether two looks say opposites of a number, such as morning and evening; one that says neither agrees with both.
+
+    >>> opposed("6am", "6pm"), opposed("5miles north", "5mi north"), opposed("5miles north", "5"), opposed("500BC", "500AD")
+    (True, False, False, True)
+    """
+    words = [set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])\.", "", text.lower()))) for text in (left, right)]
+    for names in _OPPOSITES:
+        said = [{names[word] for word in of if word in names} for of in words]
+        if all(said) and said[0] != said[1]:
+            return True
+    return False
+
+
+ORDINAL = r"\s*(?:\^\s*)?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)\b(?![\s}]*(?:\\text\{\s*)?(?:root|power)\b)[\s}]*"

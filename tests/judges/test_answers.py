@@ -193,6 +193,12 @@ def test_fifty_percent_is_fifty_and_one_half_but_plain_fifty_is_not_one_half():
         "1," * 500_000,
         "1.1" * 300_000,
         "\\boxed" + " " * 10**6 + "{5}",
+        "\\[" * 500_000,
+        "\\(1" * 330_000,
+        "=$x$" * 250_000,
+        "\\begin{align}1" * 66_000,
+        "**1" * 330_000,
+        "1+" * 500_000 + "=1",
     ],
     ids=lambda reply: repr(reply[:12]),
 )
