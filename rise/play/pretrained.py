@@ -7,6 +7,7 @@ import json
 import os
 import re
 import struct
+import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -59,6 +60,15 @@ def is_cached(name: str) -> bool:
         return False
 
 
+def check_no_file(path: str, named: str) -> None:
+    """Raise `ModelError` for one file of a model in place of its folder."""
+    if Path(path).is_file():
+        gguf = f', and set model.gguf_file = "{Path(path).name}"' if path.endswith(".gguf") else ""
+        raise ModelError(
+            f"{named} is a file, and a model is read from the folder with all its files: give {Path(path).parent}{gguf}."
+        )
+
+
 @lru_cache
 def find(name: str) -> bool:
     """Look for a model that is no directory here, once: True where what was fetched before has to do.
@@ -68,6 +78,7 @@ def find(name: str) -> bool:
     import httpx
     from huggingface_hub import constants
 
+    check_no_file(name, name)
     nowhere = f"{name}: no model can be loaded from there: there is no such directory ({Path(name).absolute()})"
     if is_cached(name) and constants.HF_HUB_OFFLINE:
         return True
@@ -170,6 +181,8 @@ def check_files(where: Path, named: str) -> None:
             raise ModelError(
                 f"{named}: {file.name} is a pointer of Git LFS, not the file itself. Fetch it: `git lfs pull` in that directory."
             )
+        if file.suffix == ".bin" and head.startswith(b"PK") and not zipfile.is_zipfile(file):
+            raise ModelError(f"{named}: {file.name} ({file.stat().st_size:,} bytes) was cut short. {_remedy(file.parent)}")
         if file.suffix == ".safetensors":
             _check_safetensors(file, named)
         elif file.name in _DESCRIPTIONS:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rise.errors import ConfigError, DataError, ModelError, NotHereError, installing
 from rise.judge import Judge
 from rise.play.formats import find_format
-from rise.play.pretrained import ADAPTERS, HUB_NAMES, check_files, is_cached, may_be_on_the_hub
+from rise.play.pretrained import ADAPTERS, HUB_NAMES, check_files, check_no_file, is_cached, may_be_on_the_hub
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
 from rise.policies import check_place, check_spec, is_bare, parse_spec
@@ -83,6 +83,7 @@ def check_model(config: RunConfig) -> None:
     named = f'model.path = "{model.path}"'
     check_place(model.place, named)
     where = Path(model.place)
+    check_no_file(model.place, named)
     if not where.is_dir() and not may_be_on_the_hub(model.place) and not is_cached(model.place):
         raise ModelError(f"{named}: there is no such directory ({where.absolute()}). Mend the path; {HUB_NAMES}.")
     if where.is_dir() and model.gguf_file:
