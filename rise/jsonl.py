@@ -99,6 +99,26 @@ def decoded(data: bytes) -> str:
     return text
 
 
+_KINDS = (
+    (b"\x28\xb5\x2f\xfd", "packed with zstd", "run unzstd on it"),
+    (b"BZh", "packed with bzip2", "run bunzip2 on it"),
+    (b"\xfd7zXZ", "packed with xz", "run unxz on it"),
+    (b"7z\xbc\xaf", "a 7z archive", "unpack it"),
+    (b"ARROW1", "an Arrow file", "save the rows as parquet or JSON lines"),
+    (b"FEA1", "a Feather file", "save the rows as parquet or JSON lines"),
+    (b"SQLite format 3", "an SQLite database", "save the rows as JSON lines"),
+)
+"""How files begin that hold rows in a form that is not read."""
+
+
+def begins_as_pointer(path: Path) -> bool:
+    """Whether it is what Git LFS leaves in place of a large file."""
+    try:
+        return path.is_file() and _first_bytes(path).startswith(b"version https://")
+    except OSError:
+        return False  # whoever reads it says why
+
+
 def looks_like(data: bytes) -> str:
     """What bytes that are no UTF-8 may be, as the end of a message; empty where nobody can tell.
 
@@ -107,6 +127,9 @@ def looks_like(data: bytes) -> str:
     """
     if data[:2] == b"\x1f\x8b":
         return ". It is packed with gzip: run gunzip on it"
+    for begins, kind, way_out in _KINDS:
+        if data.startswith(begins):
+            return f". It is {kind}: {way_out}"
     if data[:4] == b"PAR1":
         return ". It is a parquet file: give it the suffix .parquet"
     if data[:2] == b"PK":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -104,10 +105,11 @@ _OPTIONAL = {
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something the user can put right, 130 interrupted."""
-    from rise.cli.streams import mend_streams, plain_warnings
+    from rise.cli.streams import mend_streams, mend_width, plain_warnings
     from rise.errors import RiseError, installing
 
     mend_streams()
+    mend_width()
     plain_warnings()
     try:
         app()
@@ -126,11 +128,21 @@ def main() -> None:
         _say(f"this needs the package {missing}: {installing(extras[0])}")
         sys.exit(1)
     except OSError as error:
-        if error.errno not in _THE_MACHINES:
+        if error.errno not in _THE_MACHINES and not (error.errno == errno.ENOENT and _was_named(str(error.filename), sys.argv)):
             raise
         where = f"{error.filename}: " if error.filename else ""
         _say(f"{where}{error.strerror}. What was finished before is intact; put it right and run the same command to continue.")
         sys.exit(1)
+
+
+def _was_named(place: str, words: Sequence[str]) -> bool:
+    """Whether a path, or a folder above it, stands on the command line.
+
+    >>> _was_named("/proc/x/run", ["rise", "run", "--out", "/proc/x"]), _was_named("/tmp/a", ["rise", "run", "--out", "b"])
+    (True, False)
+    """
+    above = [Path(place), *Path(place).parents]
+    return any(Path(word.rpartition("=")[2]) in above[:-1] for word in words[1:])
 
 
 def _say(text: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import os
+import re
 import sys
 import warnings
 from typing import Any, TextIO
@@ -32,6 +34,13 @@ def mend_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=HANDLER)
+
+
+def mend_width() -> None:
+    """Forget a width or height of the terminal that is none: in 0 columns nothing would be printed at all."""
+    for name in ("COLUMNS", "LINES"):
+        if name in os.environ and not re.fullmatch(r"0*[1-9]\d{0,4}", os.environ[name].strip()):
+            del os.environ[name]
 
 
 def _stand_in(error: UnicodeError) -> tuple[str | bytes, int]:

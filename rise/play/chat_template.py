@@ -35,6 +35,16 @@ def apply(tokenizer: Any, messages: Sequence[dict[str, Any]], *, opens: bool) ->
     )
 
 
+def talk(turns: int) -> list[Message]:
+    """What is asked at a turn of that conversation.
+
+    >>> [m.content for m in talk(2)]
+    ['rise-question', 'rise-answer', 'rise-feedback']
+    """
+    again = [Message("assistant", ANSWER), Message("user", FEEDBACK)]
+    return [Message("user", QUESTION), *again * (turns - 1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How a template writes a conversation down."""
@@ -65,8 +75,8 @@ def content(text: str, *, parts: bool) -> str | list[dict[str, str]]:
 def shape_of(tokenizer: Any, name: str) -> Shape:
     """Try the tokenizer's template on a question, an answer and feedback.
 
-    Raises `ModelError` where it refuses them or leaves one out, where an answer ends in no token, and where it opens a turn
-    in another way than it shows one.
+    Raises `ModelError` where it refuses them or leaves one out, then or some turns later, where an answer ends in no token, and
+    where it opens a turn in another way than it shows one.
     """
     talk, parts, led = _talk(tokenizer, name)
     asked = [*_lead(led, parts="user" in parts), {"role": "user", "content": content(QUESTION, parts="user" in parts)}]
@@ -85,7 +95,24 @@ def shape_of(tokenizer: Any, name: str) -> Shape:
     space = before.removeprefix(opened + opening)
     around = ("" if space.strip() else space, between[: between.index(end)])
     written = tuple(token for token in tokens if not token.isspace() and token in before + between)
-    return Shape(parts, opening, around, end, written, led)
+    shape = Shape(parts, opening, around, end, written, led)
+    _check_long(tokenizer, shape, name)
+    return shape
+
+
+def _check_long(tokenizer: Any, shape: Shape, name: str) -> None:
+    """Some templates show the last few messages only: a question that is gone at turn 4 cannot be answered there."""
+    turns = 6
+    messages = [*_lead(shape.wants_system, parts="user" in shape.parts), *shape.plain(talk(turns))]
+    try:
+        text = apply(tokenizer, messages, opens=True)
+    except Exception as error:  # jinja raises whatever the template raises
+        raise ModelError(f"the chat template of {name} refuses a conversation of {turns} turns: {error}") from error
+    if any(text.count(word) < wanted for word, wanted in ((QUESTION, 1), (ANSWER, turns - 1), (FEEDBACK, turns - 1))):
+        raise ModelError(
+            f"the chat template of {name} leaves out what is said: at turn {turns} not every question, answer and feedback is in "
+            "the prompt. Take the template of the model's family (model.chat_format), or mend it and save the tokenizer."
+        )
 
 
 def _lead(led: bool, *, parts: bool) -> list[dict[str, Any]]:

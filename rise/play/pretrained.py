@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import struct
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ def is_cached(name: str) -> bool:
         return False
 
 
+def check_no_file(path: str, named: str) -> None:
+    """Raise `ModelError` for one file of a model in place of its folder."""
+    if Path(path).is_file():
+        gguf = f', and set model.gguf_file = "{Path(path).name}"' if path.endswith(".gguf") else ""
+        raise ModelError(
+            f"{named} is a file, and a model is read from the folder with all its files: give {Path(path).parent}{gguf}."
+        )
+
+
 @lru_cache
 def find(name: str) -> bool:
     """Look for a model that is no directory here, once: True where what was fetched before has to do.
@@ -68,6 +78,7 @@ def find(name: str) -> bool:
     import httpx
     from huggingface_hub import constants
 
+    check_no_file(name, name)
     nowhere = f"{name}: no model can be loaded from there: there is no such directory ({Path(name).absolute()})"
     if is_cached(name) and constants.HF_HUB_OFFLINE:
         return True
@@ -100,7 +111,7 @@ def _login() -> dict[str, str]:
     return {"Authorization": f"Bearer {token.strip()}"} if token else {}
 
 
-@contextmanager
+@contextlib.contextmanager
 def loading(path: str | Path, what: str) -> Iterator[None]:
     """Say in one `ModelError` why `what` (a model, a tokenizer) cannot be read from `path`, whatever the reader raised."""
     try:
@@ -170,11 +181,49 @@ def check_files(where: Path, named: str) -> None:
             raise ModelError(
                 f"{named}: {file.name} is a pointer of Git LFS, not the file itself. Fetch it: `git lfs pull` in that directory."
             )
+        if file.suffix == ".bin" and head.startswith(b"PK") and not zipfile.is_zipfile(file):
+            raise ModelError(f"{named}: {file.name} ({file.stat().st_size:,} bytes) was cut short. {_remedy(file.parent)}")
         if file.suffix == ".safetensors":
             _check_safetensors(file, named)
         elif file.name in _DESCRIPTIONS:
             _check_description(file, named)
     _check_weights(where, named)
+    check_formats(where, named)
+
+
+def folder_of(path: str | Path) -> Path | None:
+    """Where the files of a directory or of a fetched model of the hub lie; None where nobody can tell."""
+    if Path(path).is_dir():
+        return Path(path)
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(str(path), "config.json")
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def check_formats(where: Path, named: str) -> None:
+    """Raise `ModelError` where weights are stored in eight bits or fewer, or as whole numbers, and the config says nothing of it:
+    transformers would read them as they stand, without their scales."""
+    config = where / "config.json"
+    with contextlib.suppress(ValueError, OSError, TypeError):
+        if {"quantization_config", "compression_config"} & {k for k, v in json.loads(config.read_bytes()).items() if v}:
+            return
+    for file in sorted(where.glob("model*.safetensors")):
+        header: dict[str, Any] = {}
+        with contextlib.suppress(ValueError, OSError, struct.error):  # `check_files` says what it is
+            header = _header(file)
+        for name, entry in header.items():
+            kind = str(entry.get("dtype", "")) if name != "__metadata__" else ""
+            if kind.startswith(("F8", "F6", "F4")) or (kind.startswith(("I", "U")) and name.endswith("weight")):
+                raise ModelError(
+                    f"{named}: {file.name} holds {name} as {kind}, which is quantised, but config.json has no "
+                    "quantization_config that says how. Fetch the config.json that belongs to these weights, or take the model's "
+                    "plain weights."
+                )
 
 
 WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -242,14 +291,21 @@ def _check_safetensors(file: Path, named: str) -> None:
     """The header of a safetensors file says how long the file is."""
     size = file.stat().st_size
     try:
-        with file.open("rb") as handle:
-            (length,) = struct.unpack("<Q", handle.read(8))
-            if length > size:
-                raise ValueError(length)
-            header = json.loads(handle.read(length))
+        header = _header(file)
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        wanted = 8 + length + max(ends, default=0)
+        with file.open("rb") as handle:
+            wanted = 8 + int.from_bytes(handle.read(8), "little") + max(ends, default=0)
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{named}: {file.name} ({size:,} bytes) is no safetensors file. {_remedy(file.parent)}") from error
     if size < wanted:
         raise ModelError(f"{named}: {file.name} has {size:,} of {wanted:,} bytes: it was cut short. {_remedy(file.parent)}")
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """What a safetensors file says of its tensors. Raises what `_check_safetensors` says in a sentence."""
+    with file.open("rb") as handle:
+        (length,) = struct.unpack("<Q", handle.read(8))
+        if length > file.stat().st_size:
+            raise ValueError(length)
+        header: dict[str, Any] = json.loads(handle.read(length))
+    return header

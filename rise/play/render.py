@@ -88,18 +88,19 @@ class Renderer:
 
     @property
     def takes_system(self) -> bool:
-        """Whether the template shows a system message: some refuse it, and some leave it out without a word."""
+        """Whether the template shows a system message at every turn: some refuse it, and some leave it out without a word, or
+        from the second turn on."""
         return self._system is not None
 
     @cached_property
     def _system(self) -> str | None:
         """What a system message's content has to be: "text", "parts", or None where the template shows none."""
-        asked = self.shape.plain([Message("user", "Question?")])
+        talks = [self.shape.plain(chat_template.talk(turns)) for turns in (1, 2, 3)]
         for kind in ("text", "parts"):
-            probe = [{"role": "system", "content": chat_template.content("Instructions.", parts=kind == "parts")}, *asked]
+            head = {"role": "system", "content": chat_template.content("Instructions.", parts=kind == "parts")}
             with contextlib.suppress(Exception):  # jinja raises whatever the template raises
-                shown = chat_template.apply(self.tokenizer, probe, opens=True)
-                if "Instructions." in shown and "Question?" in shown:
+                shown = [chat_template.apply(self.tokenizer, [head, *talk], opens=True) for talk in talks]
+                if all("Instructions." in text and chat_template.QUESTION in text for text in shown):
                     return kind
         return None
 

@@ -77,7 +77,7 @@ class HttpPolicy(Policy):
 
         while True:
             try:
-                reply = await self._post(request, write)
+                reply = await self._post(request, write, lambda refusal: asked.after(refusal, request) is not None)
                 break
             except Refused as error:
                 if filtered(error.status, error.body):
@@ -92,11 +92,11 @@ class HttpPolicy(Policy):
             self._remember(learnt.also(self.dialect))
         return reply
 
-    async def _post(self, request: Request, write: Any) -> Reply:
+    async def _post(self, request: Request, write: Any, teaches: Any) -> Reply:
         # About four characters a token, in most languages with Latin letters.
         n_tokens = sum(len(m.content) for m in request.messages) // 4 + request.sampling.max_new_tokens
         return await self.servers.post(
-            "/chat/completions", write, read_reply, problem=request.problem, n_tokens=n_tokens, used=_used
+            "/chat/completions", write, read_reply, problem=request.problem, n_tokens=n_tokens, used=_used, teaches=teaches
         )
 
     def _remember(self, better: Dialect) -> None:

@@ -160,28 +160,49 @@ async def _read(response: httpx.Response) -> bytes:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     unpack = _Unpacked(encoding) if encoding not in ("", "identity") else None
     parts: list[bytes] = []
-    n = 0
+    n = n_packed = 0
     async for chunk in response.stream:  # type: ignore[union-attr]
         part = chunk if unpack is None else unpack.add(chunk, LARGEST_ANSWER + 1 - n)
         parts.append(part)
-        n += len(part)
-        if n > LARGEST_ANSWER:
+        n, n_packed = n + len(part), n_packed + len(chunk)
+        if max(n, n_packed) > LARGEST_ANSWER:
             raise Garbled("too large")
     if unpack is not None:
         unpack.end()
     return b"".join(parts)
 
 
+_GZIP = b"\x1f\x8b"
+"""How each member of a gzip stream begins."""
+
+
 class _Unpacked:
-    """gzip or deflate, unpacked no further than is asked for."""
+    """gzip, in one member or several, or deflate, unpacked no further than is asked for."""
 
     def __init__(self, encoding: str) -> None:
         if encoding not in ("gzip", "x-gzip", "deflate"):
             raise Garbled("packed in an unknown way")
         self._zlib = zlib.decompressobj(wbits=47)  # gzip or zlib, whichever it begins with
         self._begun = False
+        self._behind: bytes | None = b""
+        """What stands behind a member and may begin another; None where it is something else, which nobody reads."""
 
     def add(self, chunk: bytes, most: int) -> bytes:
+        out = b""
+        while chunk and len(out) < most:
+            if self._zlib.eof:
+                if self._behind is None:
+                    break
+                chunk = self._behind + chunk
+                self._behind = chunk if chunk == _GZIP[:1] else b"" if chunk.startswith(_GZIP) else None
+                if self._behind != b"":
+                    break
+                self._zlib = zlib.decompressobj(wbits=31)
+            out += self._more(chunk, most - len(out))
+            chunk = self._zlib.unused_data
+        return out
+
+    def _more(self, chunk: bytes, most: int) -> bytes:
         try:
             try:
                 out = self._zlib.decompress(chunk, max(1, most))

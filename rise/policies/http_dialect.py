@@ -18,17 +18,24 @@ from rise.trajectory import Message
 OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
 SAMPLING = ("temperature", "top_p")
 """May be left out where they are 1, which says nothing: a model that takes neither samples so."""
-UNKNOWN = re.compile(
-    r"^(?!.*(?:too large|at most|maximum|must be|greater than|less than|exceed))"
-    r".*?(?:unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra (inputs|fields|keys)|not (permitted|allowed|valid)|"
-    r"deprecated|invalid (parameter|argument|field)|no longer)",
-    re.IGNORECASE | re.DOTALL,
+VALUE = re.compile(
+    r"too (?:large|small|high|low)|at (?:most|least)|(?:max|min)imum|(?:greater|less|larger|smaller|lower|higher) than|exceed"
+    r"|(?:must|should|needs to|has to) be (?!omitted|removed|unset|left|absent|none|null)|between|\brange\b|\bonly [\d.]+ is"
+    r"|[<>]=? ?\d",
+    re.IGNORECASE,
 )
-"""What an endpoint says of a parameter that it does not know, and not of a value."""
+"""What an endpoint says of a value that it does not take, where it takes the parameter."""
+UNKNOWN = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|extra (inputs|fields|keys)|not (permitted|allowed|valid)|"
+    r"deprecated|invalid (parameter|argument|field)|no longer",
+    re.IGNORECASE,
+)
+"""What it says of a parameter that it does not know."""
 NO_SYSTEM = re.compile(
     r"system[\w '\"`]{0,40}(role|message|prompt|instruction)|(role|message|instruction|developer)s?\b[^.]{0,60}\bsystem\b"
-    r"|developer instruction|roles must alternate|only user and assistant roles",
-    re.I,
+    r"|developer instruction|roles must alternate|only user\b[^.]{0,40}\broles|first message\b[^.]{0,40}\buser\b"
+    r"|\brole\b.*\buser\b.*\bassistant\b.*\binput\W{1,8}system\b|\binput\W{1,8}system\b.*\brole\b",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -67,35 +74,49 @@ class Dialect:
 
         None where it teaches nothing.
         """
-        if refusal.status not in (400, 422):
+        said, plain = refusal.body, refusal.status in (400, 422)
+        if not plain and refusal.status not in (404, 500):
             return None
-        said = refusal.body
-        if self.limit == OLD_LIMIT and (_names(NEW_LIMIT, said) or (_names(OLD_LIMIT, said) and UNKNOWN.search(said))):
-            return replace(self, limit=NEW_LIMIT), "another name for max_tokens"
-        named = [name for name in (*SAMPLING, "seed") if name not in self.left_out and _names(name, said)]
-        # One of the two that is refused is a model with a distribution of its own: the other goes with it, not a request later.
-        sampled = SAMPLING if any(name in SAMPLING for name in named) else ()
-        gone = [name for name in (*sampled, *named) if name not in self.left_out and _is_default(name, request.sampling)]
-        if gone and all(name in gone or len(named) > 1 for name in named):
-            return replace(self, left_out=self.left_out | {*gone}), f"without {' and '.join(dict.fromkeys(gone))}"
-        if self.system and request.messages[0].role == "system" and NO_SYSTEM.search(said):
+        unknown = UNKNOWN.search(said) is not None and not VALUE.search(said)
+        if plain or (unknown and re.search(r"\b(parameter|argument|field)", said, re.IGNORECASE)):
+            new_name = _names(NEW_LIMIT, said) or (_names(OLD_LIMIT, said) and unknown)
+            if self.limit == OLD_LIMIT and new_name:
+                return replace(self, limit=NEW_LIMIT), "another name for max_tokens"
+            if gone := self._refused(said, request.sampling):
+                return replace(self, left_out=self.left_out | {*gone}), f"without {' and '.join(gone)}"
+        # Of other statuses only what speaks of roles: a server in trouble may speak of its system.
+        asked = self.system and request.messages[0].role == "system"
+        if asked and NO_SYSTEM.search(said) and (plain or re.search(r"\broles?\b", said, re.IGNORECASE)):
             return replace(self, system=False), "without a system message"
         return None
 
+    def _refused(self, said: str, sampling: Sampling) -> list[str]:
+        """The parameters that a refusal names and that may be left out.
+
+        Where it is the value that is refused, a temperature of 1 stays: left to the server, the replies would be drawn at
+        another. A top_p of 1, which cuts nothing off, goes, and so does a seed.
+        """
+        named = [name for name in (*SAMPLING, "seed") if name not in self.left_out and _names(name, said)]
+        if VALUE.search(said):
+            return [name for name in named if name != "temperature" and _is_default(name, sampling)]
+        # One of the two that is refused is a model with a distribution of its own: the other goes with it, not a request later.
+        sampled = SAMPLING if any(name in SAMPLING for name in named) else ()
+        found = dict.fromkeys(name for name in (*sampled, *named) if name not in self.left_out and _is_default(name, sampling))
+        return [*found] if all(name in found or len(named) > 1 for name in named) else []
+
     def cannot(self, refusal: Refused, request: Request) -> str | None:
         """What to say where the refusal is of a value that the recipe sets; None where it is of something else."""
-        set_ = {name: getattr(request.sampling, name) for name in SAMPLING if not _is_default(name, request.sampling)}
-        named = [
-            name for name in set_ if name not in self.left_out and refusal.status in (400, 422) and _names(name, refusal.body)
-        ]
+        if refusal.status not in (400, 422):
+            return None
+        of_value = VALUE.search(refusal.body) is not None
+        set_ = {name: getattr(request.sampling, name) for name in SAMPLING if of_value or not _is_default(name, request.sampling)}
+        named = [name for name in set_ if name not in self.left_out and _names(name, refusal.body)]
         if not named:
             return None
         values = " and ".join(f"sampling.{name} = {set_[name]:g}" for name in named)
-        names = ", ".join(f'"{name}"' for name in named)
-        return (
-            f"This model may take {values} at 1 only: set {'it' if len(named) == 1 else 'them'} to 1, or leave it to the server "
-            f"what it samples at: http.leave_out = [{names}]."
-        )
+        names, them = ", ".join(f'"{name}"' for name in named), "it" if len(named) == 1 else "them"
+        takes = f"take {values} at 1 only: set {them} to 1" if not of_value else f"not take {values}: set {them} to what it takes"
+        return f"This model may {takes}, or leave it to the server what it samples at: http.leave_out = [{names}]."
 
 
 def _names(parameter: str, body: str) -> bool:

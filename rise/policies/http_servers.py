@@ -20,7 +20,7 @@ from rise.errors import Busy, PolicyError
 from rise.policies.http_client import Answer, Place, Route
 from rise.policies.http_key import Key
 from rise.policies.http_replies import read_json
-from rise.policies.http_troubles import LONGEST_REST_S, Garbled, Refused, Trouble, passes, retry_after, way_out
+from rise.policies.http_troubles import LONGEST_REST_S, Garbled, Refused, Trouble, asked_rest, passes, way_out
 from rise.policies.rate_limit import Pace
 from rise.recipe.endpoints import Address
 
@@ -124,11 +124,12 @@ class Servers:
         problem: str = "",
         n_tokens: int = 0,
         used: Callable[[Read], int | None] = lambda answer: None,
+        teaches: Callable[[Refused], bool] = lambda refusal: False,
     ) -> Read:
         """`read(JSON of the answer)`, which raises `Garbled` on what is none, to the JSON that `write` gives when it is sent.
 
-        `n_tokens` is what the request may cost, `used` what it did. Raises `Refused` where trying again will not help
-        and `PolicyError` after the last attempt.
+        `n_tokens` is what the request may cost, `used` what it did. Raises `Refused` where trying again will not help, or where
+        the refusal `teaches` to ask otherwise, whatever its status, and `PolicyError` after the last attempt.
         """
         self._in_this_loop()
         avoid: set[str] = set()
@@ -138,7 +139,7 @@ class Servers:
             server = await self._free(problem, avoid)
             n_used: int | None = 0  # no tokens were generated that anybody counts
             try:
-                done = await self._send(server, path, write(), read)
+                done = await self._send(server, path, write(), read, teaches)
                 n_used = used(done)
                 return done
             except Trouble as error:
@@ -153,7 +154,14 @@ class Servers:
             "What is finished is on disk: run the same command again when the server is back."
         )
 
-    async def _send(self, server: _Server, path: str, body: dict[str, Any], read: Callable[[Any], Read]) -> Read:
+    async def _send(
+        self,
+        server: _Server,
+        path: str,
+        body: dict[str, Any],
+        read: Callable[[Any], Read],
+        teaches: Callable[[Refused], bool],
+    ) -> Read:
         """What is read in the answer, once. Raises `Trouble` where trying again may help, `Refused` where not."""
         answer: Answer | None = None
         place = server.spare.pop() if server.spare else Place(server.route)
@@ -173,11 +181,12 @@ class Servers:
         finally:
             server.spare.append(place)
         shown, status = self.key.hidden(answer.text, 300), f"status {answer.status}"
-        if passes(answer.status, answer.text):
-            raise Trouble(status, f"{status}: {shown!r}", retry_after(answer.headers))
         out = self.key.hidden(way_out(answer.status, answer.text, answer.headers))
         where = server.address.at(path)
-        raise Refused(f"{where} refuses the request with {status}: {shown!r}. {out}", answer.status, answer.text)
+        refused = Refused(f"{where} refuses the request with {status}: {shown!r}. {out}", answer.status, answer.text)
+        if passes(answer.status, answer.text) and not teaches(refused):
+            raise Trouble(status, f"{status}: {shown!r}", asked_rest(answer.headers, answer.text))
+        raise refused
 
     async def _rest(self, where: _Server, trouble: Trouble, attempt: int, avoid: set[str]) -> None:
         """After trouble with a server: count it, mend what can be mended, and wait where every server has been asked."""

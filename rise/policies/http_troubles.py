@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +12,22 @@ from typing import Any
 from rise.errors import PolicyError
 from rise.recipe.endpoints import shown
 
-PASSING = frozenset([408, 409, 425, 429])
-"""Statuses below 500 that may pass by themselves."""
+PASSING = frozenset([408, 409, 423, 424, 425, 429, 498, 499])
+"""Statuses below 500 that may pass by themselves: TGI says 424 for a generation that failed, Groq 498 where it is full."""
 LASTING = frozenset([501, 505, 511])
 """Those from 500 on that do not: what the server cannot do, and a network that wants a login."""
 LONGEST_REST_S = 300.0
 """A server that asks for a longer rest than this gets this one."""
 SPENT = ("insufficient_quota", "billing_hard_limit", "billing_not_active", "exceeded your current quota", "insufficient_balance")
 """What hosted endpoints write into a 429 that waiting does not change: the account has no money."""
+PER_MINUTE = "RESOURCE_EXHAUSTED"
+"""What Gemini writes into one that waiting does change, though its words are those of an account without money."""
+A_WHILE = re.compile(
+    r"(?:retryDelay\W{1,8}|\b(?:retry|try again) (?:in|after) )"
+    r"(?P<time>(?:\d[\d.]* ?(?:ms|sec\w*|s|min\w*|m|hours?|h)\b ?|\d[\d.]*[hm](?=\d))+)",
+    re.IGNORECASE,
+)
+"""How a body says when to ask again."""
 
 
 class Garbled(Exception):
@@ -51,7 +61,7 @@ def passes(status: int, body: str) -> bool:
     ([True, True, True, False, False], False)
     """
     if status == 429:
-        return not any(mark in body for mark in SPENT)
+        return PER_MINUTE in body or A_WHILE.search(body) is not None or not any(mark in body for mark in SPENT)
     return status in PASSING or (status >= 500 and status not in LASTING)
 
 
@@ -75,8 +85,23 @@ def way_out(status: int, body: str, headers: Mapping[str, str]) -> str:
     return "Trying again would not help; what is finished is on disk."
 
 
+def asked_rest(headers: Mapping[str, Any], body: str) -> float:
+    """Seconds that the server wants to be left alone, as its headers say, else the words of its answer.
+
+    >>> [asked_rest({}, said) for said in ("Please try again in 1m2.5s.", '"retryDelay": "34s"', "Retry in 450 ms", "in 5s")]
+    [62.5, 34.0, 0.45, 0.0]
+    """
+    if (rest_s := retry_after(headers)) or not (found := A_WHILE.search(body)):
+        return rest_s
+    rest_s = 0.0
+    for number, unit in re.findall(r"(\d[\d.]*) ?([a-z]+)", found["time"].lower()):
+        with contextlib.suppress(ValueError):
+            rest_s += float(number) * (0.001 if unit == "ms" else {"s": 1.0, "m": 60.0, "h": 3600.0}[unit[0]])
+    return min(rest_s, LONGEST_REST_S)
+
+
 def retry_after(headers: Mapping[str, Any]) -> float:
-    """Seconds that the server wants to be left alone: a number, or a date."""
+    """The same of the headers alone: a number, or a date."""
     text = headers.get("retry-after", "")
     try:
         seconds = float(text)

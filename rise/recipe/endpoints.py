@@ -36,7 +36,7 @@ class Address:
             host, port = parts.hostname, parts.port
         except ValueError as error:  # a port that is none, brackets that do not close
             raise ValueError(f'"{shown(url)}" is no base URL ({_reason(error)}). {HOW_TO_WRITE}') from None
-        if parts.scheme not in SCHEMES or not host or port == 0 or re.search(r"[\s\x00-\x20\x7f]", url):
+        if parts.scheme not in SCHEMES or not host or port == 0 or re.search("[\\s\x00-\x20\x7f\ud800-\udfff]", url):
             raise ValueError(f'"{shown(url)}" is no base URL. {HOW_TO_WRITE}')
         return cls(f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/"), parts.query)
 

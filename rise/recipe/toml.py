@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rise.errors import ConfigError, DataError, did_you_mean
-from rise.jsonl import read_text
+from rise.jsonl import read_text, whole_text
 from rise.recipe.config import RunConfig
 from rise.recipe.shipped import find_recipe
 
@@ -145,7 +145,7 @@ class Override:
     @classmethod
     def read(cls, text: str) -> Override:
         """From `a.b=c`; the value is read as TOML, a bare word as a string. Raises `ConfigError` where there is no `name=`."""
-        name, equals, value = text.partition("=")
+        name, equals, value = whole_text(text).partition("=")  # a command line may hold bytes that are no UTF-8
         if not equals or not name.strip():
             raise ConfigError(f"--set {text}: write it as name=value, for example --set relabel.n_samples=16.")
         try:

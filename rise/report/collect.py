@@ -263,7 +263,7 @@ def _stage(stage: StageDir, log: list[dict[str, Any]], awaited: bool) -> Stage:
     steps = {event["step"]: event for event in events if "step" in event and "part" not in event}
     return Stage(
         name=stage.name,
-        metrics=_json(stage.metrics),
+        metrics=stage.read_metrics() if stage.metrics.exists() else None,
         dataset=_json(stage.dataset),
         parts=_costs([event for event in events if "part" in event and "step" not in event]),
         training=tuple(steps[step] for step in sorted(steps)),

@@ -42,14 +42,17 @@ def card(config: RunConfig, prompt: Prompt, stage: str) -> dict[str, Any]:
 def read_card(spec: str) -> dict[str, Any]:
     """The card of the checkpoint behind a policy spec; empty where the policy has none.
 
-    Raises `ModelError` for a card that is not JSON.
+    Raises `ModelError` for a card that is no object of JSON.
     """
     directory = directory_of(spec)
     if directory is None or not (directory / NAME).exists():
         return {}
     path = directory / NAME
     try:
-        return loads(read_text(path))
+        found = loads(read_text(path))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds no object but {str(found)[:40]!r}")
+        return found
     except (ValueError, DataError) as error:
         raise ModelError(f"{path}: not JSON ({error}). Take it from the run's checkpoint again, or remove it.") from error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from rise.errors import ConfigError, DataError, ModelError, NotHereError, installing
 from rise.judge import Judge
 from rise.play.formats import find_format
-from rise.play.pretrained import ADAPTERS, HUB_NAMES, check_files, is_cached, may_be_on_the_hub
+from rise.play.pretrained import ADAPTERS, HUB_NAMES, check_files, check_no_file, is_cached, may_be_on_the_hub
 from rise.play.prompt import Prompt
 from rise.play.render import Renderer
 from rise.policies import check_place, check_spec, is_bare, parse_spec
@@ -83,6 +83,7 @@ def check_model(config: RunConfig) -> None:
     named = f'model.path = "{model.path}"'
     check_place(model.place, named)
     where = Path(model.place)
+    check_no_file(model.place, named)
     if not where.is_dir() and not may_be_on_the_hub(model.place) and not is_cached(model.place):
         raise ModelError(f"{named}: there is no such directory ({where.absolute()}). Mend the path; {HUB_NAMES}.")
     if where.is_dir() and model.gguf_file:
@@ -118,27 +119,17 @@ def check_format(config: RunConfig) -> None:
 
 def check_config(where: Path, named: str) -> None:
     """transformers knows the model, without code or packages that are not here."""
-    from rise.training.model import config_of
+    from rise.training.model import check_quantised
 
-    stored = getattr(config_of(where), "quantization_config", None)
-    if stored is None:
-        return
-    from transformers.quantizers import AutoHfQuantizer
-
-    try:
-        AutoHfQuantizer.from_config(stored, pre_quantized=True).validate_environment()
-    except (ImportError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{named}: its weights are quantised, and cannot be read here ({str(error).splitlines()[0]}). Install what is "
-            "missing, or take the model's plain weights."
-        ) from error
+    check_quantised(where, named)
 
 
 def check_continues(where: Path, named: str) -> None:
-    """It is a model that continues text, which transformers would otherwise say when the weights are loaded."""
+    """It is a model that continues text, and its weights' names are those of that model: what else would be said when it is
+    loaded."""
     from transformers import AutoModelForCausalLM
 
-    from rise.training.model import config_of
+    from rise.training.model import check_places, config_of
 
     found = config_of(where)
     of_its_own = "AutoModelForCausalLM" in (getattr(found, "auto_map", None) or {})
@@ -147,6 +138,7 @@ def check_continues(where: Path, named: str) -> None:
             f'{named}: model_type = "{found.model_type}" in its config.json is no causal language model of transformers. Take '
             "one that continues text, such as a Llama, Qwen or Mistral."
         )
+    check_places(where)
 
 
 def check_adapters(config: RunConfig) -> None:

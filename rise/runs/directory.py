@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rise.errors import ConfigError, ResumeError
+from rise.errors import ConfigError, DataError, ResumeError
 from rise.jsonl import dumps, read_json, write_whole
 from rise.recipe.config import RunConfig
 from rise.recipe.toml import build_config, load_recipe, to_toml
@@ -72,7 +72,14 @@ class StageDir:
         return self.path / "metrics.json"
 
     def read_metrics(self) -> dict[str, Any]:
-        return read_json(self.metrics)
+        """What was measured. Raises `DataError` where the file holds no measurement."""
+        found = read_json(self.metrics)
+        if not (isinstance(turns := found.get("accuracy_by_turn"), list) and turns and all(isinstance(t, dict) for t in turns)):
+            raise DataError(
+                f"{self.metrics}: it holds no accuracy_by_turn, so it is not what an evaluation wrote, or was damaged. Remove "
+                "it, and rise run on the run measures that stage again."
+            )
+        return found
 
     def read_dataset(self) -> dict[str, Any]:
         return read_json(self.dataset)

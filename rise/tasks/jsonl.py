@@ -14,6 +14,7 @@ from rise.task import SPLITS, Problem, Split
 from rise.tasks.files import BOXED_INSTRUCTIONS, FileTask, bounds_of, make_problem, position
 from rise.tasks.generated import whole
 from rise.tasks.sources import HUB, Row, check_file, gold_of, hub_rows, known, read_rows, text_of
+from rise.tasks.tables import TableRow, gap, is_list
 
 _QUESTION = ("question", "problem")
 _GOLD = ("gold", "answer")
@@ -77,6 +78,7 @@ class JsonLines(FileTask):
         if longest is not None:
             whole("longest", longest)
         self.longest = longest
+        self._as_mathematics = judge is None and judge_path is None
         self._fields = ([question_field] if question_field else _QUESTION, [gold_field] if gold_field else _GOLD)
         if judge_path is not None:
             self._judge = load_judge(judge_path)
@@ -109,14 +111,26 @@ class JsonLines(FileTask):
             used = {*question_names, *gold_names, "solution"}
             yield make_problem(question, gold, solution, self.kept({k: v for k, v in row.items() if k not in used}))
 
-    @staticmethod
-    def _has(row: Mapping[str, Any], names: Sequence[str], setting: str, place: str) -> None:
-        """Raise `DataError`, which names the setting that helps, where a row has none of these fields."""
+    def _wrote(self, row: TableRow, names: Sequence[str], place: str) -> None:
+        """Raise `DataError` where the cell of a table holds what nobody wrote."""
         for name in names:
-            if name in getattr(row, "empty", ()):
+            if name in row.empty:
                 raise DataError(f"{place}: the cell in column {name!r} is empty. Fill it, or leave the row out.")
-            if hasattr(row, "empty") and str(row.get(name)).strip().lower() == "nan":
-                raise DataError(f"{place}: {row[name]!r} in column {name!r} is no number. Fill the gap, or leave the row out.")
+            if why := gap(row.get(name)):
+                raise DataError(
+                    f"{place}: {row[name]!r} in column {name!r} {why}. Fill the gap, or leave the row out; where it is meant as "
+                    "text, write the rows as JSON lines."
+                )
+            if names is self._fields[1] and self._as_mathematics and is_list(row.get(name)):
+                raise DataError(
+                    f"{place}: {row[name]!r} in column {name!r} is a list that was written down as text, which no answer would "
+                    'equal. Write one text, "1, 2" for an answer of several parts, or make a row of each.'
+                )
+
+    def _has(self, row: Mapping[str, Any], names: Sequence[str], setting: str, place: str) -> None:
+        """Raise `DataError`, which names the setting that helps, where a row has none of these fields."""
+        if isinstance(row, TableRow):
+            self._wrote(row, names, place)
         if not any(name in row for name in names):
             raise DataError(
                 f"{place}: no field {' or '.join(map(repr, names))}; it has {', '.join(map(repr, row)) or 'none'}. "

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError, MissingDataError, installing
-from rise.jsonl import loads, read_jsonl, read_text, whole_text
-from rise.tasks.tables import TABLES, table_rows
+from rise.jsonl import begins_as_pointer, loads, read_jsonl, read_text, whole_text
+from rise.tasks.tables import TABLES, TableRow, table_rows
 
 Row = tuple[str, dict[str, Any]]
 """(place for messages, row)"""
@@ -148,6 +148,8 @@ def is_file_of_problems(path: Path) -> bool:
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a .jsonl file, of a .json file that holds one list, a .csv or .tsv file with a head, or a .parquet file."""
     suffix = path.suffix.lower()
+    if begins_as_pointer(path):
+        raise DataError(f"{path}: it is a pointer of Git LFS, not the file itself: run git lfs pull.")
     if suffix in TABLES:
         yield from table_rows(path)
         return
@@ -219,14 +221,15 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:
             columns[name] = column.to_pylist()
-        except (ValueError, OverflowError) as error:  # text that is no UTF-8, a day that no calendar has
+        except (ValueError, OverflowError, KeyError, pyarrow.ArrowException) as error:
+            # text that is no UTF-8, a day that no calendar has, a time zone that nobody knows
             raise DataError(
                 f"{path}: column {name!r} holds what cannot be read ({error}). Leave the column out, or save it as text."
             ) from error
         if str(column.type) in _SHORT_FLOATS:
             columns[name] = [None if value is None else _shortest(value, str(column.type)) for value in columns[name]]
     for index, row in enumerate(zip(*columns.values(), strict=True), 1):
-        yield f"{path}, row {index}", dict(zip(columns, row, strict=True))
+        yield f"{path}, row {index}", TableRow(zip(columns, row, strict=True))
 
 
 _SHORT_FLOATS = {"halffloat": "e", "float": "f"}
@@ -276,8 +279,8 @@ def known(row: dict[str, Any], name: str) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
-_BROKEN = re.compile(r"\x08[a-z]|\f(rac|box|orall)|\t(ext(bf|it|rm)?\{|imes\b|heta\b|frac|riangle)|\r(ight\b|ho\b)|\nabla\b")
-"""What JSON makes of LaTeX whose backslashes stand single: of \\frac a form feed and `rac`."""
+_BROKEN = re.compile(r"[\x08\f\t\r][A-Za-z]|\n(abla|e|eq|eg|ot|otin|u|leq|geq|subseteq|cong|exists|earrow|warrow)\b")
+"""What JSON makes of LaTeX whose backslashes stand single: of \\frac a form feed and `rac`. Lines may begin with any word."""
 
 
 def _own_number(value: Any) -> Any:

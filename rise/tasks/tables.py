@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import re
 from collections.abc import Iterator
@@ -16,13 +17,52 @@ MOST_CHARACTERS = 2**24
 """Of one cell: Python's own limit, 131,072, is less than a long problem."""
 
 
-class Cells(dict[str, Any]):
+class TableRow(dict[str, Any]):
+    """A row of a table, whose text may be what another program wrote for nothing."""
+
+    empty: frozenset[str] = frozenset()
+    """Columns of which it holds nothing."""
+
+
+GAPS = (
+    *("NA", "N/A", "n/a", "<NA>", "NULL", "null", "None", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "1.#IND", "-1.#QNAN", "1.#QNAN"),
+    *("#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"),
+)
+"""What programs write into a table where they have nothing, and spreadsheets where a formula failed. "Na" is sodium."""
+
+
+def gap(cell: Any) -> str:
+    """Why a cell is nobody's text, as the middle of a message; "" where it may be.
+
+    >>> gap(" N/A "), gap("nan"), gap("Na")
+    ('stands for nothing', 'is no number', '')
+    """
+    text = cell.strip() if isinstance(cell, str) else ""
+    return "stands for nothing" if text in GAPS else "is no number" if text.lower() in ("nan", "-nan") else ""
+
+
+def is_list(cell: Any) -> bool:
+    """Whether a cell is a list that a program wrote down as text. Two numbers that ascend may be an interval.
+
+    >>> [is_list(cell) for cell in ("['7']", "[3]", "[1, 2, 3]", "[2, 1]", "[1, 2]", "[a, b]", "7")]
+    [True, True, True, True, False, False, False]
+    """
+    if not (isinstance(cell, str) and cell.strip().startswith("[")):
+        return False
+    try:
+        found = ast.literal_eval(cell.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    numbers = [n for n in found if isinstance(n, int | float)] if isinstance(found, list) else []
+    return isinstance(found, list) and not (len(found) == len(numbers) == 2 and numbers[0] < numbers[1])
+
+
+class Cells(TableRow):
     """The cells of a line that hold something, by column."""
 
     def __init__(self, cells: dict[str, Any]) -> None:
         super().__init__({name: cell for name, cell in cells.items() if name and cell and cell.strip()})
         self.empty = frozenset(cells) - frozenset(self)
-        """Columns of which it holds nothing."""
 
 
 def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -38,6 +78,8 @@ def table_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             before, begins, head = 0, file.tell(), file.readline()
             while head and not head.strip():
                 before, begins, head = before + 1, file.tell(), file.readline()
+            if "\x00" in head:
+                raise DataError(f"{path}: cannot be read as a table: not UTF-8 text{looks_like(path.read_bytes()[:16])}.")
             said = head[4] if head.startswith("sep=") and len(head.strip()) == 5 else ""
             if said:
                 before += 1

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
 from rise.errors import ConfigError, ModelError
-from rise.play.pretrained import ADAPTERS, loading, options
+from rise.play.pretrained import ADAPTERS, check_formats, folder_of, loading, options
 from rise.play.render import Renderer
 from rise.training.disk_space import room_for, tensor_bytes
 from rise.training.weights import weights_hash
@@ -30,13 +30,15 @@ def load_model(
     attention: str | None = None,
     quantization: Any = None,
 ) -> tuple[Any, Renderer]:
-    """(causal language model, renderer) from a directory or hub name. Raises `ModelError` that names what is missing.
+    """(causal language model, renderer) from a directory or hub name. Raises `ModelError` that names what is missing, what has no
+    place in the model, and what is no number.
 
     `attention` is a name of transformers, None its default; `quantization` one of its quantisation settings.
     """
     _quiet()
     if gguf_file is None:
         check_directory(path)
+        check_quantised(path, str(path))
     extra = {"gguf_file": gguf_file} if gguf_file else {}
     chosen = {"attn_implementation": attention, "quantization_config": quantization}
     chosen = {name: value for name, value in chosen.items() if value is not None}
@@ -45,6 +47,9 @@ def load_model(
             str(path), dtype=getattr(torch, dtype), output_loading_info=True, **options(path), **extra, **chosen
         )
     _check_whole(path, found, model)
+    if gguf_file is None and (folder := folder_of(path)) is not None:
+        check_formats(folder, str(path))
+    _check_finite(path, model)
     renderer = Renderer.load(path, chat_format=chat_format, **extra)
     check_vocabulary(renderer.tokenizer, n_embeddings(model), str(path))
     return model, renderer
@@ -60,26 +65,93 @@ def _check_whole(path: str | Path, found: dict[str, Any], model: Any) -> None:
             f"{' …' if len(missing) > 2 else ''}. Fetch or save it again; with config.json of another model it is neither."
         )
 
-    left_out = _left_out(found.get("unexpected_keys") or [], {name for name, _ in model.named_parameters()})
+    unexpected = found.get("unexpected_keys") or []
+    if getattr(model.config, "quantization_config", None) is not None:
+        unexpected = [name for name in unexpected if not name.endswith("scale")]  # of activations, which nobody here quantises
+    left_out = _left_out(unexpected, {name for name, _ in model.named_parameters()})
     if left_out:
         raise ModelError(
             f"{path}: {len(left_out)} weights in its files have no place in the model of its config.json, and would be left out: "
-            f"{left_out[0]}{' …' if len(left_out) > 1 else ''}. Fetch the config.json that belongs to these weights."
+            f"{left_out[0]}{' …' if len(left_out) > 1 else ''}. "
+            + (
+                "Merge the adapters into it first."
+                if ".lora_" in left_out[0]
+                else "Fetch the config.json that belongs to these weights."
+            )
         )
 
 
-def _left_out(unexpected: Iterable[str], own: Set[str]) -> list[str]:
-    """Of the names in the files that a model has no place for, those without which it computes something else: the bias of a
-    layer that it has, and further layers of its own kind. Heads, counters and layers of other kinds are of no use to it.
+def _check_finite(path: str | Path, model: Any) -> None:
+    """A weight that is no number makes every reply mean nothing, and nothing else would say so."""
+    for name, weight in model.named_parameters():
+        if weight.dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16) or weight.is_meta:
+            continue
+        if weight.numel() and not all(bool(torch.isfinite(end)) for end in torch.aminmax(weight.detach())):
+            raise ModelError(
+                f"{path}: {name} holds what is no finite number in {str(weight.dtype).removeprefix('torch.')}, so no reply of "
+                "this model would mean anything. Fetch or save it again, or load it in another dtype (model.dtype)."
+            )
 
-    >>> _left_out(["l.2.w", "l.2.b", "rotary.inv_freq", "l.0.w_bias", "v.bias"], {"l.0.w", "l.0.b", "l.1.w", "l.1.b", "v.weight"})
-    ['l.2.b', 'l.2.w', 'v.bias']
+
+def check_quantised(path: str | Path, named: str) -> None:
+    """Raise `ModelError` for quantised weights that cannot be read here: transformers warns of some, and reads them as plain."""
+    stored = getattr(config_of(path), "quantization_config", None)
+    if stored is None:
+        return
+    from transformers.quantizers import AutoHfQuantizer
+
+    try:
+        AutoHfQuantizer.from_config(stored, pre_quantized=True).validate_environment()
+    except (ImportError, ValueError, RuntimeError) as error:
+        why = str(error).splitlines()[0].partition(" - supported types")[0]
+        raise ModelError(
+            f"{named}: its weights are quantised, and cannot be read here ({why}). Install what is missing, or take the model's "
+            "plain weights."
+        ) from error
+
+
+def check_places(path: Path) -> None:
+    """Raise `ModelError` where the names in a directory's weights are not those of its model, as `load_model` does, without
+    reading the weights. What cannot be told so is left to it."""
+    said = logging.get_verbosity()
+    _quiet()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(  # nosec B615 # a directory
+            str(path), device_map="meta", output_loading_info=True, **options(path)
+        )
+    except Exception:  # whatever a reader raises, it raises again when the model is loaded
+        return
+    finally:
+        logging.set_verbosity(said)
+    _check_whole(path, found, model)
+
+
+NO_WEIGHTS = re.compile(
+    r"rotary|(inv_freq|masks?|masked_bias|position_ids|cos_cached|sin_cached|num_batches_tracked|steps?|counter)$"
+)
+"""What files hold of a layer that it computes by itself."""
+
+
+def _left_out(unexpected: Iterable[str], own: Set[str]) -> list[str]:
+    """Of the names in the files that a model has no place for, those without which it computes something else: whatever belongs
+    to a layer that it has, and further layers of its own kind. Heads, counters and layers of other kinds are of no use to it.
+
+    >>> own = {"l.0.w", "l.0.b", "l.1.w", "l.1.b", "v.weight"}
+    >>> _left_out(["l.2.w", "l.2.b", "l.0.rotary.inv_freq", "l.0.attn.bias", "l.0.norm.weight", "v.bias", "l.7.other"], own)
+    ['l.2.b', 'l.2.w', 'l.0.norm.weight', 'v.bias']
     """
-    biases, layers = [], dict[str, list[str]]()
+    inner, layers = [], dict[str, list[str]]()
+    had = {found[1] for name in own if (found := re.match(r"(.*?\.\d+)\.", name))}
     for name in sorted(unexpected):
-        if name.endswith(".bias") and f"{name.removesuffix('bias')}weight" in own:
-            biases.append(name)
-        elif found := re.match(r"(.*?\.\d+)\.", name):
+        found = re.match(r"(.*?\.\d+)\.", name)
+        above = name.split(".")
+        of_own = any(f"{'.'.join(above[:n])}.weight" in own for n in range(1, len(above)))
+        if of_own or (found and found[1] in had):
+            # The mask of GPT-2's attention is called a bias, of which there is no weight.
+            if of_own or not (NO_WEIGHTS.search(name) or name.endswith(".bias")):
+                inner.append(name)
+        elif found:
             layers.setdefault(found[1], []).append(name)
     further = [
         name
@@ -87,7 +159,7 @@ def _left_out(unexpected: Iterable[str], own: Set[str]) -> list[str]:
         if all(re.sub(r"\.\d+$", ".0", layer) + name.removeprefix(layer) in own for name in names)
         for name in names
     ]
-    return further + biases
+    return further + inner
 
 
 def n_embeddings(model: Any) -> int:

@@ -307,3 +307,32 @@ def test_a_tokenizer_is_not_changed_by_looking_at_it():
     before = copy.deepcopy(tokenizer.backend_tokenizer.to_str()), tokenizer.chat_template
     Renderer(tokenizer).prompt_ids([Message("user", "<|im_end|>")])
     assert (tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template) == before
+
+
+# ---- what is gone some turns later ---------------------------------------------------------------------------------------
+
+
+def test_a_system_text_that_a_template_drops_from_the_second_turn_on_stands_in_the_question():
+    drops = CHATML.replace(
+        "{{ '<|im_start|>' + m", "{% if m['role'] != 'system' or messages|length == 2 %}{{ '<|im_start|>' + m", 1
+    )
+    drops = drops.replace("'<|im_end|>\n' }}", "'<|im_end|>\n' }}{% endif %}", 1)
+    renderer = with_template(drops)
+    first = [Message("system", "Box it."), Message("user", "1+2?")]
+    later = [*first, Message("assistant", "4"), Message("user", "Again.")]
+    assert not renderer.takes_system
+    begins = "<|im_start|>user\nBox it.\n\n1+2?<|im_end|>\n"
+    assert written(renderer, renderer.prompt_ids(first)) == f"{begins}<|im_start|>assistant\n"
+    assert written(renderer, renderer.prompt_ids(later)).startswith(begins)
+
+
+@pytest.mark.parametrize("n", [3, 5, 9])
+def test_a_template_that_shows_the_last_messages_only_is_refused(n):
+    """At turn 6 there are 11 of them, and the question is the first."""
+    with pytest.raises(ModelError, match="leaves out what is said: at turn 6"):
+        with_template(CHATML.replace("in messages %}", f"in messages[-{n}:] %}}", 1))
+
+
+def test_a_template_that_refuses_a_long_conversation_says_so():
+    with pytest.raises(ModelError, match="refuses a conversation of 6 turns: too long"):
+        with_template("{% if messages|length > 7 %}{{ raise_exception('too long') }}{% endif %}" + CHATML)

@@ -83,6 +83,9 @@ PART = st.one_of(
 def test_text_in_parts_is_the_text_in_one_piece_and_what_was_thought_is_none_of_it(parts, finish):
     said = "".join(p if isinstance(p, str) else _text(p["text"]) for is_text, p in parts if is_text)
     in_parts = read(answer({"role": "assistant", "content": [part for _, part in parts]}, finish))
+    if parts and all(part in (5, None) for _, part in parts):
+        assert in_parts is None  # of no known kind: whatever was said would be lost
+        return
     in_one = read(answer({"role": "assistant", "content": said}, finish))
     assert in_parts == in_one and in_one.text == said.strip() and in_one.finish == finish
 

@@ -108,6 +108,61 @@ def test_a_refusal_is_understood_in_other_words(endpoint: Any, name: str, words:
     assert name not in server.bodies[-1] and server.bodies[-1].get("max_completion_tokens", 8) == 8
 
 
+def test_a_temperature_of_1_is_not_left_out_because_a_top_p_of_1_is_refused(endpoint: Any) -> None:
+    def rule(call: Call) -> Say:
+        taken = call.body.get("top_p", 0.9) < 1
+        return chat() if taken else refusal("Input validation error: `top_p` must be > 0.0 and < 1.0", 422)
+
+    server = endpoint(rule)
+    policy = policy_of(server)
+    assert [reply.text for reply in ask(policy, ASK, ASK)] == ["\\boxed{3}"] * 2
+    assert server.bodies[-1]["temperature"] == 1 and "top_p" not in server.bodies[-1]
+    assert policy.dialect.left_out == {"top_p"}
+
+
+@pytest.mark.parametrize(
+    ("temperature", "words"),
+    [
+        (1.0, "temperature must be less than 1.0"),
+        (1.0, "invalid temperature: only 0.6 is allowed for this model"),
+        (1.5, "temperature: 1.5 is out of range [0, 1]"),
+    ],
+)
+def test_a_temperature_whose_value_is_refused_is_told_and_never_left_out(endpoint: Any, temperature: float, words: str) -> None:
+    server = endpoint(lambda call: refusal(words) if "temperature" in call.body else chat())
+    policy = policy_of(server)
+    with pytest.raises(
+        PolicyError, match=rf"sampling\.temperature = {temperature:g}: set it .*http\.leave_out = \[\"temperature"
+    ):
+        ask(policy, replace(ASK, sampling=Sampling(temperature=temperature, max_new_tokens=8)))
+    assert len(server.bodies) == 1 and policy.dialect.left_out == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("seed", 500, "Unsupported parameter(s): `seed`"),
+        ("seed", 404, "Unrecognized request argument supplied: seed"),
+        ("top_p", 500, "generate() got an unexpected keyword argument 'top_p'"),
+    ],
+)
+def test_a_parameter_is_refused_with_any_status(endpoint: Any, name: str, status: int, words: str) -> None:
+    server = endpoint(without(name, words=words, status=status))
+    policy = policy_of(server)
+    assert [reply.text for reply in ask(policy, ASK, ASK)] == ["\\boxed{3}"] * 2
+    assert name not in server.bodies[-1] and f"status {status}" not in policy.facts()["sent_again"]
+
+
+@pytest.mark.parametrize(
+    "words", ["The system failed on this message: seed 1", "Unexpected error at top_p", "Unknown model seed-oss"]
+)
+def test_a_server_in_trouble_teaches_nothing(endpoint: Any, words: str) -> None:
+    server = endpoint(lambda call: refusal(words, 500) if call.number == 0 else chat())
+    policy = policy_of(server)
+    ask(policy, WITH_SYSTEM)
+    assert policy.facts()["sent_again"] == {"status 500": 1} and server.bodies[0] == server.bodies[1]
+
+
 def test_a_refusal_of_something_else_teaches_nothing(endpoint: Any) -> None:
     server = endpoint(lambda call: refusal("max_tokens or max_completion_tokens is too large: this model has 16 tokens."))
     policy = policy_of(server)
@@ -123,17 +178,25 @@ def test_a_limit_that_is_too_large_is_no_other_name(endpoint: Any) -> None:
     assert len(server.bodies) == 1  # a server that overlooks the other name would never stop a reply
 
 
+NOT_A_ROLE = {"loc": ["body", "messages", 0, "role"], "msg": "Input should be 'user' or 'assistant'", "input": "system"}
+
+
 @pytest.mark.parametrize(
-    "words",
+    "said",
     [
-        "System role not supported",
-        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
-        "Developer instruction is not enabled for models/gemma-3-4b-it",
-        "Conversation roles must alternate user/assistant/user/assistant/...",
+        refusal("System role not supported"),
+        refusal("Unsupported value: 'messages[0].role' does not support 'system' with this model."),
+        refusal("Developer instruction is not enabled for models/gemma-3-4b-it"),
+        refusal("Conversation roles must alternate user/assistant/user/assistant/..."),
+        refusal("Jinja Exception: System role not supported", 500),
+        refusal("Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...", 500),
+        refusal("The first message must have role 'user'"),
+        refusal("TemplateError: Only user, assistant and tool roles are supported!"),
+        Say(422, {"detail": [{"type": "literal_error", **NOT_A_ROLE}]}),
     ],
 )
-def test_without_a_system_role_its_text_heads_the_first_question_as_for_local_models(endpoint: Any, words: str) -> None:
-    server = endpoint(lambda call: refusal(words) if call.body["messages"][0]["role"] == "system" else chat())
+def test_without_a_system_role_its_text_heads_the_first_question_as_for_local_models(endpoint: Any, said: Say) -> None:
+    server = endpoint(lambda call: said if call.body["messages"][0]["role"] == "system" else chat())
     policy = policy_of(server)
     assert len(ask(policy, *[replace(WITH_SYSTEM, seeds=(k,)) for k in range(8)])) == 8
     assert max(Counter(body["seed"] for body in server.bodies).values()) == 2

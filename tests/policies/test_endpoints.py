@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from rise.play.memory_ledger import MemoryLedger
 from rise.play.player import Player, play_out
 from rise.play.prompt import NOTHING, Prompt
 from rise.policies.http import HttpPolicy
+from rise.policies.http_client import _Unpacked
 from rise.policy import Sampling
 
 # ---- B08, B09, B10, B34: what a reply looks like -----------------------------------------------------------------------
@@ -36,6 +38,10 @@ from rise.policy import Sampling
         ([], ""),
         ({"type": "text", "text": "3"}, "3"),
         (["3", {"text": "!"}], "3!"),
+        ([{"type": None, "text": "3"}], "3"),
+        ([{"type": "text", "content": "3"}], "3"),
+        ([{"type": "markdown", "text": "3"}, {"type": "summary_text", "text": "Hm."}], "3"),
+        ([{"type": "text", "text": None}], ""),
     ],
 )
 def test_content_in_parts_is_the_text_of_its_parts(endpoint: Any, content: Any, text: str) -> None:
@@ -44,15 +50,44 @@ def test_content_in_parts_is_the_text_of_its_parts(endpoint: Any, content: Any, 
     assert (reply.text, reply.finish, len(server.bodies)) == (text, "stop", 1)
 
 
-@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
-def test_a_reply_that_was_cut_is_so_by_any_name(endpoint: Any, finish: str) -> None:
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_length", {"type": "length", "length": 16}])
+def test_a_reply_that_was_cut_is_so_by_any_name(endpoint: Any, finish: Any) -> None:
     server = endpoint(lambda call: chat("so \\boxed{", finish))
     assert [reply.finish for reply in ask(policy_of(server))] == ["length"]
 
 
 @pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        ({"error": {"code": 502, "message": "Upstream"}, "finish_reason": "error", "message": {"content": ""}}, "error 502"),
+        ({"error": {"code": 502, "message": "Upstream"}, "finish_reason": "stop", "message": {"content": "4"}}, "error 502"),
+        ({"error": "gone", "message": {"content": "4"}}, "error"),
+        *(
+            ({"finish_reason": finish, "message": {"content": "It is \\boxed{"}}, finish.lower())
+            for finish in ("error", "ABORT", "insufficient_system_resource", "network_error", "incomplete")
+        ),
+    ],
+)
+def test_what_a_server_broke_off_is_no_answer_of_the_model(endpoint: Any, choice: Any, reason: str) -> None:
+    server = endpoint(lambda call: Say(body={"choices": [choice]}) if call.number == 0 else chat())
+    policy = policy_of(server)
+    assert ask(policy)[0].text == "\\boxed{3}"
+    assert policy.facts()["sent_again"] == {f"finish: {reason}": 1}
+
+
+def test_the_first_choice_is_the_one_numbered_so(endpoint: Any) -> None:
+    choices = [{"index": k, "message": {"content": text}, "finish_reason": "stop"} for k, text in ((1, "second"), (0, "first"))]
+    assert ask(policy_of(endpoint(lambda call: Say(body={"choices": choices}))))[0].text == "first"
+
+
+@pytest.mark.parametrize(
     ("choice", "text"),
     [
+        *(
+            ({"message": {"content": "It"}, "finish_reason": finish}, "It")
+            for finish in ("sensitive", "guardrail_intervened", "SPII", {"type": "content_filter"})
+        ),
+        ({"error": {"code": 403, "message": "Your input was flagged."}, "finish_reason": "error"}, ""),
         ({"index": 0, "message": None, "finish_reason": "content_filter"}, ""),
         ({"index": 0, "finish_reason": "content_filter"}, ""),
         ({"index": 0, "message": None, "finish_reason": "content_filter: PROHIBITED_CONTENT"}, ""),
@@ -119,7 +154,7 @@ def test_a_query_of_the_base_url_stays_behind_the_path(endpoint: Any, monkeypatc
     assert server.calls[-1].path == "/v2/chat/completions?x=1"
 
 
-@pytest.mark.parametrize("status", [529, 520, 524, 599, 500, 408])
+@pytest.mark.parametrize("status", [529, 520, 524, 599, 500, 408, 423, 424, 498, 499])
 def test_statuses_that_pass_are_tried_again(endpoint: Any, status: int) -> None:
     server = endpoint(lambda call: refusal("busy", status) if call.number == 0 else chat())
     policy = policy_of(server)
@@ -154,6 +189,54 @@ def test_an_account_that_is_spent_is_not_waited_for(endpoint: Any) -> None:
     assert len(server.calls) == 1
 
 
+GEMINI = """You exceeded your current quota, please check your plan and billing details. For more information head to:
+https://ai.google.dev/gemini-api/docs/rate-limits. * Quota exceeded for metric: generate_content_free_tier_requests, limit: 10"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": f"{GEMINI} Please retry in 0.31s.", "status": "RESOURCE_EXHAUSTED"},
+        {"message": GEMINI, "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.31s"}]},
+        {"message": "Rate limit reached: Limit 200000, Used 199000. Please try again in 310ms."},
+    ],
+)
+def test_a_limit_of_so_many_a_minute_passes_after_the_rest_that_is_asked_for(endpoint: Any, error: Any) -> None:
+    server = endpoint(lambda call: Say(429, {"error": error}) if call.number == 0 else chat())
+    policy = policy_of(server)
+    begun = time.monotonic()
+    assert ask(policy)[0].text == "\\boxed{3}" and policy.facts()["sent_again"] == {"status 429": 1}
+    assert time.monotonic() - begun >= 0.31  # its own patience would have waited 0.01 s
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "code"),
+    [
+        (400, "Invalid prompt: your prompt was flagged as potentially violating our usage policy.", "invalid_prompt"),
+        (400, "Content Exists Risk", "invalid_request_error"),
+        (400, "Input data may contain inappropriate content.", "data_inspection_failed"),
+        (403, 'Your chosen model requires moderation and your input was flagged for "violence"', None),
+        (403, "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE", None),
+    ],
+)
+def test_a_filter_of_any_house_is_data(endpoint: Any, status: int, words: str, code: Any) -> None:
+    server = endpoint(lambda call: refusal(words, status, code=code))
+    assert [(reply.text, reply.finish) for reply in ask(policy_of(server))] == [("", "refused")]
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, "Your account was flagged for content that violates our usage policy."),
+        (400, "The request's content type is unknown."),
+    ],
+)
+def test_what_stops_whoever_asks_stops_the_run(endpoint: Any, status: int, words: str) -> None:
+    with pytest.raises(PolicyError, match=f"status {status}"):
+        ask(policy_of(endpoint(lambda call: refusal(words, status))))
+
+
 # ---- S07: answers that are none ----------------------------------------------------------------------------------------
 
 
@@ -178,6 +261,8 @@ def packed(data: bytes, encoding: str = "gzip") -> Say:
         (Say(200, b" " * 20_000_000), "too large"),
         (Say(200, b'{"choices": [{"message": {"content": 5}}]}'), "content that is no text"),
         (Say(200, b'{"choices": [null]}'), "no choices"),
+        (chat([{"type": "card", "body": "3"}]), "content in parts that are no text"),
+        (packed(gzip.compress(GOOD[:40]) + gzip.compress(GOOD[40:])[:-9]), "packed and broken"),
     ],
 )
 def test_an_answer_that_is_none_is_counted_and_asked_for_again(endpoint: Any, said: Say, reason: str) -> None:
@@ -188,10 +273,24 @@ def test_an_answer_that_is_none_is_counted_and_asked_for_again(endpoint: Any, sa
 
 
 @pytest.mark.parametrize(
-    "data", [packed(gzip.compress(GOOD)), packed(zlib.compress(GOOD), "deflate"), packed(zlib.compress(GOOD)[2:-4], "deflate")]
+    "data",
+    [
+        packed(gzip.compress(GOOD)),
+        packed(gzip.compress(GOOD[:40]) + gzip.compress(b"") + gzip.compress(GOOD[40:])),
+        packed(gzip.compress(GOOD) + b"junk"),
+        packed(zlib.compress(GOOD), "deflate"),
+        packed(zlib.compress(GOOD)[2:-4], "deflate"),
+    ],
 )
 def test_an_answer_that_is_packed_though_nobody_asked_is_read(endpoint: Any, data: Say) -> None:
     assert ask(policy_of(endpoint(lambda call: data)))[0].text == "\\boxed{3}"
+
+
+@pytest.mark.parametrize("n", [1, 7, 10_000])
+def test_several_members_of_gzip_are_one_text_however_they_arrive(n: int) -> None:
+    data, unpacked = gzip.compress(b"one ") + gzip.compress(b"two"), _Unpacked("gzip")
+    assert b"".join(unpacked.add(data[k : k + n], 99) for k in range(0, len(data), n)) == b"one two"
+    unpacked.end()
 
 
 @pytest.mark.parametrize(

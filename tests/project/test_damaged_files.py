@@ -9,10 +9,13 @@ import sys
 import pytest
 from view_run import write_viewed
 
-from rise.errors import DataError
+from rise.errors import DataError, ModelError
 from rise.jsonl import write_jsonl, write_whole
 from rise.play.ledger import Ledger
+from rise.recipe.endpoints import Address
+from rise.recipe.toml import parse_override
 from rise.report.page import write_report
+from rise.runs.card import read_card
 from rise.view.library import Library
 
 
@@ -58,6 +61,51 @@ def test_a_damaged_log_stops_neither_viewer_nor_report(tmp_path, tail):
     assert Library([run.path]).overview()["runs"]
     if tail in (b"5\n", b"[" * 99_999 + b"\n"):  # a page takes seconds, and reads the log as all do
         assert write_report(run.path)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"tables": null}', '{"accuracy_by_turn": []}', '{"accuracy_by_turn": [null]}'])
+def test_a_measurement_that_is_none_is_named_and_not_left_out(tmp_path, text):
+    run = write_viewed(tmp_path / "run")
+    run.stage("round-1").metrics.write_text(text)
+    with pytest.raises(DataError, match=r"round-1/metrics\.json: it holds no accuracy_by_turn.* Remove it"):
+        write_report(run.path)
+
+
+def test_a_card_that_is_no_object_is_named(tmp_path):
+    (tmp_path / "rise.json").write_text("[]")
+    with pytest.raises(ModelError, match=r"rise\.json: not JSON \(it holds no object but '\[\]'\)"):
+        read_card(str(tmp_path))
+
+
+def test_an_override_whose_bytes_are_no_utf_8_holds_a_mark_in_their_place():
+    assert parse_override("instructions=a\udcffb") == {"instructions": "a\ufffdb"}
+
+
+def test_an_address_with_half_a_character_is_no_base_url():
+    with pytest.raises(ValueError, match="is no base URL"):
+        Address.read("http://127.0.0.1:1/v1\ud83d")
+
+
+def rise(*words, **environment):
+    """A command in a process of its own."""
+    known = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    return subprocess.run(
+        [sys.executable, "-m", "rise.cli.main", *map(str, words)], env={**known, **environment}, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "wide"])
+def test_a_terminal_of_no_columns_is_printed_to(tmp_path, columns):
+    run = write_viewed(tmp_path / "run")
+    done = rise("show", run.path, COLUMNS=columns)
+    assert done.returncode == 0 and "Percent right" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_place_where_nothing_can_be_made_is_one_line(tmp_path):
+    (tmp_path / "say.py").write_text("def say(messages):\n    return '4'\n")
+    task = ("--task", "arithmetic", "-n", "2", "--turns", "1", "--samples", "1")
+    done = rise("evaluate", f"function:{tmp_path / 'say.py'}:say", *task, "--out", "/proc/rise-x")
+    assert done.returncode == 1 and "/proc/rise-x" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path, monkeypatch):

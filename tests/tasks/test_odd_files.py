@@ -1,6 +1,7 @@
 """Files of problems as people save them: each is read, or refused with file, row and way out."""
 
 import json
+import re
 
 import pytest
 
@@ -64,6 +65,33 @@ def test_it_is_read(name, text, tmp_path):
         ("latex.jsonl", r'{"question": "$\\sqrt{4}$, or $\sqrt{4}$?", "gold": "2"}', r"line 1: .*written twice: \\\\sqrt"),
         ("half.jsonl", r'{"question": "1 / 2?", "gold": "\frac{1}{2}"}', r"line 1: field 'gold' holds '\\x0crac.*written twice"),
         ("text.json", r'[{"question": "1 / 2?", "gold": "2\text{ cm}"}]', r"row 1: field 'gold' holds '\\text\{ cm"),
+        *(
+            ("single.jsonl", f'{{"question": "?", "gold": "{gold}"}}', r"line 1: field 'gold' holds .*written twice")
+            for gold in (r"\tan 3", r"\neq 3", r"\tau", r"\rangle", r"\forall x", r"\beta", r"2 \to 3")
+        ),
+        *(
+            ("gaps.csv", f"question,gold\n1 + 1?,{gap}\n", f"line 2: '{re.escape(gap)}' in column 'gold' stands for nothing")
+            for gap in ("NA", "N/A", "null", "None", "#N/A", "#DIV/0!", "<NA>")
+        ),
+        *(
+            ("lists.csv", f'question,gold\n1 + 1?,"{cell}"\n', "line 2: .* in column 'gold' is a list .* Write one text")
+            for cell in ("['7']", "[3]", "[1, 2, 3]")
+        ),
+        ("u16-no-mark.csv", "question,gold\n1?,2\n".encode("utf-16-le"), "It is UTF-16"),
+        *(
+            ("packed.jsonl", data + b"\x00\xff" * 20, f"It is {kind}")
+            for data, kind in (
+                (b"\x28\xb5\x2f\xfd", "packed with zstd: run unzstd"),
+                (b"BZh91AY&SY", "packed with bzip2: run bunzip2"),
+                (b"\xfd7zXZ\x00", "packed with xz: run unxz"),
+                (b"ARROW1\x00\x00", "an Arrow file: save"),
+                (b"SQLite format 3\x00", "an SQLite database: save"),
+            )
+        ),
+        *(
+            (f"lfs{kind}", "version https://git-lfs.github.com/spec/v1\n", "git lfs pull")
+            for kind in (".json", ".csv", ".parquet")
+        ),
         ("zeros.jsonl", ROW + "\n" + "\x00" * 8, r"line 2: not JSON \(Expecting value at column 1\)\.$"),
         ("unnamed.csv", "question,,gold\n1 + 1?,x,2\n", "line 2: a cell in a column without a name"),
         ("open.csv", 'question,gold\n1 + 1?,2\n"1 + 2?,3\n', "after line 2: .*each cell closed"),
@@ -73,6 +101,28 @@ def test_it_is_refused_with_the_place_and_the_way_out(name, text, words, tmp_pat
     with pytest.raises(DataError, match=words) as refused:
         problems(written(tmp_path, name, text))
     assert name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "gold"), [("Na", "Na"), ('"[1, 2]"', "[1, 2]"), ('"Paris\nRome"', "Paris\nRome"), ('"a\n2"', "a\n2")]
+)
+def test_a_cell_that_only_looks_like_a_gap_or_a_list_is_a_gold(text, gold, tmp_path):
+    assert [p.gold for p in problems(written(tmp_path, "a.csv", f"question,gold\n?,{text}\n"))] == [gold]
+
+
+def test_what_a_table_may_not_hold_json_lines_may_and_a_list_suits_a_judge_of_lists(tmp_path):
+    assert problems(written(tmp_path, "a.jsonl", '{"question": "?", "gold": "None"}'))[0].gold == "None"
+    table = written(tmp_path, "a.csv", 'question,gold\n"Sort 3, 1, 2.","[1, 2, 3]"\n')
+    assert make_task("jsonl", test_path=table, judge="exact").problems("test")[0].gold == "[1, 2, 3]"
+
+
+def test_gaps_of_parquet_are_those_of_a_table(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"question": ["1?", "2?"], "gold": ["1", "N/A"]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet, row 2: 'N/A' in column 'gold' stands for nothing"):
+        problems(tmp_path / "a.parquet")
 
 
 def test_a_question_may_hold_what_a_gold_may_not(tmp_path):
@@ -126,7 +176,12 @@ def test_a_column_of_parquet_that_cannot_be_read_is_named(tmp_path):
     from pyarrow import parquet
 
     text = pyarrow.Array.from_buffers(pyarrow.string(), 1, pyarrow.array([b"\xff?"]).buffers())
-    for name, column in {"note": text, "at": pyarrow.array([2**55], pyarrow.timestamp("ms"))}.items():
+    columns = {
+        "note": text,
+        "at": pyarrow.array([2**55], pyarrow.timestamp("ms")),
+        "zone": pyarrow.array([1], pyarrow.timestamp("s", "Foo/Bar")),
+    }
+    for name, column in columns.items():
         parquet.write_table(pyarrow.table({"question": ["1?"], "gold": ["1"], name: column}), tmp_path / "a.parquet")
         with pytest.raises(DataError, match=rf"a\.parquet: column '{name}' holds what cannot be read .*save it as text"):
             problems(tmp_path / "a.parquet")

@@ -1,6 +1,7 @@
 """Model directories that are not what they should be are refused in one message, before anything is drawn or trained."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -173,6 +174,26 @@ def test_a_file_that_is_no_json(what, model):
     (model / what).write_text('{"model": ')
     with pytest.raises(ModelError):
         load_model(model)
+
+
+def test_weights_of_torch_cut_short_say_so(model):
+    import torch
+
+    torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
+    (model / "model.safetensors").unlink()
+    load_model(model)
+    cut(model / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin \([\d,]+ bytes\) was cut short"):
+        load_model(model)
+
+
+@pytest.mark.parametrize(("name", "more"), [("model.safetensors", ""), ("m.gguf", ', and set model.gguf_file = "m.gguf"')])
+def test_a_file_in_place_of_its_folder_is_called_one(name, more, model):
+    (model / name).touch()
+    with pytest.raises(
+        ModelError, match=re.escape(f"is a file, and a model is read from the folder with all its files: give {model}{more}.")
+    ):
+        make_policy(str(model / name))
 
 
 # ---- weights -------------------------------------------------------------------------------------------------------------
