@@ -108,7 +108,8 @@ def _ending(console: Console, run: Path, scale: str | None, *, table: bool) -> N
     if toy:
         seldom = " Alarms are usual at this size: act on those of a full run." if alarms else ""
         console.print(toy_words(n) + seldom, style="yellow", highlight=False)
-    console.print(two_columns(next_lines(run, data.config)))
+    for command, shows in next_lines(run, data.config):
+        console.print(f"{command}  # {shows}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Report: {html}", highlight=False, soft_wrap=True)
 
 

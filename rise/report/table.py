@@ -59,7 +59,7 @@ def share_cells(estimates: Iterable[Estimate]) -> list[Cell]:
 def tokens_cell(entry: Mapping[str, Any]) -> Cell:
     """Tokens of an entry of `compute`: generated ones, and beneath them all that were read or written."""
     total = entry.get("all_tokens")
-    return Cell(amount(entry.get("generated_tokens")), small="" if total is None else f"{amount(total)} with prompts")
+    return Cell(amount(entry.get("generated_tokens")), small="" if total is None else f"{amount(total)} in all")
 
 
 def estimates_table(metrics: Mapping[str, Any]) -> Table:

@@ -47,9 +47,9 @@ def test_tokens_stand_beside_the_comparison_at_equal_samples(tmp_path):
     samples, turns, n = rows(main_table(data))["round 1"][6:]
     assert (samples.text, samples.small, turns.text, turns.small, n.text) == (
         "30",
-        "80 with prompts",
+        "80 in all",
         "30",
-        "160 with prompts",
+        "160 in all",
         "8",
     )
     assert "equal numbers of samples, not equal tokens" in main_table(data).caption
