@@ -121,6 +121,7 @@ def test_settings_that_cannot_work_are_refused(settings, says):
     assert says.lower() in str(raised.value).lower()
 
 
+@pytest.mark.slow
 def test_a_run_is_judged_by_it_with_its_cost_and_continues_without_asking(endpoint, nano_dir, tmp_path, one_thread):
     """The whole method; a stage that is made again has its verdicts from the ledger."""
     judge = {"name": "model", "policy": endpoint.spec, "price_prompt": 1e6, "price_reply": 1e6}
