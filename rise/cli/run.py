@@ -106,8 +106,8 @@ def _ending(console: Console, run: Path, scale: str | None, *, table: bool) -> N
     for alarm, _ in () if toy else alarms:
         console.print(two_columns(alarm_lines(alarm)[:1], style="bold red"))
     if toy:
-        seldom = " Alarms are usual at this size: act on those of a full run." if alarms else ""
-        console.print(toy_words(n) + seldom, style="yellow", highlight=False)
+        usual = " Alarms are usual at this size: act on those of a full run." if alarms else ""
+        console.print(toy_words(n) + usual, style="yellow", highlight=False)
     for command, shows in next_lines(run, data.config):
         console.print(f"{command}  # {shows}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"Report: {html}", highlight=False, soft_wrap=True)
