@@ -204,7 +204,7 @@ def raw(server: Running, data: bytes, *, read: bool = True) -> bytes:
 
 
 def test_what_is_not_http_and_who_leaves_in_the_middle(server: Running):
-    assert b"400" in raw(server, b"\x16\x03\x01 hello\r\n\r\n")
+    assert raw(server, b"\x16\x03\x01 hello\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     head = (
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
     )
@@ -217,7 +217,7 @@ def test_a_body_that_does_not_arrive_is_given_up():
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n"
     )
     with serving(limits=Limits(body_limit_s=0.1)) as server:
-        assert b"408" in raw(server, head + b'{"model"')
+        assert raw(server, head + b'{"model"').startswith(b"HTTP/1.1 408 ")
 
 
 # ---- engines -------------------------------------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ def test_nothing_that_was_asked_or_replied_is_logged_unless_asked_for(caplog):
         server.ask("347*68")
         server.client.get("/v1/private-path")
     ours = "".join(r.getMessage() for r in caplog.records if r.name == "rise.serve")
-    assert "347" not in ours and "guess" not in ours and "private" not in ours
+    assert "347*68" not in ours and "guess" not in ours and "private" not in ours
     assert "POST /v1/chat/completions 200" in ours
     caplog.clear()
     with serving(log_text=True) as server, caplog.at_level(logging.INFO, "rise.serve"):

@@ -151,6 +151,7 @@ def test_who_does_not_end_its_headers_is_closed(address, begin):
 
 def test_a_byte_now_and_then_does_not_keep_a_connection(address):
     with socket.create_connection(address, timeout=300) as connection:
+        connection.sendall(HEAD)
         began, closed = time.monotonic(), False
         while not closed and time.monotonic() - began < 120:
             try:
@@ -158,7 +159,8 @@ def test_a_byte_now_and_then_does_not_keep_a_connection(address):
                 time.sleep(0.1)
                 connection.setblocking(False)
                 try:
-                    closed = b"408" in connection.recv(999) or True
+                    said, closed = connection.recv(999), True
+                    assert said == b"" or said.startswith(b"HTTP/1.1 408 ")
                 except BlockingIOError:
                     closed = False
                 finally:
@@ -172,7 +174,7 @@ def test_a_body_that_nobody_reads_is_not_waited_for(address):
     """The answer is there; what is still sent is no reason to stay."""
     with socket.create_connection(address, timeout=300) as connection:
         connection.sendall(b"POST /api/stamp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
-        assert b"405" in connection.recv(999)
+        assert connection.recv(999).startswith(b"HTTP/1.1 405 ")
         began = time.monotonic()
         with pytest.raises(OSError):
             while time.monotonic() - began < 120:
@@ -224,7 +226,7 @@ def test_an_upgrade_is_no_way_around(address):
         connection.sendall(
             HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n"
         )
-        assert b"101" not in connection.recv(999)
+        assert connection.recv(999).startswith(b"HTTP/1.1 200 ")  # not 101; the stamp in its body may hold any digits
     assert answers(address)
 
 
