@@ -68,10 +68,12 @@ def main_picture(data: ReportData) -> Figure | None:
     def draw(canvas: Canvas) -> None:
         canvas.set_layout_engine("constrained", rect=(0.01, 0, 0.97, 1))  # a wider font than ours must not be cut off
         left, right = canvas.subplots(1, 2)
+        turns = [shown.series("accuracy_by_turn") for shown in drawn_stages(data, "accuracy_by_turn")]
+        controls = [series for _, series, _, _ in _control_lines(stage)]
         left.set_title("% right at each turn, no vote")
-        _draw_turns(left, data, "accuracy_by_turn")
+        _draw_turns(left, data, "accuracy_by_turn", beside=controls)
         right.set_title(f"{stage.title}: own attempt shown, and controls")
-        _draw_controls(right, stage)
+        _draw_controls(right, stage, beside=turns)
 
     caption = "Accuracy of each turn's reply, no vote; bands are 95 % intervals clustered by problem."
     return make_figure("main", "Does it correct itself?", caption, draw, width=9.2, height=3.4)
@@ -261,7 +263,8 @@ def _lines_over_turns(data: ReportData, field: str, key: str, title: str, captio
     return make_figure(key, title, caption + " Bands are 95 % intervals.", draw)
 
 
-def _draw_turns(axes: Any, data: ReportData, field: str) -> None:
+def _draw_turns(axes: Any, data: ReportData, field: str, beside: Sequence[Sequence[Estimate]] = ()) -> None:
+    """Every stage's line. `beside`: the lines of a neighbour that is to be read on the same axis."""
     names = [stage.name for stage in data.stages]
     ends, drawn = [], drawn_stages(data, field)
     for stage in drawn:
@@ -269,24 +272,30 @@ def _draw_turns(axes: Any, data: ReportData, field: str) -> None:
         if pairs := known(stage.series(field)):
             band(axes, pairs, placeholder(role))
             ends.append(line_end(pairs, stage.title, role))
-    fit(axes, [stage.series(field) for stage in drawn], data.last.series(field) if data.last else ())
+    fit(axes, [*(stage.series(field) for stage in drawn), *beside], data.last.series(field) if data.last else ())
     turn_axis(axes, data.n_turns)
     end_labels(axes, ends)
 
 
-def _draw_controls(axes: Any, stage: Stage) -> None:
-    ends = []
-    lines: list[tuple[str, list[Estimate], str, Any]] = [("own attempt shown", stage.series("accuracy_by_turn"), "turns", "-")]
-    for control, role in (("nothing", "quiet"), ("other", "wrong"), ("internalised", "ochre")):
-        label = {"other": "another problem's", "internalised": "trained at turn 1"}.get(control, CONTROLS[control])
-        lines.append((label, stage.series("controls", control, "accuracy_by_turn"), role, DASHED))
+def _draw_controls(axes: Any, stage: Stage, beside: Sequence[Sequence[Estimate]] = ()) -> None:
+    """A stage beside its controls. `beside`: as `_draw_turns` has it."""
+    ends, lines = [], _control_lines(stage)
     for label, series, role, dashes in lines:
         if pairs := known(series):
             band(axes, pairs, placeholder(role), linestyle=dashes)
             ends.append(line_end(pairs, label, role))
-    fit(axes, [series for _, series, _, _ in lines], stage.series("accuracy_by_turn"))
+    fit(axes, [*(series for _, series, _, _ in lines), *beside], stage.series("accuracy_by_turn"))
     turn_axis(axes, stage.n_turns)
     end_labels(axes, ends)
+
+
+def _control_lines(stage: Stage) -> list[tuple[str, list[Estimate], str, Any]]:
+    """(label, accuracy by turn, colour, dashes) of a stage and of its controls."""
+    lines: list[tuple[str, list[Estimate], str, Any]] = [("own attempt shown", stage.series("accuracy_by_turn"), "turns", "-")]
+    for control, role in (("nothing", "quiet"), ("other", "wrong"), ("internalised", "ochre")):
+        label = {"other": "another problem's", "internalised": "trained at turn 1"}.get(control, CONTROLS[control])
+        lines.append((label, stage.series("controls", control, "accuracy_by_turn"), role, DASHED))
+    return lines
 
 
 def drawn_stages(data: ReportData, field: str) -> list[Stage]:

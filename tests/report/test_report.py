@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure as Canvas
 from rich.console import Console
 from synthetic_run import BOOST, CONFIG, HOSTILE, ROUND_1, held_out, rows, same, write_run
 
@@ -17,9 +18,11 @@ from rise.evaluation.metrics import measure
 from rise.report import console_table, write_report
 from rise.report.claims import claims, headline
 from rise.report.collect import choose, collect
+from rise.report.colours import plain_colours
 from rise.report.data_tables import cost_table, data_table
 from rise.report.layout import lay_out
 from rise.report.page import render_html, write_main_picture
+from rise.report.result_figures import main_picture
 from rise.report.result_tables import (
     compute_table,
     kinds_table,
@@ -246,6 +249,15 @@ def test_the_main_picture_stands_alone(tmp_path):
     root = ET.fromstring(target.read_text())
     assert root.tag.endswith("svg")
     assert "var(" not in target.read_text() and "#00fe" not in target.read_text()
+
+
+def test_the_two_halves_of_the_main_picture_are_read_on_one_axis(tmp_path):
+    """Rounds at 20 to 70 %, a control at 0: both halves begin at 0, so equal heights are equal shares."""
+    canvas = Canvas()
+    with plain_colours():
+        main_picture(collect(write_run(tmp_path / "run").path)).draw(canvas)
+    left, right = canvas.axes
+    assert left.get_ylim() == right.get_ylim() and left.get_ylim()[0] < 25
 
 
 def test_the_markdown_holds_the_same_tables_as_the_page(tmp_path):
