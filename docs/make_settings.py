@@ -8,6 +8,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -43,14 +44,18 @@ SAME = {"boost.train": "train", "boost.train_multi_turn": "train", "evaluate.sta
 """Sections with the fields of another."""
 
 
+@cache
+def _readers() -> Readers:
+    return Readers(PACKAGE, RunConfig, SETTINGS)
+
+
 def settings_page() -> str:
     """The whole page."""
-    readers = Readers(PACKAGE, RunConfig, SETTINGS)
     parts = [HEAD]
     for name, model, optional in sections():
         title = f"`[{name}]`" if name else "The top of a recipe"
         parts.append(f"## {title}\n\n{_about(name, model, optional)}\n")
-        parts.append(TABLE + "\n".join(_rows(model, readers)) + "\n")
+        parts.append(TABLE + "\n".join(_rows(model, _readers())) + "\n")
     parts.append(_rules())
     return "\n".join(parts)
 
@@ -156,9 +161,8 @@ def _rules() -> str:
 
 def unread() -> list[str]:
     """Settings that no module reads."""
-    readers = Readers(PACKAGE, RunConfig, SETTINGS)
     fields = [(name, field) for name, model in all_records(RunConfig).items() for field in model.model_fields]
-    return [".".join(field) for field in fields if not readers[field] and field not in BY_HAND]
+    return [".".join(field) for field in fields if not _readers()[field] and field not in BY_HAND]
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ def test_a_unit_that_does_not_end_is_ended_and_what_it_found_is_kept(tmp_path, m
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_tests_that_were_not_all_run_are_a_failure_of_the_unit(tmp_path, monkeypatch):
     """A test that fails is a number like others; where pytest itself ends (4: no such folder) there are none to be trusted."""
     monkeypatch.setattr(units, "ROOT", tmp_path)
@@ -120,6 +121,7 @@ def test_tests_that_were_not_all_run_are_a_failure_of_the_unit(tmp_path, monkeyp
     assert (found["n_passed"], found["n_failed"], len(found["not passed"])) == (1, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_unit_that_cannot_be_begun_in_time_is_skipped_and_all_are_known(tmp_path):
     command = [sys.executable, str(ROOT / "benchmarks/gpu/check.py"), "--out", str(tmp_path), "--toy", "--budget", "0"]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 import pytest
 from attacks import KNOWING_NOTHING
@@ -14,7 +15,8 @@ from rise.trajectory import Verdict
 RIGHT = Verdict.RIGHT
 GOLD = "assert f(2) == 20681\nassert f(3) == 31007\nassert f(11) == 113615"
 KNOWS = "def f(n): return 10326 * n + 29"
-JUDGE = FunctionJudge(time_limit_s=0.7)
+LIMIT_S = 0.7
+JUDGE = FunctionJudge(time_limit_s=LIMIT_S)
 
 
 @pytest.fixture(scope="module", params=["bubblewrap", "seccomp alone"])
@@ -52,8 +54,9 @@ def test_an_attack_that_knows_nothing_is_never_right_and_the_next_reply_is_judge
     target.write_text(KNOWS)
     assert verdict(KNOWS, f"before {name}, {wrapped}") is RIGHT  # whose values it would find, if they were anywhere
     for k in range(3):  # some things are only left by the one before
+        began = time.monotonic()
         assert verdict(KNOWING_NOTHING[name].replace("TARGET", str(target)), f"{wrapped} {k}") is not RIGHT
-        if k == 0 and "endless" in name:
+        if time.monotonic() - began > LIMIT_S:  # it was ended from outside, as the next would be
             break
     assert os.listdir(tmp_path) == ["secret.py"]
     assert verdict(KNOWS, f"after {name}, {wrapped}") is RIGHT

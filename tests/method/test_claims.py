@@ -166,7 +166,7 @@ def test_a_dry_run_counts_and_runs_nothing(folder, tmp_path):
     assert "4 runs and 6 probes, 10 to do" in done.output and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("scale", [None, "quick", "toy"])
+@pytest.mark.parametrize("scale", [pytest.param(None, marks=pytest.mark.slow), "quick", "toy"])
 def test_every_probe_that_ships_can_be(scale):
     experiments = load_experiments()
     check_probes(make_plan(experiments, load_laboratory().at(scale), scale=scale, seeds={e.claim: [0] for e in experiments}))

@@ -31,6 +31,7 @@ def controlled(toy_run, tmp_path_factory):
     return run(recipe, out)
 
 
+@pytest.mark.slow
 def test_a_finished_run_gets_it_and_has_then_the_files_of_one_that_had_asked_at_once(controlled, toy_run, tmp_path):
     """Also one that was stopped between its new records and its new numbers."""
     recipe = toy_recipe(evaluate={"n_rates": 4}, boost={"reuse": str(toy_run.path)}, keep={"rule": "all"})

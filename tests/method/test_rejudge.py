@@ -29,31 +29,40 @@ def rise(*words):
     return done.output
 
 
-def test_verdicts_numbers_and_votes_are_the_other_judges_and_the_run_stays(run, tmp_path):
+@pytest.fixture(scope="module")
+def rejudged(tmp_path_factory):
+    """A run, the folder of the same by the wide judge, and what was said; for tests that read them."""
+    path = tmp_path_factory.mktemp("rejudged")
+    run = write_run(path / "run", {"boost": BOOST, "round-1": ROUND_1})
     before = files(run.path)
-    said = rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide")
+    said = rise("rejudge", run.path, "--judge", WIDE, "--out", path / "wide")
     assert files(run.path) == before
-    wide = RunDir(tmp_path / "wide").stage("round-1").read_metrics()
+    return run, path / "wide", said
+
+
+def test_verdicts_numbers_and_votes_are_the_other_judges_and_the_run_stays(rejudged):
+    run, path, said = rejudged
+    wide = RunDir(path).stage("round-1").read_metrics()
     was = run.stage("round-1").read_metrics()
     # Of round 1's problems three answered 90 at turn 1: right now, so 7 of 8. Nothing else changes at later turns.
     assert [e["value"] for e in wide["accuracy_by_turn"]] == [7 / 8, *(e["value"] for e in was["accuracy_by_turn"][1:])]
-    [boost, round_1] = json.loads((tmp_path / "wide" / "rejudged.json").read_text())
+    [boost, round_1] = json.loads((path / "rejudged.json").read_text())
     assert round_1["held_out"].pop("replies") == 8 * (5 + 4 + 4)
     assert round_1["held_out"].pop("to_right") == 3 and set(round_1["held_out"].values()) == {0}
     assert boost["held_out"]["to_right"] == 7 and boost["stage"] == "boost"
     # 90 to 94 are one answer to this judge, and the first of them is right: the vote of boost goes from 1 of 8 to all.
-    votes = [r.stage("boost").read_metrics()["m1@t5"]["value"] for r in (run, RunDir(tmp_path / "wide"))]
+    votes = [r.stage("boost").read_metrics()["m1@t5"]["value"] for r in (run, RunDir(path))]
     assert votes == [1 / 8, 1.0]
     assert "Verdicts that changed" in said and "50.0 → 87.5" in said and "+37.5" in said
 
 
-def test_report_compare_and_show_read_what_it_writes(run, tmp_path):
-    rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide")
-    assert (tmp_path / "wide" / "report.html").stat().st_size > 10_000
-    rise("compare", run.path, tmp_path / "wide", "--out", tmp_path / "compared")
+def test_report_compare_and_show_read_what_it_writes(rejudged, tmp_path):
+    run, wide, _ = rejudged
+    assert (wide / "report.html").stat().st_size > 10_000
+    rise("compare", run.path, wide, "--out", tmp_path / "compared")
     rows = json.loads((tmp_path / "compared" / "compare.json").read_text())["runs"]
     assert rows[1]["minus_first"]["m1@t1"]["value"] == 3 / 8
-    assert "87.5" in rise("show", tmp_path / "wide")
+    assert "87.5" in rise("show", wide)
 
 
 def test_the_same_judge_changes_nothing(run, tmp_path):
@@ -64,6 +73,7 @@ def test_the_same_judge_changes_nothing(run, tmp_path):
     assert new["m1@t5"] == old["m1@t5"] and new["paired"]["t5-t1"] == old["paired"]["t5-t1"]
 
 
+@pytest.mark.slow
 def test_with_write_the_run_itself_has_the_new_numbers(run, tmp_path):
     rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide", "--write")
     assert run.stage("round-1").read_metrics()["accuracy_by_turn"][0]["value"] == 7 / 8
@@ -84,14 +94,15 @@ def test_a_model_judges_what_is_there_and_is_asked_once(run, tmp_path):
     endpoint.stop()
 
 
-def test_what_is_no_run_and_a_folder_of_another_judge_are_refused(run, tmp_path):
+def test_what_is_no_run_and_a_folder_of_another_judge_are_refused(rejudged):
+    run, wide, _ = rejudged
+
     def trouble(*words):
         return str(CliRunner().invoke(app, ["rejudge", *map(str, words)]).exception)
 
     assert "is a stage: give its run" in trouble(run.path / "round-1", "--judge", "exact")
     assert 'Did you mean "number"' in trouble(run.path, "--judge", "nubmer")
-    rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide")
-    other = trouble(run.path, "--judge", "exact", "--out", tmp_path / "wide")
+    other = trouble(run.path, "--judge", "exact", "--out", wide)
     assert f"holds {run.path.name} by the judge {json.dumps(tomllib.loads(f'judge = {WIDE}')['judge'])}" in other
     assert f"asked for is {run.path.name} by the judge exact. Give another --out." in other
     assert "holds a run of its own" in trouble(run.path, "--judge", "exact", "--out", run.path)

@@ -36,6 +36,12 @@ KINDS = {  # one vocabulary as four versions and files of transformers' tokenize
 }
 
 
+EACH_KIND = pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] if kind in ("not legacy", "no space of its own") else []) for kind in KINDS],
+)
+
+
 @pytest.fixture(scope="module")
 def pieces():
     """Mistral's first vocabulary, as SentencePiece reads it."""
@@ -130,21 +136,21 @@ def by_meta_2(pieces, talk):
     return [*ids, pieces.bos_id(), *pieces.encode(f"[INST] {said[-1].strip()} [/INST]")]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EACH_KIND
 def test_mistral_reads_what_its_makers_showed_it(kind, described):
     renderer = renderer_of(described, kind, "mistral")
     for talk in talks():
         assert list(renderer.prompt_ids(talk)) == by_mistral(talk), talk
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EACH_KIND
 def test_llama_2_reads_what_its_makers_showed_it(kind, described, pieces):
     renderer = renderer_of(described, kind, "llama-2")
     for talk in talks():
         assert list(renderer.prompt_ids(talk)) == by_meta_2(pieces, talk), talk
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EACH_KIND
 @pytest.mark.parametrize("chat_format", ["mistral", "llama-2"])
 def test_a_reply_is_trained_as_its_makers_trained_it(kind, chat_format, described, pieces):
     renderer = renderer_of(described, kind, chat_format)

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,20 @@ FAR_CHANGES: set[int] = {18}
 """Changes that still touch more than three files, or rest on a table that is not there yet. At most three may stay."""
 
 
+@cache
 def python_files():
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@cache
+def trees():
+    return {name: ast.parse(text) for name, text in python_files().items()}
+
+
 def functions():
     """(file:name, lines) of every function, its signature included."""
-    for name, text in python_files().items():
-        for node in ast.walk(ast.parse(text)):
+    for name, tree in trees().items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{name}:{node.name}", node.end_lineno - node.lineno + 1
 
@@ -74,13 +81,14 @@ def test_imports_inside_functions_are_few_outside_the_command_line_and_the_clust
     for name, text in python_files().items():
         if not name.startswith(("rise/cli/", "rise/cluster/")):
             lines += len(text.splitlines())
-            inner += len(inner_imports(ast.parse(text)))
+            inner += len(inner_imports(trees()[name]))
     assert 1000 * inner / lines < 5
 
 
 # --- where to change what ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_most_changes_touch_at_most_three_files():
     found = where.located(where.Tree.read(PACKAGE))
     far = {change.number for change, files, missing in found if missing or len(files) > where.GOAL_FILES}

@@ -46,6 +46,7 @@ def test_a_base_is_small_and_its_card_names_its_content(name):
     assert held == weights_hash(home) and f"`{held}`" in (home / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_recipe_of_a_base_runs_and_ships(tmp_path, one_thread):
     recipe = RECIPES / "divisor.toml"
     done = run(load_recipe(recipe, overrides=TOY), tmp_path / "run")

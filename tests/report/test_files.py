@@ -66,6 +66,7 @@ def test_a_cell_of_any_text_is_one_cell():
     assert row.endswith(r"50 \% \& \$ \_ \# \{ \} \textasciitilde{} \textasciicircum{} \textbackslash{} \\")
 
 
+@pytest.mark.slow
 def test_every_table_is_written_in_both_formats(tmp_path):
     run = write_run(tmp_path / "run")
     assert report(run, "--tables", "csv", "--tables", "latex").exit_code == 0

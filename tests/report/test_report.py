@@ -33,6 +33,13 @@ from rise.report.result_tables import (
 )
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A finished run and its two pages, which take seconds to draw: for tests that read them alone."""
+    run = write_run(tmp_path_factory.mktemp("written") / "run")
+    return run, *write_report(run.path)
+
+
 def test_the_main_table_is_the_papers_with_changes_from_m1_at_t1_of_the_same_row(tmp_path):
     # Round 1, eight problems. Turn 1 right: 4. Turn 5 right: 5. Right at any turn: 6.
     # Vote over turns: wrong answers all differ, so two right ones win: 6 (problem 6 too, "rrwww").
@@ -195,30 +202,31 @@ def test_a_hostile_recipe_name_or_drop_reason_is_text_too(tmp_path):
     assert "&lt;i&gt;\\|reason" in text.read_text()
 
 
-def test_the_page_needs_nothing_else_and_leads_nowhere_but_to_the_paper(tmp_path):
-    page = write_report(write_run(tmp_path / "run").path)[0].read_text()
+def test_the_page_needs_nothing_else_and_leads_nowhere_but_to_the_paper(written):
+    run, html, _ = written
+    page = html.read_text()
     assert re.findall(r'(?:src|href)="(?!#)([^"]*)"', page) == ["https://arxiv.org/abs/2407.18219"]
     assert not re.search(r"url\((?!#)|@import|<link", page)
-    assert str(tmp_path) not in page and "/somewhere" not in page
+    assert str(run.path.parent) not in page and "/somewhere" not in page
     assert "rise run recipes/nano.toml" in page
 
 
-def test_the_same_run_gives_the_same_bytes(tmp_path):
-    run = write_run(tmp_path / "run")
-    first = [path.read_bytes() for path in write_report(run.path)]
+def test_the_same_run_gives_the_same_bytes(written):
+    run, *pages = written
+    first = [path.read_bytes() for path in pages]
     assert [path.read_bytes() for path in write_report(run.path)] == first
 
 
-def test_pictures_share_no_id_and_leave_no_placeholder(tmp_path):
-    page = render_html(lay_out(collect(write_run(tmp_path / "run").path)))
+def test_pictures_share_no_id_and_leave_no_placeholder(written):
+    page = written[1].read_text()
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', page)) <= set(ids)
     assert "#00fe" not in page
 
 
-def test_every_picture_of_a_finished_run_is_there(tmp_path):
-    page = render_html(lay_out(collect(write_run(tmp_path / "run").path)))
+def test_every_picture_of_a_finished_run_is_there(written):
+    page = written[1].read_text()
     keys = set(re.findall(r'<figure id="figure-([^"]+)"', page))
     assert keys == {
         "first",
@@ -260,10 +268,9 @@ def test_the_two_halves_of_the_main_picture_are_read_on_one_axis(tmp_path):
     assert left.get_ylim() == right.get_ylim() and left.get_ylim()[0] < 25
 
 
-def test_the_markdown_holds_the_same_tables_as_the_page(tmp_path):
-    html, text = write_report(write_run(tmp_path / "run").path)
-    data = collect(tmp_path / "run")
-    shown = [filled for filled in lay_out(data).sections if filled.tables]
+def test_the_markdown_holds_the_same_tables_as_the_page(written):
+    run, html, text = written
+    shown = [filled for filled in lay_out(collect(run.path)).sections if filled.tables]
     assert len(shown) > 4
     for filled in shown:
         assert f"\n## {filled.section.title}" in text.read_text()

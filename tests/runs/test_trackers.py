@@ -59,6 +59,7 @@ def test_a_stage_is_told_with_its_numbers_and_their_intervals(tmp_path):
     assert told["replies/unparsable"] == 2 / 40 and told["replies/cut"] == 0 and told["examples"] == 3 and told["round"] == 1
 
 
+@pytest.mark.slow
 def test_parts_stages_and_report_arrive_once_and_a_continued_run_adds_what_is_new(tmp_path):
     run = write_run(tmp_path / "run", {"boost": BOOST})
     run.write_log(stage="boost", part="relabel", seconds=2.0, n_replies=4, n_prompt_tokens=9, n_reply_tokens=8, price=0.25)

@@ -43,7 +43,7 @@ def weights_and_more(nano_dir):
     return n_bytes, n_bytes + n_bytes // 2
 
 
-@pytest.mark.parametrize("who", ["safetensors", "torch.save"])
+@pytest.mark.parametrize("who", ["safetensors", pytest.param("torch.save", marks=pytest.mark.slow)])
 def test_training_that_has_no_room_for_what_it_reached(who, data, nano_dir, tmp_path, files_of):
     whole, work, out = tmp_path / "whole", tmp_path / "training", tmp_path / "out"
     settings = TrainConfig(**SETTINGS)

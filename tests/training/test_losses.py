@@ -154,8 +154,14 @@ def test_the_gradient_is_what_finite_differences_of_the_loss_say(name, nano_dir,
         assert (values[0] - values[1]) / 0.04 == pytest.approx(along, rel=0.02, abs=0.02)
 
 
-@pytest.mark.parametrize("per", ["token", "sequence"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "per"),
+    [
+        (n, per) if per == "token" else pytest.param(n, per, marks=pytest.mark.slow)
+        for n in NAMES
+        for per in ("token", "sequence")
+    ],
+)
 def test_packed_merged_and_accumulated_as_one_by_one(name, per, nano_dir, data, tmp_path):
     apart = {"line_length": 8, "micro_batch_tokens": 8, "merge": False}
     together = [{"line_length": 128}, {"line_length": 64, "micro_batch_tokens": 128}, {"merge": False, "line_length": 128}]
@@ -204,6 +210,7 @@ def test_a_negative_example_below_the_floor_is_left_alone(nano_dir, renderer, tm
     assert all(g.abs().max() == 0 for g in gradient.values())
 
 
+@pytest.mark.slow
 def test_pushed_down_it_stops_near_the_floor_and_without_one_falls_for_ever(nano_dir, renderer, tmp_path):
     """One reply pulled up, another pushed down, sixty times at a large rate."""
     from rise.policies.scoring import score

@@ -86,6 +86,7 @@ def test_loading_its_state_continues_exactly():
     assert all(torch.equal(weights(straight)[name], p) for name, p in weights(halfway).items())
 
 
+@pytest.mark.slow
 def test_training_with_muon_killed_and_resumed_ends_with_the_same_weights(nano_dir, tmp_path, monkeypatch):
     data = examples(Renderer.load(nano_dir))
     config = TrainConfig(epochs=3, batch_size=4, learning_rate=1e-2, optimizer="muon", save_steps=2)

@@ -68,12 +68,14 @@ def looked_at(run, answers=("42", "42.0")):
         'judge = "math"\njudge_path = "MODULE:Judge"',
     ],
 )
-@pytest.mark.parametrize("task", ["jsonl", "gsm8k", "math"])
+@pytest.mark.parametrize(
+    "task", ["jsonl", pytest.param("gsm8k", marks=pytest.mark.slow), pytest.param("math", marks=pytest.mark.slow)]
+)
 def test_a_judge_that_a_recipe_names_is_never_imported_however_it_is_written(run, was_run, settings, task):
     run.config.write_text(f'{RECIPE}[task]\nname = "{task}"\n[task.settings]\n{settings.replace("MODULE", MODULE)}\n')
     looked_at(run)
     assert CliRunner().invoke(app, ["show", str(run.path)]).exit_code == 0
-    if task == "jsonl":  # a page takes seconds
+    if task == "jsonl" and ("u00" in settings or settings == 'judge = "MODULE:Judge"'):  # a page takes seconds
         assert CliRunner().invoke(app, ["report", str(run.path)]).exit_code == 0
     assert not was_run.exists() and MODULE not in sys.modules
 

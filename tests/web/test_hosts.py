@@ -157,7 +157,7 @@ def command(*words):
         process.communicate(timeout=300)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.2", pytest.param("::1", marks=pytest.mark.slow)])
 def test_another_loopback_address_is_not_all_hosts(tmp_path, host):
     if host == "::1" and not _has_ipv6():
         pytest.skip("no IPv6 here")
