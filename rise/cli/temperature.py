@@ -43,7 +43,7 @@ def temperature(
     ready = preflight(config, "measure")
     validation = ready.task.problems("validation", n) if n else counted(ready.task, "validation", config.task)
     checkpoint = stage.checkpoint if stage.checkpoint.exists() else Path(config.model.place)
-    out = TemperatureDir(stage.path / "temperature")
+    out = TemperatureDir(stage.temperature)
     with Bars() as bars, open_context(ready, out.ledger, directory=run_dir.path, progress=bars) as context:
 
         def tell(value: float, estimate: Estimate) -> None:

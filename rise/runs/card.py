@@ -67,6 +67,15 @@ def note_turns(checkpoint: Path, turns: int) -> None:
         write_whole(path, json.dumps({**read_card(str(checkpoint)), "turns_to_serve": turns}, indent=2) + "\n")
 
 
+def measured_anew(checkpoint: Path, config: RunConfig) -> None:
+    """Write into the card of a checkpoint that was taken over how this recipe measures it; what theirs found is taken out."""
+    path = checkpoint / NAME
+    if path.exists():
+        known = {name: value for name, value in read_card(str(checkpoint)).items() if name != "turns_to_serve"}
+        here = {"turns": config.evaluate.turns, "verify": config.state.model_dump()["verify"]}
+        write_whole(path, json.dumps({**known, **here}, indent=2) + "\n")
+
+
 def check_weights(checkpoint: Path) -> None:
     """Raise `ModelError` where a run's own checkpoint does not hold what was saved: cut short, damaged, exchanged."""
     check_files(checkpoint, str(checkpoint))

@@ -68,6 +68,11 @@ class StageDir:
         return self.path / "validation.jsonl"
 
     @property
+    def temperature(self) -> Path:
+        """The folder of `rise temperature`: the vote at its own best temperature."""
+        return self.path / "temperature"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.json"
 

@@ -13,6 +13,7 @@ from rise.jsonl import read_jsonl
 from rise.recipe.config import RunConfig, TrainConfig
 from rise.recipe.toml import differences, load_recipe
 from rise.runs import stages
+from rise.runs.card import measured_anew
 from rise.runs.directory import RunDir, StageDir
 
 MADE_BY = ("seed", "task", "model", "state", "sampling", "reward", "boost")
@@ -22,7 +23,7 @@ MADE_BY = ("seed", "task", "model", "state", "sampling", "reward", "boost")
 def take_start(config: RunConfig, mine: RunDir, other: RunDir) -> None:
     """Copy the base and the boost of a finished run. Raises `ConfigError` if they would have come out otherwise here.
 
-    Where this recipe evaluates otherwise, their measurements are left behind and made again.
+    Where this recipe evaluates otherwise, their measurements are left behind and made again, the rates of the chain too.
     """
     theirs = _same(config, other, MADE_BY, "boost was made")
     last = [name for name in stages.expected(config.model_dump()) if not stages.round_number(name)][-1]
@@ -30,14 +31,17 @@ def take_start(config: RunConfig, mine: RunDir, other: RunDir) -> None:
     if not made.metrics.exists() or (config.boost.enabled and not made.checkpoint.exists()):
         raise ConfigError(f'boost.reuse = "{other.path}", but that run has not finished its boost. Let it end first.')
     left = ["training", "*.partial"]
-    if theirs.evaluate != config.evaluate or theirs.state.verify != config.state.verify:
-        left += [made.held_out.name, made.metrics.name]
+    anew = theirs.evaluate != config.evaluate or theirs.state.verify != config.state.verify
+    if anew:
+        left += [made.held_out.name, made.metrics.name, made.rates.name, made.temperature.name]
     for name in (stage.name for stage in stages.BEFORE_ROUNDS):
         source, target = other.stage(name).path, mine.stage(name).path
         if source.exists() and not target.exists():
             partial = target.with_name(name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
             shutil.copytree(source, partial, ignore=shutil.ignore_patterns(*left))
+            if anew:
+                measured_anew(StageDir(partial).checkpoint, config)
             os.replace(partial, target)
 
 

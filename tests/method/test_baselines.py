@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from toys import SMALLER
+from toys import SMALLER, toy_recipe
 from typer.testing import CliRunner
 
 from rise.cli.main import app
 from rise.dataset.example import read_examples
 from rise.errors import ConfigError
 from rise.evaluation.held_out import read_held_out
-from rise.recipe.toml import load_recipe, to_toml
+from rise.recipe.toml import load_recipe, merged, to_toml
 from rise.runs.directory import RunDir
-from rise.runs.takeover import check_takeover, sampled, trained_tokens
+from rise.runs.takeover import check_takeover, sampled, take_start, trained_tokens
 from rise.training.weights import weights_hash
 from rise.trajectory import Verdict, read_relabelled, read_trajectories
 
@@ -144,6 +144,50 @@ def test_parallel_voting_is_the_boost_itself(start, tmp_path):
     run = baseline(start, "parallel-voting", tmp_path / "run")
     assert run.stage("boost").metrics.read_bytes() == start[0].stage("boost").metrics.read_bytes()
     assert not run.stage("round-1").path.exists()
+
+
+MEASURED = ("held-out.jsonl", "metrics.json", "validation.jsonl", "temperature/temperature.json")
+"""What is measured of a stage, as `[evaluate]` and `state.verify` say."""
+
+
+def finished(path, config):
+    """The start of a run with as much in its files as is copied; after three turns its accuracy rises no more."""
+    run = RunDir(path)
+    for stage in (run.stage(name) for name in ("base", "boost-one-turn", "boost")):
+        for file in (*MEASURED, "examples.jsonl"):
+            (stage.path / file).parent.mkdir(parents=True, exist_ok=True)
+            (stage.path / file).write_text("theirs")
+        stage.checkpoint.mkdir()
+        card = {"stage": stage.name, "turns": 5, "verify": False, "turns_to_serve": 3}
+        (stage.checkpoint / "rise.json").write_text(json.dumps(card))
+    run.config.write_text(to_toml(config))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({}, True),
+        ({"train": {"epochs": 2}}, True),
+        ({"evaluate": {"n_rates": 4}}, False),
+        ({"evaluate": {"samples": 3}}, False),
+        ({"evaluate": {"turns": 4}}, False),
+        ({"evaluate": {"state": {"feedback": "self-refine"}}}, False),
+        ({"state": {"verify": True}}, False),
+    ],
+)
+def test_what_another_evaluate_measured_is_left_behind_whole(change, kept, tmp_path):
+    theirs = finished(tmp_path / "theirs", toy_recipe(evaluate={"turns": 5}))
+    mine = RunDir(tmp_path / "mine")
+    config = toy_recipe(**merged({"evaluate": {"turns": 5}}, change))
+    take_start(config, mine, theirs)
+    stage = mine.stage("boost")
+    assert [(stage.path / file).exists() for file in MEASURED] == [kept] * len(MEASURED)
+    assert (stage.path / "examples.jsonl").exists()
+    card = json.loads((stage.checkpoint / "rise.json").read_text())
+    assert card.get("turns_to_serve") == (3 if kept else None)
+    assert card["turns"] == config.evaluate.turns and bool(card["verify"]) == ("state" in change)
+    assert json.loads((theirs.stage("boost").checkpoint / "rise.json").read_text())["turns_to_serve"] == 3
 
 
 @pytest.mark.slow
