@@ -10,6 +10,7 @@ from pathlib import Path
 from rise.errors import DataError
 from rise.evaluation.analyses import first_reply_weights
 from rise.evaluation.arrays import as_arrays
+from rise.evaluation.compare import was_told
 from rise.evaluation.detector import auc, detect
 from rise.evaluation.evaluate import evaluate
 from rise.evaluation.forecast import Quantities, Trained
@@ -39,7 +40,7 @@ async def ask(player: Player, problems: Sequence[Problem], n_samples: int) -> Qu
         return any(turn.right for turn in await improver.turns(problem, shown, n=n_samples))
 
     found = await improver.play([by_id[record.problem_id] for record in wrong], supplied)
-    q = of_records(records, player.judge.same, n_samples)
+    q = of_records(records, player.judge.same, n_samples, truthful=player.prompt.stops_when_right)
     q = replace(q, supply=mean([float(right) for right in found]) if found else NOTHING)
     if any(problem.solution for problem in problems):
         try:
@@ -59,9 +60,12 @@ async def _auc(player: Player, problems: Sequence[Problem], records: Sequence[He
     return Estimate(value, None, None, len(pairs)) if value is not None else NOTHING
 
 
-def of_records(records: Sequence[HeldOut], same: Same, n_samples: int) -> Quantities:
-    """What held-out records by themselves say; a base's of a finished run hold as much."""
-    of = as_arrays([replace(record, run=record.run[:2]) for record in records], same)
+def of_records(records: Sequence[HeldOut], same: Same, n_samples: int, *, truthful: bool = False) -> Quantities:
+    """What held-out records by themselves say; a base's of a finished run hold as much, of which two turns are read.
+
+    `truthful`: the feedback told, so that runs may end at turn 1.
+    """
+    of = as_arrays([replace(record, run=record.run[:2], other=()) for record in records], same, truthful, turns=2)
     first, second = of.right_PK[:, 0], of.right_PK[:, -1]
     turns = [turn for record in records for turn in record.parallel]
     return Quantities(
@@ -107,7 +111,9 @@ def _trained(run: RunDir, task: str) -> Trained | None:
     if not base.metrics.exists() or not last.metrics.exists() or config.evaluate.turns < 2:
         return None
     same = make_task(config.task.name, **config.task.settings).judge().same
-    quantities = of_records(list(read_held_out(base.held_out)), same, config.evaluate.samples)
+    records = list(read_held_out(base.held_out))
+    told = was_told(base.read_metrics(), records)
+    quantities = of_records(records, same, config.evaluate.samples, truthful=told)
     right = [(record.run[0].right, record.run[-1].right) for record in read_held_out(last.held_out)]
     gain = sum(after - before for before, after in right) / len(right)
     return Trained(task, quantities.values(config.evaluate.turns), gain)

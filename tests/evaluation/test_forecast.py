@@ -1,10 +1,14 @@
 """Forecasts by hand: the two chains, the share that was reached, the error on a task left out, what is suggested."""
 
+import json
+
 import pytest
+from synthetic_run import CONFIG, ROUND_1, held_out, same, write_run
 
 from rise.cli.forecast import lines
 from rise.evaluation.forecast import Calibration, Quantities, Trained, calibrate, forecast
 from rise.evaluation.uncertainty import NOTHING, Estimate
+from rise.method.forecast import of_records, trained_runs
 
 NONE = Calibration((), None, None, None, 0, {})
 
@@ -74,3 +78,39 @@ def test_what_was_never_seen_is_no_number():
     found = forecast(q, NONE)
     assert found.gain == NOTHING and found.ceiling.value is None
     assert lines(found)
+
+
+# --- read off records ---------------------------------------------------------------------------------------------------
+
+
+def read(patterns, **more):
+    q = of_records([held_out(i, pattern) for i, pattern in enumerate(patterns)], same, 5, **more)
+    return q.accuracy.value, q.ecr.value, q.eir.value, q.n_problems
+
+
+def test_two_turns_are_read_off_runs_of_five_with_their_control():
+    # Four of eight are wrong at turn 1, of which one is right at turn 2; four are right, of which one is wrong at turn 2.
+    assert read(ROUND_1)[1:] == (1 / 4, 1 / 4, 8)
+
+
+def test_runs_that_an_oracle_ended_at_turn_one_are_read_too():
+    # Of 2 · 5 first replies 5 + 0 are right; the wrong one is mended at once, and what ended right broke nothing.
+    assert read([("r", "rrrr", ""), ("wr", "wwww", "")], truthful=True) == (1 / 2, 1.0, 0.0, 2)
+    assert read([("r", "rrrr", ""), ("r", "rrrr", "")], truthful=True) == (1.0, None, 0.0, 2)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_finished_claims_calibrate_whatever_their_base_was_measured_with(told, tmp_path):
+    stopped = [(run[: run.index("r") + 1] if "r" in run else run, samples, "") for run, samples, _ in ROUND_1]
+    run = write_run(
+        tmp_path / "rise" / "seed-0", {"base": ROUND_1, "round-1": ROUND_1}, config=CONFIG.replace("rounds = 2", "rounds = 1")
+    )
+    if told:
+        write_run(tmp_path / "told", {"base": stopped}, truthful=True)
+        for file in ("held-out.jsonl", "metrics.json"):
+            (run.stage("base").path / file).write_bytes((tmp_path / "told" / "base" / file).read_bytes())
+    claims = [{"arms": {"rise on sums": "rise"}}]
+    (tmp_path / "claims.json").write_text(json.dumps({"claims": claims}))
+    [found] = trained_runs(tmp_path)
+    assert (found.task, found.gain) == ("sums", 1 / 8)  # 4 of 8 right at turn 1, 5 of 8 at turn 5
+    assert found.quantities["ecr"] == 1 / 4 and found.quantities["eir"] == (0 if told else 1 / 4)

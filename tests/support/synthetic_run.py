@@ -109,6 +109,7 @@ def write_run(
     config: str = CONFIG,
     hostile: bool = False,
     with_log: bool = True,
+    truthful: bool = False,
 ) -> RunDir:
     """Stages in the order they ran, each with records, metrics and, but for the base, a data set."""
     run = RunDir(path)
@@ -134,7 +135,8 @@ def write_run(
         stage.path.mkdir()
         records = [held_out(i, pattern, HOSTILE if hostile else "6*7=?") for i, pattern in enumerate(patterns)]
         stage.held_out.write_text("".join(dumps(to_json(r)) + "\n" for r in records), encoding="utf-8")
-        metrics = measure(records, same) | analyse(records, 5) | {"stage": name, "by_field": by_fields(records, same)}
+        metrics = measure(records, same, truthful=truthful, turns=5) | analyse(records, 5)
+        metrics |= {"stage": name, "by_field": by_fields(records, same, truthful=truthful, turns=5)}
         if previous:
             metrics["paired"]["previous"] = paired_stages(previous, records, same)
             metrics["previous"] = before
