@@ -29,7 +29,11 @@ RISE_ARM = re.compile(r"rise on (?P<task>\S+)")
 
 
 async def ask(player: Player, problems: Sequence[Problem], n_samples: int) -> Quantities:
-    """N first replies and a second turn on each problem, N replies after each wrong first one, the detector where it can be."""
+    """N first replies and a second turn on each problem, N replies after each wrong first one, the detector where it can be.
+
+    No verdict is asked for (`state.verify`): a run that the model ends at turn 1 would have no second turn to read.
+    """
+    player = replace(player, prompt=replace(player.prompt, verify=None))
     records = await evaluate(player, problems, n_turns=2, n_samples=n_samples, control=False)
     by_id = {problem.id: problem for problem in problems}
     wrong = [record for record in records if not record.run[0].right]

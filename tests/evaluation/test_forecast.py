@@ -1,14 +1,22 @@
 """Forecasts by hand: the two chains, the share that was reached, the error on a task left out, what is suggested."""
 
+import asyncio
 import json
 
 import pytest
 from synthetic_run import CONFIG, ROUND_1, held_out, same, write_run
+from toys import problem
 
 from rise.cli.forecast import lines
 from rise.evaluation.forecast import Calibration, Quantities, Trained, calibrate, forecast
 from rise.evaluation.uncertainty import NOTHING, Estimate
-from rise.method.forecast import of_records, trained_runs
+from rise.method.forecast import ask, of_records, trained_runs
+from rise.play.ledger import Ledger
+from rise.play.player import Player
+from rise.play.prompt import Prompt
+from rise.policies.scripted import ScriptedPolicy
+from rise.policy import Sampling
+from rise.recipe.verify import VerifyConfig
 
 NONE = Calibration((), None, None, None, 0, {})
 
@@ -114,3 +122,21 @@ def test_finished_claims_calibrate_whatever_their_base_was_measured_with(told, t
     [found] = trained_runs(tmp_path)
     assert (found.task, found.gain) == ("sums", 1 / 8)  # 4 of 8 right at turn 1, 5 of 8 at turn 5
     assert found.quantities["ecr"] == 1 / 4 and found.quantities["eir"] == (0 if told else 1 / 4)
+
+
+def test_a_model_that_calls_its_wrong_attempt_right_is_asked_for_a_second_turn_all_the_same(judge, tmp_path):
+    """2+2 gets 5, then 4, and 1+1 always 2; every attempt would be called right."""
+    asked = []
+
+    def says(messages, seed):
+        asked.append(messages[-1].content)
+        if messages[-1].content.startswith("hit"):
+            return "y"
+        return {"2+2": ["5", "4"], "1+1": ["2", "2"]}[messages[0].content][sum(m.role == "assistant" for m in messages)]
+
+    prompt = Prompt(feedback_text="no", verify=VerifyConfig(ask="hit {attempt}", right="y", wrong="n"))
+    problems = [problem("p", "2+2", "4"), problem("q", "1+1", "2")]
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        found = asyncio.run(ask(Player(ScriptedPolicy(says), prompt, judge, Sampling(), ledger, "forecast"), problems, 3))
+    assert (found.accuracy.value, found.ecr.value, found.eir.value, found.supply.value) == (1 / 2, 1.0, 0.0, 1.0)
+    assert set(asked) == {"2+2", "1+1", "no"}
