@@ -190,7 +190,7 @@ class Forecast:
     n_samples: int
     rounds: int
     tokens: float
-    """Read and written by the run's replies, in all rounds."""
+    """Read and written by the run's replies, a teacher's among them, in all rounds."""
     price: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -218,7 +218,7 @@ class Forecast:
 
 
 POOR_SUPPLY = 0.1
-"""Below this share of wrong states with a right reply among N, best-of-N has next to nothing to teach."""
+"""Below this share of wrong states with a right reply among N, best-of-N has nothing to teach; a teacher, by one reply, has."""
 
 
 def forecast(
@@ -235,8 +235,8 @@ def forecast(
     floor, ceiling = quantities.gain(turns, keeps=False), quantities.gain(turns, keeps=True)
     gain = _expected(floor, ceiling, calibration, quantities.n_problems)
     poor = (quantities.supply.value or 0.0) < POOR_SUPPLY
-    n = samples_for_half(quantities.ecr.value or 0.0)
-    read, written = cost(quantities, n_train, rounds, 0 if poor else n)
+    n = 1 if poor else samples_for_half(quantities.ecr.value or 0.0)
+    read, written = cost(quantities, n_train, rounds, n)
     price = (read * price_prompt + written * price_reply) / 1e6 if price_prompt or price_reply else None
     improver = "teacher" if poor else "self"
     return Forecast(quantities, turns, floor, ceiling, gain, calibration, improver, n, rounds, read + written, price)

@@ -73,6 +73,13 @@ def test_a_model_with_nothing_to_learn_from_is_sent_to_a_teacher():
     assert forecast(quantities(), NONE).improver == "self"
 
 
+def test_a_teacher_writes_one_reply_a_state_and_its_tokens_count():
+    # Of each of 800 problems, round 1: the turn, 300 tokens, and its state, 400 + 200. Round 2: 300 + 600, and 600 + 900.
+    found = forecast(quantities(supply=0.02, ecr=0.0, prompt_tokens=100.0, reply_tokens=200.0), NONE)
+    assert (found.improver, found.n_samples, found.tokens) == ("teacher", 1, 800 * 3300)
+    assert "Take: improver teacher, N = 1, 2 rounds, 5 turns." in lines(found)
+
+
 def test_a_price_needs_prices():
     q = quantities(prompt_tokens=10.0, reply_tokens=4.0)
     assert forecast(q, NONE).price is None
