@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from rise.trajectory import Turn
+from rise.trajectory import Turn, Verdict
 
 Same = Callable[[str, str], bool]
 """Whether two answers are equal, without seeing gold: `Judge.same`. Taken to be symmetric."""
@@ -75,11 +75,22 @@ def group(answers: Iterable[str | None], same: Same) -> Ballot:
     return ballot
 
 
+def spokesman(found: Group, turns: Sequence[Turn]) -> int:
+    """Number of the turn whose verdict a group has: its earliest that was judged in time; where none was, its earliest.
+
+    >>> from rise.trajectory import Verdict
+    >>> turns = [Turn("", Verdict.TIMED_OUT, answer="x"), Turn("", Verdict.RIGHT, answer="x")]
+    >>> spokesman(Group("x", [1, 2]), turns), spokesman(Group("x", [1]), turns)
+    (2, 1)
+    """
+    return next((n for n in found.turns if turns[n - 1].verdict is not Verdict.TIMED_OUT), found.turns[0])
+
+
 def vote(turns: Sequence[Turn], same: Same) -> list[float]:
     """Score of the majority vote over the first 1, 2, … of `turns`, each between 0 and 1.
 
-    A group has the wording and the verdict of its earliest turn. The largest group wins, a tie scores
-    the fraction of tied groups that are right, no votes score 0.
+    A group has the verdict of its `spokesman`. The largest group wins, a tie scores the fraction of tied groups that are right,
+    no votes score 0.
 
     >>> from rise.trajectory import Verdict
     >>> right, wrong = Turn("", Verdict.RIGHT, answer="4"), Turn("", Verdict.WRONG, answer="5")
@@ -90,7 +101,7 @@ def vote(turns: Sequence[Turn], same: Same) -> list[float]:
     scores: list[float] = []
     for turn in turns:
         ballot.cast(turn.voted)
-        tied = [turns[leader.turns[0] - 1].right for leader in ballot.leaders]
+        tied = [turns[spokesman(leader, turns) - 1].right for leader in ballot.leaders]
         scores.append(sum(tied) / len(tied) if tied else 0.0)
     return scores
 
@@ -108,7 +119,7 @@ def weighted_vote(turns: Sequence[Turn], weights: Sequence[float], same: Same) -
     groups = group((turn.voted for turn in turns), same).groups
     sums = [sum(weights[number - 1] for number in found.turns) for found in groups]
     most = max(sums, default=0.0)
-    tied = [turns[found.turns[0] - 1].right for found, weight in zip(groups, sums, strict=True) if weight == most]
+    tied = [turns[spokesman(found, turns) - 1].right for found, weight in zip(groups, sums, strict=True) if weight == most]
     return sum(tied) / len(tied) if tied else 0.0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rise.evaluation.vote import Same, group
+from rise.evaluation.vote import Same, group, spokesman
 from rise.play.player import Player
 from rise.task import Problem
 from rise.trajectory import Message, Relabelled, Turn
@@ -30,13 +30,14 @@ def best(candidates: Sequence[Turn]) -> int:
 def majority(candidates: Sequence[Turn], same: Same) -> int:
     """The first reply with the answer that most of them give, gold unseen; a tie goes to the answer that was given first.
 
-    Replies without an answer do not vote; where none has one, the first reply is taken.
+    Replies without an answer do not vote; where none has one, the first reply is taken. One that its judge ran out of time on
+    is taken only where all with that answer are.
 
     >>> [majority([Turn("", answer=a) for a in answers], lambda x, y: x == y) for answers in ("7557", "123", [None, "4"])]
     [0, 0, 1]
     """
     leaders = group([candidate.voted for candidate in candidates], same).leaders
-    return leaders[0].turns[0] - 1 if leaders else 0  # the first of equals
+    return spokesman(leaders[0], candidates) - 1 if leaders else 0  # the first of equals
 
 
 def choice_text(question: str, replies: Sequence[str]) -> str:

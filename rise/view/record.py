@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rise.evaluation.vote import Same, group, vote
+from rise.evaluation.vote import Same, group, spokesman, vote
 from rise.trajectory import turn_from_json
 from rise.view.rows import Kind
 from rise.view.tokens import Tokens
@@ -61,7 +61,7 @@ def _vote(turns: Sequence[Mapping[str, Any]], same: Same) -> dict[str, Any]:
     groups = [
         {
             "answer": found.answer,
-            "right": turns[found.turns[0] - 1].get("verdict") == "right",
+            "right": read[spokesman(found, read) - 1].right,
             "turns": found.turns,
             "wins": found in ballot.leaders,
         }

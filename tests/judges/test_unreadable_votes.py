@@ -1,10 +1,11 @@
 """A reply whose answer the judge could not read votes nowhere: 5 wins [?, ?, ?, 5, 5]."""
 
+import pytest
 from toys import toy_recipe
-from verdicts import UNPARSABLE
+from verdicts import RIGHT, TIMED_OUT, UNPARSABLE, WRONG
 
 from rise.evaluation.headline import REPLIES, Played
-from rise.evaluation.vote import vote
+from rise.evaluation.vote import vote, weighted_vote
 from rise.judges.math import MathJudge
 from rise.judges.python_functions import FunctionJudge
 from rise.judges.reasoning_gym import GymJudge
@@ -30,6 +31,25 @@ def test_what_is_unparsable_does_not_vote():
     assert [turn.verdict for turn in turns[:3]] == [UNPARSABLE] * 3
     assert vote(turns, JUDGE.same) == [0.0, 0.0, 0.0, 1.0, 1.0]
     assert majority(turns, JUDGE.same) == 3
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "scores", "chosen"),
+    [
+        ([TIMED_OUT, RIGHT, RIGHT], [0.0, 1.0, 1.0], 1),
+        ([TIMED_OUT, TIMED_OUT], [0.0, 0.0], 0),
+        ([RIGHT, TIMED_OUT], [1.0, 1.0], 0),
+        ([TIMED_OUT, WRONG, RIGHT], [0.0, 0.0, 0.0], 1),
+    ],
+)
+def test_a_verdict_that_came_too_late_does_not_decide_the_vote_where_another_on_that_answer_came(verdicts, scores, chosen):
+    turns = [Turn("x", verdict, answer="x") for verdict in verdicts]
+    assert vote(turns, JUDGE.same) == scores
+    assert weighted_vote(turns, [1.0] * len(turns), JUDGE.same) == scores[-1]
+    assert majority(turns, JUDGE.same) == chosen
+    data = {"problem_id": "p", "question": "2+3", "gold": "5", "turns": [to_json(turn) for turn in turns]}
+    [shown] = opened("trajectories", data, JUDGE.same, None, None)["vote"]["groups"]
+    assert shown["right"] is (scores[-1] == 1.0) and shown["turns"] == list(range(1, len(turns) + 1))
 
 
 def test_a_question_mark_is_no_answer_even_where_gold_is_not_known():
