@@ -134,6 +134,9 @@ def _replay_weight(config: RunConfig) -> float:
     weigh, right = config.weigh, config.reward.right
     if weigh.scale == "mean-one":
         return 1.0
-    # Centred, a problem with one reply is at its own mean.
-    baseline = right if weigh.centre else 0.0
-    return raw_weight(right, weigh.rule, temperature=weigh.temperature, baseline=baseline, clip=weigh.clip)
+    # Centred, a problem with one reply is at its own mean; by a rule that weighs that 0 it would train nothing.
+    baselines = (right, 0.0) if weigh.centre else (0.0,)
+    weights = [
+        raw_weight(right, weigh.rule, temperature=weigh.temperature, baseline=baseline, clip=weigh.clip) for baseline in baselines
+    ]
+    return next((weight for weight in weights if weight), weights[-1])

@@ -123,6 +123,17 @@ def test_a_replayed_solution_weighs_what_a_right_reply_does_or_the_mean(two_roun
     assert [w for source, _, w in found if source == "self"] == [3.0 if scale == "raw" else 1.8]
 
 
+def test_a_replayed_solution_trains_where_the_rule_weighs_the_mean_zero(two_rounds):
+    # Centred at 1/3: −1/3, −1/3 and 2/3. The solution has no replies beside it, and weighs its own reward.
+    found = two_rounds(dataset={"replay_share": 0.3}, weigh={"rule": "reward", "centre": True, "scale": "raw"})
+    assert [(source, w) for source, _, w in found] == [
+        ("student", pytest.approx(-1 / 3)),
+        ("student", pytest.approx(-1 / 3)),
+        ("self", pytest.approx(2 / 3)),
+        ("solution", 1.0),
+    ]
+
+
 def test_nothing_left_after_the_keep_rule_says_what_dropped_it_and_what_to_do(tmp_path):
     with pytest.raises(EmptyStageError, match=r"no example is left to train on \(.* by keep rule.*Loosen keep\.rule"):
         run(small(keep={"rule": "success"}, relabel={"relabel_right": "skip"}), tmp_path / "run")
