@@ -31,7 +31,9 @@ async def evaluate(
     async def one(problem: Problem) -> HeldOut:
         first = await player.turns(problem, [], n=n_samples)
         run = await _run(player, problem, first[0], n_turns)
-        beyond = await _beyond(player, problem, run, n_turns) if play_on and run[-1].called_right else ()
+        beyond: list[Turn] = []
+        if play_on and run[-1].called_right:
+            run, beyond = await _played_on(player, problem, run, n_turns)
         about = (problem.id, problem.question, problem.gold)
         return HeldOut(*about, tuple(run), tuple(first[1:]), fields=problem.fields, beyond=tuple(beyond))
 
@@ -74,13 +76,18 @@ async def _run(player: Player, problem: Problem, first: Turn, n_turns: int) -> l
     return [*run, turn]
 
 
-async def _beyond(player: Player, problem: Problem, run: Sequence[Turn], n_turns: int) -> list[Turn]:
-    """The turns after the last of `run` up to `n_turns`, no verdict asked: those that a run without a stop would have had."""
-    shown = [*run[:-1], await player.answered(problem, run[:-1], run[-1])]
+async def _played_on(player: Player, problem: Problem, run: list[Turn], n_turns: int) -> tuple[list[Turn], list[Turn]]:
+    """The run, and the turns after its last up to `n_turns`, no verdict asked: those that a run without a stop would have had.
+
+    What the model wrote about its last attempt before it went on stands at that attempt: its price is the next turn's.
+    """
+    *before, last = run
+    shown = [*before, await player.answered(problem, before, last)]
+    critique = shown[-1].critique
     for k in range(len(run) + 1, n_turns + 1):
         [turn] = await player.turns(problem, shown)
         shown.append(await player.answered(problem, shown, turn) if k < n_turns else turn)
-    return shown[len(run) :]
+    return [*before, replace(last, critique=critique)], shown[len(run) :]
 
 
 async def with_internalised(player: Player, problems: Sequence[Problem], records: Sequence[HeldOut], n: int) -> list[HeldOut]:

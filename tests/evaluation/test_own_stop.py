@@ -9,6 +9,7 @@ from rise.errors import ConfigError, DataError
 from rise.evaluation.evaluate import evaluate
 from rise.evaluation.held_out import HeldOut, held_out_from_json
 from rise.evaluation.metrics import measure
+from rise.method.evaluate import price_of
 from rise.play.context_length import check_context
 from rise.play.ledger import Ledger
 from rise.play.player import Player
@@ -87,6 +88,29 @@ def test_played_on_it_takes_the_turns_of_a_run_without_a_stop(judge, tmp_path):
     (stopped, whole), _ = played(Watching(), judge, tmp_path, play_on=True)
     assert [t.reply for t in stopped.run] == ["so 5", "so 4"] and [t.reply for t in stopped.beyond] == ["so 7"]
     assert whole.beyond == () and all(t.own_verdict is None for t in stopped.beyond)
+
+
+def test_the_critique_of_the_attempt_it_stopped_at_is_kept_and_paid_for_by_the_turn_after_it(judge, tmp_path):
+    """Attempts of 3 words, a critique of 8, a verdict of 1: 4 words with the stop, 3 + 8 + 3 = 14 without."""
+
+    def says(messages, seed):
+        last = messages[-1].content
+        return {"hit 1": "y", "why": "it is not so since two is three"}.get(last, "it is 5")
+
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        prompt = Prompt(feedback="self-refine", critique_text="why", verify=ASK)
+        at_work = Player(ScriptedPolicy(says), prompt, judge, Sampling(), ledger, "evaluate")
+        [found] = asyncio.run(evaluate(at_work, [P], n_turns=2, n_samples=1, play_on=True))
+    [stopped], [beyond] = found.run, found.beyond
+    assert stopped.critique.reply.startswith("it is not") and stopped.feedback is None and beyond.critique is None
+    own = of([found], turns=2)["own_stop"]
+    assert own["tokens"]["generated_tokens"] == 4
+    assert own["played_on"]["tokens"]["generated_tokens"] == 14
+    assert own["played_on"]["saved"]["generated_tokens"] == pytest.approx(1 - 4 / 14)
+    replies = [*found.run, *found.beyond, *(turn for reply in (*found.run, *found.beyond) for turn in reply.beside)]
+    read = sum(turn.n_prompt_tokens for turn in replies)
+    assert at_work.usage.n_reply_tokens == 15 and at_work.usage.n_prompt_tokens == read  # nothing drawn is lost
+    assert price_of([found], 1e6, 1e6) == read + 15
 
 
 # --- the numbers of docs/metrics.md ------------------------------------------------------------------------------------
