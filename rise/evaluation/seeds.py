@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from rise.evaluation.headline import Difference, Metric, Played
-from rise.evaluation.uncertainty import NOTHING, Estimate, mean, paired_difference, ratio
+from rise.evaluation.headline import Metric
+from rise.evaluation.uncertainty import NOTHING, Estimate
 
 
 def t_95(df: int) -> float:
@@ -72,25 +72,6 @@ def over_seeds(values: Sequence[float], *, least: float = 0.0, most: float = 1.0
         return Estimate(centre, None, None, 1)
     half = t_95(k - 1) * stdev(values) / math.sqrt(k)
     return Estimate(centre, max(least, centre - half), min(most, centre + half), k)
-
-
-def pooled(entry: Metric | Difference, seeds: Sequence[Sequence[Played]], *, truthful: bool = False) -> Estimate:
-    """A metric over problems when every problem scores its mean over the seeds. `seeds[s][p]` is problem p under seed s."""
-    problems = list(zip(*seeds, strict=True))
-    if isinstance(entry, Difference):
-        if truthful and not entry.with_oracle:
-            return NOTHING
-        sides = [([entry.left(p) for p in of], [entry.right(p) for p in of]) for of in problems]
-        known = [(_mean_known(left), _mean_known(right)) for left, right in sides if None not in (*left, *right)]
-        return paired_difference([left for left, _ in known], [right for _, right in known])
-    if entry.among is not None:
-        among = entry.among
-        return ratio([sum(map(entry.score, of)) for of in problems], [sum(map(among, of)) for of in problems])
-    return mean([fmean(map(entry.score, of)) for of in problems])
-
-
-def _mean_known(values: Sequence[float | None]) -> float:
-    return fmean(value for value in values if value is not None)
 
 
 def at_turn(k: int) -> Metric:

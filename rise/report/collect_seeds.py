@@ -9,7 +9,8 @@ from rise.errors import DataError
 from rise.evaluation.compare import was_told
 from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, Difference, Metric, Played, named, played, sizes
 from rise.evaluation.held_out import read_held_out
-from rise.evaluation.seeds import OverSeeds, StageOverSeeds, at_turn, over_seeds, pooled
+from rise.evaluation.pooled import pooled
+from rise.evaluation.seeds import OverSeeds, StageOverSeeds, at_turn, over_seeds
 from rise.evaluation.uncertainty import NOTHING, Estimate
 from rise.evaluation.vote import Same
 from rise.report.collect import ReportData, Stage, collect, estimate_at

@@ -1,12 +1,14 @@
 """The interval over trainings, worked out on paper, and what each problem scores on average over them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from synthetic_run import ROUND_1, held_out, same
 
 from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, named, played
-from rise.evaluation.seeds import OverSeeds, at_turn, over_seeds, pooled, t_95
+from rise.evaluation.pooled import pooled
+from rise.evaluation.seeds import OverSeeds, at_turn, over_seeds, t_95
 from rise.evaluation.uncertainty import Estimate, mean, paired_difference, ratio
 
 
@@ -74,6 +76,34 @@ def test_problems_that_a_seed_was_not_asked_take_no_part_in_a_difference():
     other = next(d for d in PAIRED if d.key == "t{K}-other")
     unasked = [(run, samples, "") for run, samples, _ in ROUND_1[:4]] + list(ROUND_1[4:])
     assert pooled(other, [of(ROUND_1), of(unasked)]).n == 4
+
+
+def difference(key):
+    return next(d for d in PAIRED if d.key == key)
+
+
+def stopped(which, gains):
+    """100 problems, each right; of those at which the model stops, going on would have lost the first `gains`."""
+    right, wrong = of([("r", "rrrr", ""), ("w", "wwww", "")])
+    beyond = {p: (wrong if i < gains else right).run for i, p in enumerate(which)}
+    return [replace(right, beyond=beyond.get(p, ())) for p in range(100)]
+
+
+def test_seeds_that_stopped_at_different_problems_are_pooled_each_by_its_own_mean():
+    # Each 10 of 50 gained: .2. Pulls (x − .2)/2: Σ = (20 · .64 + 80 · .04)/4 = 4; half = 1.96 √(4 + 2)/52 = .0923.
+    both = [stopped(range(50), gains=10), stopped(range(50, 100), gains=10)]
+    found = pooled(difference("t{K}-beyond"), both)
+    assert (found.value, found.n) == (pytest.approx(0.2), 50)
+    assert (found.low, found.high) == (pytest.approx(0.2 - 0.0923, abs=5e-5), pytest.approx(0.2 + 0.0923, abs=5e-5))
+    known = [difference("t{K}-beyond").estimate(seed).value for seed in both]
+    assert found.value == pytest.approx(sum(known) / 2)
+
+
+def test_a_seed_that_has_not_measured_a_difference_takes_no_part_in_it():
+    control = [replace(p, internalised=p.parallel) for p in of(ROUND_1)]
+    own = difference("t{K}-internalised").estimate(control)
+    assert pooled(difference("t{K}-internalised"), [control, of(ROUND_1)]) == own and own.n == 8
+    assert pooled(difference("t{K}-internalised"), [of(ROUND_1)] * 2).value is None
 
 
 def test_a_difference_without_meaning_under_an_oracle_stays_without_one():
