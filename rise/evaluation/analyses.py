@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rise.errors import ConfigError
+from rise.evaluation.headline import as_read
 from rise.evaluation.held_out import HeldOut
 from rise.evaluation.uncertainty import NOTHING, Estimate, mean, paired_difference, ratio
 from rise.play.player import Player
@@ -65,8 +66,12 @@ def _geometric(log_probabilities: Sequence[float]) -> float:
     return math.exp(sum(log_probabilities) / max(1, len(log_probabilities)))
 
 
-def analyse(records: Sequence[HeldOut], turns: int) -> dict[str, Any]:
-    """`hard_problems` and `gold_probability` of metrics.json; the second is null where nothing was scored."""
+def analyse(records: Sequence[HeldOut], turns: int, truthful: bool = False) -> dict[str, Any]:
+    """`hard_problems` and `gold_probability` of metrics.json; the second is null where nothing was scored.
+
+    `truthful`: a run is read only up to its first right reply, as the headline metrics read it.
+    """
+    records = [as_read(record, truthful) for record in records]
     return {"hard_problems": hard_problems(records, turns), "gold_probability": gold_probability(records, turns)}
 
 

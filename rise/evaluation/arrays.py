@@ -108,7 +108,9 @@ def _check(records: Sequence[HeldOut], runs: Sequence[tuple[Turn, ...]], K: int,
         seen.add(record.problem_id)
         if any(turn.verdict is None for turn in (*record.run, *record.samples, *record.other, *record.internalised)):
             raise DataError(f"held-out record of problem {record.problem_id} holds an unjudged turn; run the judge on it first.")
-        stopped = bool(run) and (run[-1].called_right or (truthful and run[-1].right))
+        # Of an oracle's stop the feedback is left, where another judge calls wrong what the run had ended in.
+        told = truthful and bool(run) and (run[-1].right or run[-1].feedback is not None)
+        stopped = bool(run) and (run[-1].called_right or told)
         if len(run) != K and not (stopped and len(run) < K):
             hint = "" if truthful else " A run stopped by an oracle must be measured with `truthful = True`."
             raise DataError(f"held-out record of problem {record.problem_id} has {len(run)} turns where {K} were expected.{hint}")

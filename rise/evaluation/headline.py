@@ -8,7 +8,7 @@ Names carry K turns and S samples, as in the paper (RISE, arXiv 2407.18219, tabl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Generic, Literal, TypeVar
 
@@ -44,10 +44,19 @@ class Played:
 
 def played(record: HeldOut, same: Same, *, turns: int, truthful: bool = False) -> Played:
     """A record as the metrics read it: under truthful feedback, up to its first right reply."""
-    run = until_right(record.run) if truthful else record.run
+    run = as_read(record, truthful).run
     other = () if truthful else record.other
     votes = vote(run, same), vote(record.parallel, same)
     return Played(run, record.parallel, other, record.internalised, record.beyond, *votes, same, turns)
+
+
+def as_read(record: HeldOut, truthful: bool) -> HeldOut:
+    """The record, under truthful feedback without what stands behind its first right reply: another judge may have found one
+    where the run went on (`rise rejudge`)."""
+    if not truthful:
+        return record
+    run = until_right(record.run)
+    return replace(record, run=run, gold_score=record.gold_score[: len(run)])
 
 
 def until_right(run: tuple[Turn, ...]) -> tuple[Turn, ...]:

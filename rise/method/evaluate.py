@@ -132,7 +132,7 @@ def numbers(context: RunContext, records: Sequence[HeldOut]) -> dict[str, Any]:
     """What metrics.json says of one set of records: the headline metrics, analyses, and each field of the problems."""
     truthful, turns = context.ready.evaluated.stops_when_right, context.config.evaluate.turns
     metrics = measure(records, context.judge.same, truthful=truthful, turns=turns)
-    metrics |= analyse(records, turns)
+    metrics |= analyse(records, turns, truthful)
     metrics["by_field"] = by_fields(records, context.judge.same, truthful=truthful, turns=turns)
     prices = context.config.evaluate.price_prompt, context.config.evaluate.price_reply
     if any(prices):

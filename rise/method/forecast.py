@@ -14,6 +14,7 @@ from rise.evaluation.compare import was_told
 from rise.evaluation.detector import auc, detect
 from rise.evaluation.evaluate import evaluate
 from rise.evaluation.forecast import Quantities, Trained
+from rise.evaluation.headline import as_read
 from rise.evaluation.held_out import HeldOut, read_held_out
 from rise.evaluation.uncertainty import NOTHING, Estimate, mean, ratio
 from rise.evaluation.vote import Same
@@ -118,6 +119,8 @@ def _trained(run: RunDir, task: str) -> Trained | None:
     records = list(read_held_out(base.held_out))
     told = was_told(base.read_metrics(), records)
     quantities = of_records(records, same, config.evaluate.samples, truthful=told)
-    right = [(record.run[0].right, record.run[-1].right) for record in read_held_out(last.held_out)]
+    told = bool(last.read_metrics().get("truthful"))
+    runs = [as_read(record, told).run for record in read_held_out(last.held_out)]
+    right = [(run[0].right, run[-1].right) for run in runs]
     gain = sum(after - before for before, after in right) / len(right)
     return Trained(task, quantities.values(config.evaluate.turns), gain)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rise.errors import DataError
-from rise.evaluation.headline import Name
+from rise.evaluation.headline import Name, as_read
 from rise.evaluation.held_out import HeldOut, read_held_out
 from rise.evaluation.outcomes import OUTCOMES, Outcome, outcome, rank
 from rise.evaluation.seeds import StageOverSeeds
@@ -181,8 +181,7 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
     names = sorted({*awaited, *stages.on_disk(path)}, key=stages.order)
     found = tuple(_stage(run.stage(name), log, name in awaited or not config) for name in names)
     with_records = [stage for stage in found if stage.metrics and stage.held_out]
-    last_records = with_records[-1].held_out if with_records else None
-    outcomes, chosen = choose(read_held_out(last_records), n_each) if last_records and n_each else ({}, ())
+    outcomes, chosen = choose(records_of(with_records[-1]), n_each) if with_records and n_each else ({}, ())
     others = [collect(Path(other), n_each=0) for other in beside]
     own = ReportData(
         name=str(config.get("name") or path.resolve().name),
@@ -219,6 +218,12 @@ def _ends(data: ReportData) -> tuple[str, Stage, Stage] | None:
     if not (rounds and before) or rounds[-1].estimate("paired", f"t{rounds[-1].n_turns}-t1").value is None:
         return None
     return data.directory, before[-1], rounds[-1]
+
+
+def records_of(stage: Stage) -> Iterator[HeldOut]:
+    """The stage's held-out records as its metrics read them: of a run under an oracle, up to its first right reply."""
+    told = bool((stage.metrics or {}).get("truthful"))
+    return (as_read(record, told) for record in read_held_out(stage.held_out)) if stage.held_out else iter(())
 
 
 def choose(records: Iterable[HeldOut], n_each: int) -> tuple[dict[Outcome, int], tuple[Chosen, ...]]:

@@ -12,10 +12,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from rise.evaluation.headline import HEADLINE, named
-from rise.evaluation.held_out import read_held_out
 from rise.evaluation.outcomes import one_line, wrong_to_right
 from rise.report.claims import headline
-from rise.report.collect import ReportData, collect
+from rise.report.collect import ReportData, collect, records_of
 from rise.report.collect_seeds import read
 from rise.report.numbers import count
 from rise.report.result_tables import main_table, paired_table
@@ -42,7 +41,7 @@ def console_transcript(run_path: Path) -> Group:
     if stage is None or stage.held_out is None or data.n_turns < 2:
         return Group()
     when = f"after {stage.title}" if stage.name != "base" else "before any training"
-    n_fixed, n_wrong, record = wrong_to_right(read_held_out(stage.held_out))
+    n_fixed, n_wrong, record = wrong_to_right(records_of(stage))
     if record is None:
         return Group(Text(f"{when.capitalize()}, none of {count(n_wrong)} problems wrong at turn 1 was right at the end."))
     table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)

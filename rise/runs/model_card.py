@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import rise
-from rise.evaluation.headline import HEADLINE, PAIRED, named, sizes
+from rise.evaluation.headline import HEADLINE, PAIRED, as_read, named, sizes
 from rise.evaluation.held_out import HeldOut, read_held_out
 from rise.evaluation.markdown import fenced, inline
 from rise.evaluation.outcomes import wrong_to_right
@@ -69,7 +69,8 @@ def about_stage(config: RunConfig, instructions: str | None, stage: StageDir, me
     before = [other for other in run.stages() if stages.order(other.name) < stages.order(stage.name)]
     own = metrics or (stage.read_metrics() if stage.metrics.exists() else None)
     measured = [(other.name, other.read_metrics()) for other in before] + ([(stage.name, own)] if own else [])
-    records = list(read_held_out(stage.held_out)) if own and stage.held_out.exists() else []
+    told = bool((own or {}).get("truthful"))
+    records = [as_read(record, told) for record in read_held_out(stage.held_out)] if own and stage.held_out.exists() else []
     dataset = stage.read_dataset() if stage.dataset.exists() else None
     return About(config, instructions, stage.name, measured, records, dataset)
 

@@ -6,12 +6,14 @@ import tomllib
 
 import pytest
 from odd_endpoint import OddEndpoint, chat
-from synthetic_run import BOOST, ROUND_1, write_run
-from toys import files
+from synthetic_run import BOOST, CONFIG, ROUND_1, write_run
+from toys import files, write
 from typer.testing import CliRunner
 
 from rise.cli.main import app
 from rise.errors import DataError
+from rise.evaluation.held_out import read_held_out
+from rise.report.collect import collect
 from rise.runs.directory import RunDir
 
 # Wrong replies at turn k (from 0) answer 90 + k, and gold is 42: within 48.5 of it lies the wrong answer of turn 1 alone.
@@ -71,6 +73,40 @@ def test_the_same_judge_changes_nothing(run, tmp_path):
     assert all(row[name] == 0 for row in changed for name in row if name != "replies")
     new, old = (r.stage("round-1").read_metrics() for r in (RunDir(tmp_path / "same"), run))
     assert new["m1@t5"] == old["m1@t5"] and new["paired"]["t5-t1"] == old["paired"]["t5-t1"]
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Under truthful feedback: one run ended at turn 2, another went on to the end; its turn 2 answers 88, 46 off."""
+    config = CONFIG + '\n[state]\nfeedback = "truthful"\n'
+    patterns = [("wr", "wwww", ""), ("wwwww", "wwww", "")]
+    run = write_run(tmp_path / "told", {"boost": patterns, "round-1": patterns}, config=config, truthful=True)
+    for stage in run.stages():
+        ended, whole = map(json.loads, stage.held_out.read_text().splitlines())
+        ended["run"][-1]["feedback"] = "That answer is correct."
+        whole["run"][1] |= {"reply": "6*7\n=88", "answer": "88"}
+        write(stage.held_out, [ended, whole])
+    return run
+
+
+def test_a_run_is_read_up_to_where_the_other_judge_would_have_ended_it(told, tmp_path):
+    """88 is right now, 90 and above are not: both runs are fixed at turn 2, and no reply of the second is lost."""
+    rise("rejudge", told.path, "--judge", '{ name = "number", tolerance = 46.5 }', "--out", tmp_path / "wide")
+    stage = RunDir(tmp_path / "wide").stage("round-1")
+    found = stage.read_metrics()
+    assert [e["value"] for e in found["accuracy_by_turn"]] == [0, 1, 1, 1, 1]
+    assert [found["hard_problems"][0][name]["value"] for name in ("solved", "last")] == [1, 1]
+    assert collect(tmp_path / "wide").outcomes == {"kept": 0, "fixed": 2, "wavered": 0, "broken": 0, "never": 0}
+    assert [len(record.run) for record in read_held_out(stage.held_out)] == [2, 5]
+
+
+def test_where_the_other_judge_calls_wrong_what_ended_a_run_its_last_reply_stands(told, tmp_path):
+    """No answer but one from 80 to 89 is read: nothing is right, and the run that had ended at turn 2 is wrong to its end."""
+    rise("rejudge", told.path, "--judge", '{ name = "regex", pattern = "=(8[0-9])" }', "--out", tmp_path / "strict")
+    found = RunDir(tmp_path / "strict").stage("round-1").read_metrics()
+    assert [e["value"] for e in found["accuracy_by_turn"]] == [0] * 5 and found["t5"]["value"] == 0
+    [_, row] = json.loads((tmp_path / "strict" / "rejudged.json").read_text())
+    assert row["held_out"]["from_right"] == 1
 
 
 @pytest.mark.slow
