@@ -28,6 +28,7 @@ class HttpPolicy(Policy):
     """Chat completions over HTTP, one request per reply, so that each carries its own seed."""
 
     splits = True
+    batched = False
 
     def __init__(self, servers: Servers, model: str, dialect: Dialect | None = None) -> None:
         self.servers = servers

@@ -63,6 +63,7 @@ class VllmPolicy(Policy):
 
     takes_ids = True
     splits = True
+    batched = False  # the engine makes its batches of whatever is waiting
     scores = True
 
     def __init__(self, served: RunningServer, renderer: Renderer) -> None:
