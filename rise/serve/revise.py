@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rise.errors import RiseError
+from rise.errors import FullContext, RiseError
 from rise.evaluation.vote import Ballot, Group
 from rise.jsonl import whole_text
 from rise.judge import Judge, Judgement
@@ -174,7 +174,14 @@ class Reviser:
         if prompt_ids is None and self.policy.takes_ids:
             return None
         sampling = sampling or drawn.sampling
-        [reply] = await self.policy.reply(Request(state, sampling, (drawn.seed(),), prompt_ids))
+        try:
+            [reply] = await self.policy.reply(Request(state, sampling, (drawn.seed(),), prompt_ids))
+        except FullContext as error:
+            if begun:
+                return None
+            raise TooLong(
+                "the conversation and a reply to it are longer than the model's context: shorten it, or ask for shorter replies."
+            ) from error
         drawn.count(reply, sampling.max_new_tokens)
         return replace(reply, text=whole_text(reply.text))
 
