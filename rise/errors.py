@@ -6,7 +6,9 @@ RiseError
 │   └── EmptySplitError  a split in which there is no problem
 ├── ModelError         a model directory, its tokenizer or its chat template
 ├── PolicyError        a policy that cannot reply: wrong spec, dead server, full context
-│   └── Busy           an engine that asks to be spared for long
+│   ├── Busy           an engine that asks to be spared for long
+│   ├── FullContext    a state that leaves the model no room for a reply
+│   └── Unanswerable   a request that an endpoint refuses for what is in it
 ├── ResumeError        a run directory that another recipe or data set made
 ├── EmptyStageError    a stage that has nothing to hand on
 └── NotHereError       what is merely not on this machine yet: data, an engine; `--dry-run` lists it
@@ -57,6 +59,14 @@ class Busy(PolicyError):
     def __init__(self, message: str, rest_s: float) -> None:
         super().__init__(message)
         self.rest_s = rest_s
+
+
+class FullContext(PolicyError):
+    """A state and the reply to it are longer than the model's context."""
+
+
+class Unanswerable(PolicyError):
+    """An endpoint refuses a request for what is in it, and would refuse it again."""
 
 
 class ResumeError(RiseError):

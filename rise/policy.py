@@ -67,6 +67,9 @@ class Policy(ABC):
     """Tokens of prompt and reply together that the model was built for; None where unknown."""
     splits: bool = False
     """Whether N replies are better asked for by N requests: each is then filed as soon as it arrives."""
+    batched: bool = True
+    """Whether what is asked at once is generated in one batch of ours, whose rows a deterministic run keeps together. False: a
+    reply stands alone, and one that is in the ledger is never asked for, or paid for, again."""
     lanes: int = 1
     """How many fixed groups of problems may be under way at once (`rise.play.schedule.GROUP` names the group)."""
     scores: bool = False

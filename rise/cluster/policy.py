@@ -32,6 +32,7 @@ class ClusterPolicy(Policy):
         self.max_length = first.max_length
         self.fixed_batches = replicas.order.fixed_batches
         self.splits = replicas.order.kind == "vllm"
+        self.batched = not self.splits
         self.n_each = 1 if self.fixed_batches else first.max_in_flight
         self.lanes = replicas.n if self.fixed_batches else 1
         self.max_in_flight = first.max_in_flight if self.fixed_batches else first.max_in_flight * replicas.n

@@ -1,8 +1,8 @@
 """Play a policy on problems, turn after turn. One loop serves collection, improvement and evaluation.
 
 One task per problem, no barrier between turns, at most `policy.max_in_flight` problems at once; every judged reply is in
-the ledger before the next turn is asked for. With `deterministic`, problems are played in fixed groups instead, and a
-group that was interrupted is played again whole, so that every batch holds the same rows as in an uninterrupted run.
+the ledger before the next turn is asked for. With `deterministic`, a policy that makes batches plays fixed groups instead, and
+a group that was interrupted is played again whole, so that every batch holds the same rows as in an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class Player:
 
         schedule = Schedule(self.policy, self.ledger, self.purpose, problems, play_one, self.budget, self.name)
         try:
-            await (schedule.in_groups() if self.deterministic else schedule.free())
+            await (schedule.in_groups() if self.deterministic and self.policy.batched else schedule.free())
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:

@@ -29,6 +29,7 @@ class FunctionPolicy(Policy):
     """
 
     splits = True
+    batched = False
 
     def __init__(
         self, function: Callable[[Messages], str | Awaitable[str]], name: str | None = None, *, n_at_once: int | None = None

@@ -11,12 +11,12 @@ import sys
 from functools import cache
 from typing import Any
 
-from rise.errors import PolicyError
+from rise.errors import FullContext, PolicyError, Unanswerable
 from rise.policies.http_dialect import Dialect
 from rise.policies.http_key import Key
 from rise.policies.http_replies import read_reply
 from rise.policies.http_servers import Patience, Servers
-from rise.policies.http_troubles import Refused
+from rise.policies.http_troubles import UNANSWERABLE, Refused, fills_context
 from rise.policies.rate_limit import Pace
 from rise.policies.refusals import filtered
 from rise.policy import Policy, Reply, Request
@@ -28,6 +28,7 @@ class HttpPolicy(Policy):
     """Chat completions over HTTP, one request per reply, so that each carries its own seed."""
 
     splits = True
+    batched = False
 
     def __init__(self, servers: Servers, model: str, dialect: Dialect | None = None) -> None:
         self.servers = servers
@@ -83,7 +84,7 @@ class HttpPolicy(Policy):
                 if filtered(error.status, error.body):
                     return Reply("", None, "refused", 0, 0)  # nothing was generated, so nothing is to be paid
                 first = first or error
-                better = asked.after(error, request)
+                better = None if fills_context(error.status, error.body) else asked.after(error, request)
                 if better is None:
                     raise self._explained(asked, first, error, request) from None
                 learnt, reason = better
@@ -108,10 +109,12 @@ class HttpPolicy(Policy):
 
     def _explained(self, asked: Dialect, first: Refused, last: Refused, request: Request) -> PolicyError:
         """The refusal to tell: the first one, unless what was learnt of it led to one of a value that the recipe sets."""
+        if fills_context(last.status, last.body):
+            return FullContext(f"problem {request.problem}: {last}" if request.problem else str(last))
         for error in (last, first):
             if cannot := asked.cannot(error, request):
-                return PolicyError(f"{error} {cannot}")
-        return first
+                return Unanswerable(f"{error} {cannot}")
+        return Unanswerable(str(first)) if first.status in UNANSWERABLE else first
 
 
 @cache

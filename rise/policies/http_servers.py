@@ -21,7 +21,7 @@ from rise.policies.http_client import Answer, Place, Route
 from rise.policies.http_key import Key
 from rise.policies.http_replies import read_json
 from rise.policies.http_troubles import LONGEST_REST_S, Garbled, Refused, Trouble, asked_rest, passes, way_out
-from rise.policies.rate_limit import Pace
+from rise.policies.rate_limit import Pace, Sent
 from rise.recipe.endpoints import Address
 
 Read = TypeVar("Read")
@@ -46,19 +46,21 @@ class _Server:
     address: Address
     route: Route
     n_under_way: int = 0
+    pace: Pace = field(default_factory=Pace)
+    """A limit is of one server: accounts, and engines, count for themselves."""
     rests_until: float = 0.0
     """By `time.monotonic`: it asked for a pause, or did not answer."""
     spare: list[Place] = field(default_factory=list)
     """Places with nothing under way, the one used last at the end: its connection is the warmest."""
 
     @classmethod
-    def at(cls, url: str) -> _Server:
+    def at(cls, url: str, pace: Pace | None = None) -> _Server:
         """Raises `PolicyError` where no request can be sent there."""
         try:
             address = Address.read(url)
         except ValueError as error:
             raise PolicyError(str(error)) from None
-        return cls(address, Route(address))
+        return cls(address, Route(address), pace=pace or Pace())
 
     @property
     def url(self) -> str:
@@ -66,7 +68,7 @@ class _Server:
 
 
 class Servers:
-    """Base URLs that serve the same model. `n_each` requests at once to each."""
+    """Base URLs that serve the same model. `n_each` requests at once to each, and each within limits like those of `pace`."""
 
     def __init__(
         self,
@@ -78,10 +80,9 @@ class Servers:
         pace: Pace | None = None,
         mend: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.servers = [_Server.at(url) for url in urls]
+        self.servers = [_Server.at(url, pace and pace.of_its_own()) for url in urls]
         self.n_each = n_each
         self.patience = patience or Patience()
-        self.pace = pace or Pace()
         self.mend = mend
         """Called after trouble: it may start the server again."""
         self.n_requests = 0
@@ -135,8 +136,7 @@ class Servers:
         avoid: set[str] = set()
         trouble, server = Trouble("", "no attempt was made"), self.servers[0]
         for attempt in range(self.patience.attempts):
-            sent = await self.pace.take(n_tokens)
-            server = await self._free(problem, avoid)
+            server, sent = await self._admitted(problem, avoid, n_tokens)
             n_used: int | None = 0  # no tokens were generated that anybody counts
             try:
                 done = await self._send(server, path, write(), read, teaches)
@@ -146,7 +146,7 @@ class Servers:
                 trouble = error
             finally:
                 self._release(server)
-                self.pace.settle(sent, n_used)
+                server.pace.settle(sent, n_used)
             if attempt + 1 < self.patience.attempts:
                 await self._rest(server, trouble, attempt, avoid)
         raise PolicyError(
@@ -210,6 +210,20 @@ class Servers:
         if rest_s > self.patience.longest_rest_s:
             raise Busy(f"{self.servers[0].url} asks to be spared for another {rest_s:.0f} s. Ask again then.", rest_s)
 
+    async def _admitted(self, problem: str, avoid: set[str], n_tokens: int) -> tuple[_Server, Sent]:
+        """A server with a place free, and its leave to send so much now."""
+        while True:
+            server = await self._free(problem, avoid)
+            try:
+                sent = await server.pace.take(n_tokens)
+            except BaseException:
+                self._release(server)
+                raise
+            if server.rests_until <= time.monotonic():
+                return server, sent
+            server.pace.give_back(sent)  # it asked for a rest meanwhile
+            self._release(server)
+
     async def _free(self, problem: str, avoid: set[str]) -> _Server:
         """A server with a place free: the problem's own before the others; those to `avoid` and those at rest last."""
         ranked = self.servers
@@ -261,9 +275,9 @@ class Servers:
         """Connections belong to a loop, and each stage has its own."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            self._loop, self._waiting, self.pace = loop, deque(), self.pace.in_another_loop()
+            self._loop, self._waiting = loop, deque()
             for server in self.servers:
-                server.spare, server.n_under_way = [], 0
+                server.spare, server.n_under_way, server.pace = [], 0, server.pace.in_another_loop()
 
 
 def _written(body: dict[str, Any]) -> bytes:

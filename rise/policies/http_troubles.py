@@ -16,6 +16,8 @@ PASSING = frozenset([408, 409, 423, 424, 425, 429, 498, 499])
 """Statuses below 500 that may pass by themselves: TGI says 424 for a generation that failed, Groq 498 where it is full."""
 LASTING = frozenset([501, 505, 511])
 """Those from 500 on that do not: what the server cannot do, and a network that wants a login."""
+UNANSWERABLE = frozenset([400, 413, 422])
+"""Those that speak of what is in the request."""
 LONGEST_REST_S = 300.0
 """A server that asks for a longer rest than this gets this one."""
 SPENT = ("insufficient_quota", "billing_hard_limit", "billing_not_active", "exceeded your current quota", "insufficient_balance")
@@ -28,6 +30,14 @@ A_WHILE = re.compile(
     re.IGNORECASE,
 )
 """How a body says when to ask again."""
+
+FULL = re.compile(
+    r"context[ _-]?(?:length|window|size|limit)|(?:prompt|input|sequence)[ _-]length|too many (?:\w+ )?tokens"
+    r"|\b(?:prompt|inputs?|conversation|messages?|content|string)\b[^.]{0,60}\btoo long\b"
+    r"|\binputs?\b\W+(?:tokens?\b[^.]{0,60}(?:exceed|must be)|must have less than)",
+    re.IGNORECASE,
+)
+"""What endpoints write where prompt and reply are longer than the model's context."""
 
 
 class Garbled(Exception):
@@ -65,6 +75,15 @@ def passes(status: int, body: str) -> bool:
     return status in PASSING or (status >= 500 and status not in LASTING)
 
 
+def fills_context(status: int, body: str) -> bool:
+    """Whether a request was refused for its length: another try would not shorten it.
+
+    >>> [fills_context(400, said) for said in ("context_length_exceeded", "prompt is too long: 9 > 8", "max_tokens is too large")]
+    [True, True, False]
+    """
+    return status == 413 or (status in UNANSWERABLE and FULL.search(body) is not None)
+
+
 def way_out(status: int, body: str, headers: Mapping[str, str]) -> str:
     """What to do about a refusal, in a sentence."""
     if 300 <= status < 400:
@@ -78,6 +97,12 @@ def way_out(status: int, body: str, headers: Mapping[str, str]) -> str:
         )
     if status == 404:
         return "Is the model called so there, and does the URL end before /chat/completions (usually in /v1)?"
+    if fills_context(status, body):
+        return (
+            "The state and its reply are longer than the model's context. Serve the model with a longer one and run the same "
+            "command again; or begin anew with a lower state.window, sampling.max_new_tokens or number of turns, or without such "
+            "problems."
+        )
     if status == 407:
         return "A proxy wants a login: look at $HTTPS_PROXY and $HTTP_PROXY, or exempt this host in $NO_PROXY."
     if status in (402, 429):

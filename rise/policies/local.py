@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from rise.errors import PolicyError
+from rise.errors import FullContext, PolicyError
 from rise.play.render import Renderer
 from rise.policies.batching import Gathering, Waiting, answer
 from rise.policies.captured import CapturedBatch
@@ -178,7 +178,7 @@ class LocalPolicy(Policy):
             raise PolicyError(f"{self.name} takes token ids, but the request carries none. Render the state first.")
         need = len(request.prompt_ids) + 1
         if self.max_length is not None and need > self.max_length:
-            raise PolicyError(
+            raise FullContext(
                 f"the state has {len(request.prompt_ids)} tokens, but {self.name} was built for {self.max_length}: there is no "
                 "room for another reply. Lower state.window or evaluate.turns, or sampling.max_new_tokens."
             )

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sent:
     """One request that was let through."""
 
@@ -54,6 +54,16 @@ class Pace:
         if self._sent and sent.at_s >= self._sent[0].at_s:
             self._n_tokens += n_tokens - sent.n_tokens
         sent.n_tokens = n_tokens
+
+    def give_back(self, sent: Sent) -> None:
+        """It was let through and not sent after all."""
+        if sent in self._sent:
+            self._sent.remove(sent)
+            self._n_tokens -= sent.n_tokens
+
+    def of_its_own(self) -> Pace:
+        """The same limits for another server, which has heard nothing yet."""
+        return Pace(self.requests, self.tokens, self.window_s)
 
     def in_another_loop(self) -> Pace:
         """The same limits and what was sent, for the next event loop: a lock belongs to one."""

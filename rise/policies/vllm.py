@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from rise.errors import PolicyError
+from rise.errors import FullContext, PolicyError
 from rise.play.render import Renderer
 from rise.policies.engine import COUNTERS, PLAIN, Engine, on_a_cpu, stop_all
 from rise.policies.http_replies import first_choice
@@ -63,6 +63,7 @@ class VllmPolicy(Policy):
 
     takes_ids = True
     splits = True
+    batched = False  # the engine makes its batches of whatever is waiting
     scores = True
 
     def __init__(self, served: RunningServer, renderer: Renderer) -> None:
@@ -141,7 +142,7 @@ class VllmPolicy(Policy):
         if self.max_length is not None:
             room = min(room, self.max_length - len(ids))
         if room < 1:
-            raise PolicyError(
+            raise FullContext(
                 f"the state has {len(ids)} tokens, but {self.name} was built for {self.max_length}: there is no room for "
                 "another reply. Lower state.window or evaluate.turns, or sampling.max_new_tokens."
             )

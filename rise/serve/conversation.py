@@ -8,7 +8,7 @@ import logging
 import math
 from dataclasses import dataclass
 
-from rise.errors import Busy, PolicyError
+from rise.errors import Busy, PolicyError, Unanswerable
 from rise.serve.admission import Ticket
 from rise.serve.keep import Keeper
 from rise.serve.meters import Meters
@@ -122,6 +122,14 @@ class Conversation:
         if isinstance(error, PolicyError):
             self.meters.failures.inc()
             log.error("%s the engine: %s", self.name, described(error, self.log_text))
+        if isinstance(error, Unanswerable):
+            return ApiError(
+                400,
+                f"The engine behind this server refuses this request; the server's log has it under {self.name}. Asking again "
+                "would not help: ask for other sampling, or something else.",
+                code="engine_refused",
+            )
+        if isinstance(error, PolicyError):
             return ApiError(
                 502,
                 f"The engine behind this server gave no reply; the server's log has it under {self.name}.",

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rise.errors import RiseError
+from rise.errors import FullContext, RiseError
 from rise.evaluation.vote import Ballot, Group
 from rise.jsonl import whole_text
 from rise.judge import Judge, Judgement
@@ -98,9 +98,10 @@ class _Drawn:
     def seed(self) -> int:
         return stream_seed(self.ask.seed, self.choice, self.n)
 
-    def count(self, reply: Reply) -> None:
+    def count(self, reply: Reply, allowed: int) -> None:
+        """A reply whose length nobody counted took all that it was allowed, or a budget would bound nothing."""
         self.n += 1
-        self.n_tokens += reply.n_reply_tokens or 0
+        self.n_tokens += allowed if reply.n_reply_tokens is None else reply.n_reply_tokens
 
 
 OnTurn = Callable[[Turn, int], None]
@@ -172,8 +173,16 @@ class Reviser:
         prompt_ids = await self._rendered(state, begun=begun)
         if prompt_ids is None and self.policy.takes_ids:
             return None
-        [reply] = await self.policy.reply(Request(state, sampling or drawn.sampling, (drawn.seed(),), prompt_ids))
-        drawn.count(reply)
+        sampling = sampling or drawn.sampling
+        try:
+            [reply] = await self.policy.reply(Request(state, sampling, (drawn.seed(),), prompt_ids))
+        except FullContext as error:
+            if begun:
+                return None
+            raise TooLong(
+                "the conversation and a reply to it are longer than the model's context: shorten it, or ask for shorter replies."
+            ) from error
+        drawn.count(reply, sampling.max_new_tokens)
         return replace(reply, text=whole_text(reply.text))
 
     async def _feedback(self, problem: Problem, turns: list[Turn]) -> str:

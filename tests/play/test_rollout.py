@@ -12,6 +12,8 @@ from rise.play.keys import request_key, stream_seed
 from rise.play.ledger import Ledger
 from rise.play.player import Player
 from rise.play.prompt import Prompt
+from rise.policies.function import FunctionPolicy
+from rise.policies.http import HttpPolicy
 from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Request, Sampling
 from rise.recipe.config import RewardConfig
@@ -189,6 +191,22 @@ def test_deterministic_redoes_a_broken_group_whole_and_trusts_a_finished_one(jud
     keys = [line.split('"')[3] for line in ledger_path.read_text().splitlines()]
     assert len(keys) == len(set(keys)) == 10 + 3  # each turn once, and a marker per group
     assert ledger_path.read_text().startswith(before)
+
+
+def test_a_policy_without_batches_of_ours_is_asked_for_no_reply_twice_in_a_deterministic_run(judge, ledger_path):
+    problems = [problem(f"p{i}", "2+2", "4") for i in range(5)]
+
+    def alone(policy):
+        policy.batched = False
+        return player(policy, judge, ledger_path, deterministic=True)
+
+    with pytest.raises(PolicyError):
+        asyncio.run(rollout(alone(Breaking(7)), problems, n_turns=2, stop_when_right=False))
+    again = ScriptedPolicy.from_table(TABLE)
+    n_filed = ledger_path.read_text().count("\n")
+    asyncio.run(rollout(alone(again), problems, n_turns=2, stop_when_right=False))
+    assert n_filed > 0 and again.n_requests == 10 - n_filed
+    assert not HttpPolicy.batched and not FunctionPolicy.batched
 
 
 def test_a_full_disk_stops_asking_and_counts_replies_in_flight(judge, ledger_path, monkeypatch):

@@ -245,6 +245,50 @@ def test_pace_gives_back_what_a_guess_was_too_high() -> None:
     assert asyncio.run(go()) < 4.0  # else it would have waited for the end of the window, 5 s
 
 
+def test_a_limit_is_of_each_server(serve: Any) -> None:
+    """One request a minute to each of two: both of one problem go at once, the second to the server that is not its own."""
+    (left, _), (right, _) = serve(), serve()
+    policy = asking(left, right, n_each=1, pace=Pace(requests=1))
+    for server in (left, right):
+        server.choose = lambda body, n: "held"
+
+    def both_there() -> None:
+        while not (left.seen and right.seen):
+            time.sleep(0.005)
+        left.gate.set()
+        right.gate.set()
+
+    threading.Thread(target=both_there, daemon=True).start()
+    began = time.monotonic()
+    assert len(ask(policy, *[replace(ASK, problem="p")] * 2)) == 2 and time.monotonic() - began < 50
+
+
+def test_who_waits_for_the_pace_of_a_server_gives_it_the_rest_that_it_asks_for(serve: Any) -> None:
+    """One request in 0.3 s: the second could go after that, but by then the first has been told to wait for 1.5 s."""
+    server, policy = serve(pace=Pace(requests=1, window_s=0.3))
+    server.retry_after, at = "1.5", []
+    server.choose = lambda body, n: at.append(time.monotonic()) or ("429" if n == 0 else "answer")
+    assert len(ask(policy, ASK, ASK)) == 2
+    assert len(at) == 3 and at[1] - at[0] > 1.4
+
+
+def test_who_gives_up_waiting_for_the_pace_leaves_its_place(serve: Any) -> None:
+    _, policy = serve(n_each=2, pace=Pace(requests=1))
+
+    async def go() -> int:
+        await policy.reply(ASK)
+        waiting = asyncio.create_task(policy.reply(ASK))
+        [server] = policy.servers.servers
+        while not server.n_under_way:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await policy.close()
+        return server.n_under_way
+
+    assert asyncio.run(go()) == 0
+
+
 BAD_LUCK = ["429", "500", "502", "hang", "close", "gone", "garbage", "empty", "list"]
 
 
@@ -304,5 +348,6 @@ def test_a_spec_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "k")
     settings = HttpConfig(key="MY_KEY", concurrency=5, requests_per_minute=7, attempts=2)
     policy = HttpPolicy.from_spec("http://a/v1,http://b/v1#m", settings)
-    assert policy.max_in_flight == 10 and policy.servers.pace.requests == 7 and policy.servers.patience.attempts == 2
+    assert policy.max_in_flight == 10 and policy.servers.patience.attempts == 2
+    assert [server.pace.requests for server in policy.servers.servers] == [7, 7]
     assert policy.name == "http-http://a/v1,http://b/v1#m"

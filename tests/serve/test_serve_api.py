@@ -159,6 +159,24 @@ def test_max_completion_tokens_bounds_all_turns_of_a_choice_together():
     assert (data["rise"]["n_turns"], data["rise"]["stopped"]) == (3, "budget")
 
 
+class Uncounted(Recording):
+    """An engine that sends no usage."""
+
+    async def reply(self, request):
+        return [replace(reply, n_prompt_tokens=None, n_reply_tokens=None) for reply in await super().reply(request)]
+
+
+def test_a_reply_that_nobody_counted_takes_all_that_it_was_allowed():
+    """64 tokens a reply: of 100, turn 1 is taken for 64 and leaves 36 for turn 2, which is the last."""
+    policy = Uncounted({"q": ["a b c"]})
+    with serving(policy) as server:
+        data = server.ask("q", max_completion_tokens=100).json()
+        unbounded = server.ask("q").json()
+    assert [r.sampling.max_new_tokens for r in policy.asked[:2]] == [64, 36]
+    assert (data["rise"]["n_turns"], data["rise"]["stopped"], data["usage"]) == (2, "budget", None)
+    assert unbounded["rise"]["n_turns"] == 5
+
+
 def state(request):
     return [(m.role, m.content) for m in request.messages]
 
