@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,19 @@ _PROSE = re.compile(r"\s")
 
 def public_recipe(config: RunConfig) -> dict[str, Any]:
     """A recipe's settings as plain data, made fit to be shown: paths are their last names, endpoints the model they serve."""
-    data = config.model_dump(mode="json", exclude_none=True, exclude=set(OF_A_MACHINE))
-    data.get("train", {}).pop("launcher", None)
-    return dict(public(data))
+    return public_tables(config.model_dump(mode="json", exclude_none=True))
+
+
+def public_tables(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a recipe's tables as a file holds them, right or not."""
+    return {key: public(_without_launcher(value)) for key, value in data.items() if key not in OF_A_MACHINE}
+
+
+def _without_launcher(value: Any) -> Any:
+    """A table without the command that starts a training on several processes, which may name machines."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_launcher(inner) for key, inner in value.items() if key != "launcher"}
 
 
 def public(value: Any) -> Any:
