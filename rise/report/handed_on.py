@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rise.errors import RiseError
@@ -12,7 +13,8 @@ from rise.report.collect import ReportData
 
 def handed_on(data: ReportData) -> ReportData:
     """What a report says, without what only the machine it ran on is to know (`rise.recipe.public`)."""
-    config = public_tables(data.config)
+    contents = data.provenance.get("contents")
+    config = public_tables(data.config, contents if isinstance(contents, Mapping) else None)
     try:
         text = plain_toml(config) if data.config_text else ""
     except (RiseError, TypeError):  # of a stranger's run: a value that no recipe holds, such as a date
