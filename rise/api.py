@@ -40,7 +40,7 @@ from rise.policy import Policy
 from rise.recipe.config import RunConfig, SamplingConfig, StateConfig
 from rise.recipe.problems import some_problems
 from rise.recipe.toml import build_config, load_recipe, merged
-from rise.report import write_report
+from rise.report import write_public_report
 from rise.report.load import LoadedRun, load
 from rise.report.measured import measured_table
 from rise.runs.card import GIVEN, OWN_CODE, config_for
@@ -294,12 +294,9 @@ def run(
     if settings:
         config = build_config(merged(config.model_dump(), settings), "rise.run")
     target = Path(out) if out is not None else Path("runs") / (f"{config.name}-{scale}" if scale else config.name)
-    done = _apart(run_seeds, config, target, seeds, _page) if seeds else _apart(run_recipe, config, target, report=_page)
+    page = write_public_report
+    done = _apart(run_seeds, config, target, seeds, page) if seeds else _apart(run_recipe, config, target, report=page)
     return load(done.path)
-
-
-def _page(path: Path) -> Path:
-    return write_report(path)[0]
 
 
 # ---- how a call becomes a recipe -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def _try(
     dry_run: bool,
     as_is: bool,
 ) -> None:
-    """Run what is planned, write a page of every experiment as it stands, and print those that were planned."""
+    """Run what is planned, write a page of every experiment as it stands, print those planned. Exit code 1 if some failed."""
     from rich.console import Console
 
     from rise.method.claims.beside import sides
@@ -98,9 +99,12 @@ def _try(
     console = Console()
     console.print(rich_table(main_table(planned, ran)))
     print(headline(planned))
+    print(f"Page: {html}", flush=True)
     for line in failed:
-        print(f"rise: {line}")
-    print(f"Page: {html}")
+        print(f"rise: {line}", file=sys.stderr)
+    if failed:
+        print("rise: the same command goes on with what failed.", file=sys.stderr)
+        sys.exit(1)
 
 
 def _numbers(only: str | None) -> list[int] | None:

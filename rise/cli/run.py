@@ -78,12 +78,12 @@ def _run(config: RunConfig, out: Path, scale: str | None, *, table: bool) -> Non
 
     from rise.cli.progress import Bars
     from rise.method.iterate import run as run_recipe
-    from rise.report import write_report
+    from rise.report import write_public_report
 
     bars = Bars(scale=scale)
     with bars:
         words = ["rise", *sys.argv[1:]]
-        run_dir = run_recipe(config, out, progress=bars, command=words, report=lambda run: write_report(run)[0])
+        run_dir = run_recipe(config, out, progress=bars, command=words, report=write_public_report)
     _ending(bars.console, run_dir.path, scale, table=table)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def show(
     file: Annotated[
-        Path, typer.Argument(help="A .jsonl or .json file of a run, a stage such as RUN/round-1, or a run directory.")
+        Path, typer.Argument(help="Any file of a run but report.html, a stage such as RUN/round-1, or a run directory.")
     ],
     index: Annotated[int | None, typer.Option(min=1, help="The record to begin with, counted from 1 after filtering.")] = None,
     problem: Annotated[str | None, typer.Option(help="Only this problem: its id, or how the id begins.")] = None,
@@ -39,6 +39,8 @@ def show(
         _directory(console, file)
     elif file.suffix == ".json":
         _json_file(console, file)
+    elif file.suffix in (".toml", ".md"):
+        _text_file(console, file)
     else:
         _lines(console, file, index or 1, problem, wanted, count, tokenizer)
 
@@ -79,6 +81,13 @@ def _json_file(console: Console, path: Path) -> None:
     from rise.report.table import estimates_table
 
     console.print(rich_table(estimates_table(data)))
+
+
+def _text_file(console: Console, path: Path) -> None:
+    """A recipe, a report as text or a model's card, as it is."""
+    from rise.jsonl import read_text
+
+    console.print(_text(read_text(path)), soft_wrap=True, end="")
 
 
 def _lines(
@@ -253,13 +262,15 @@ def _show_ledger(console: Console, data: dict[str, Any], path: Path, tokens: Tok
 
 
 def _show_log(console: Console, data: dict[str, Any], path: Path, tokens: Tokens) -> None:
+    import json
     import time
 
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(data["time"])))
     console.print(_text(when, "dim"))
     for name, value in data.items():
         if name != "time":
-            console.print(_text(f"{name.replace('_', ' ')}: {value}"))
+            shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+            console.print(_text(f"{name.replace('_', ' ')}: {shown}"), soft_wrap=True)
 
 
 Printer = Callable[["Console", dict[str, Any], Path, "Tokens"], None]
@@ -269,7 +280,7 @@ KINDS: dict[str, tuple[set[str], Printer]] = {
     "relabelled": ({"candidates", "chosen"}, _show_relabelled),
     "example": ({"prompt", "reply", "weight"}, _show_example),
     "ledger": ({"key"}, _show_ledger),
-    "log": ({"time", "stage"}, _show_log),
+    "log": ({"time"}, _show_log),
 }
 """Kind of line → the fields that tell it, and how it is printed. The first whose fields are all there."""
 

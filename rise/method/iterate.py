@@ -6,7 +6,7 @@ last file is in place, so a run that was stopped continues when it is started ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from rise.runs.directory import RunDir, provenance
 from rise.runs.preflight import Ready, preflight
 from rise.runs.stages import round_name
 from rise.runs.takeover import matched, take_collection, take_start, takes_collection
-from rise.runs.trackers import tracking
+from rise.runs.trackers import PublicReport, tracking
 
 
 def run(
@@ -35,11 +35,11 @@ def run(
     *,
     progress: Progress | None = None,
     command: list[str] | None = None,
-    report: Callable[[Path], Path] | None = None,
+    report: PublicReport | None = None,
 ) -> RunDir:
     """Run a recipe to its end, or continue it. Returns the run directory.
 
-    `report` writes the run's page, for the trackers that the recipe names; it is not called where there are none.
+    `report` writes the run's page as others may read it, for the trackers that the recipe names; without them it is not called.
     Raises `RiseError` for whatever the user can put right; a bad reply never raises.
     """
     ready = preflight(config, out=directory)

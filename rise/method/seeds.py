@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rise.errors import RiseError
 from rise.method.iterate import run
 from rise.recipe.config import RunConfig
 from rise.runs.group import GroupDir, for_seed
+from rise.runs.trackers import PublicReport
 
 
-def run_seeds(config: RunConfig, directory: Path, seeds: Sequence[int], report: Callable[[Path], Path] | None = None) -> GroupDir:
+def run_seeds(config: RunConfig, directory: Path, seeds: Sequence[int], report: PublicReport | None = None) -> GroupDir:
     """Run or continue every seed. One that fails stops no other: its `RiseError` is raised when all have ended."""
     group = GroupDir(directory)
     group.open(config, seeds)

@@ -12,6 +12,7 @@ from rise import training
 from rise.dataset.example import Example, read_examples
 from rise.policies import stop_engines
 from rise.recipe.config import TrainConfig
+from rise.recipe.public import placed
 from rise.runs.card import card
 from rise.runs.context import RunContext
 from rise.runs.directory import StageDir
@@ -69,4 +70,4 @@ def _about(context: RunContext, stage: str, checkpoint: Path, part: str) -> Abou
     if context.run_dir is not None and part == "train":
         return about_stage(context.config, context.ready.prompt.instructions, StageDir(checkpoint.parent))
     name = stage if part == "train" else f"{stage}, the control that trained at the first turn"
-    return About(context.config, context.ready.prompt.instructions, name)
+    return About(placed(context.config, context.ready.contents), context.ready.prompt.instructions, name)

@@ -22,6 +22,13 @@ def write_report(
     return write(run_path, beside, figures=figures, tables=tables)
 
 
+def write_public_report(run_path: Path, folder: Path) -> Path:
+    """Write the same pages into `folder` as they may be handed on: no path, no address, no command line."""
+    from rise.report.page import write_public_report as write
+
+    return write(run_path, folder)
+
+
 def console_table(run_path: Path) -> Group:
     """The table of a run for a rich console."""
     from rise.report.console import console_table as table

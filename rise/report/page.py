@@ -16,6 +16,7 @@ from rise.report.changes import blocks
 from rise.report.collect import SHOWN
 from rise.report.collect_seeds import read
 from rise.report.files import write_figures, write_tables
+from rise.report.handed_on import handed_on
 from rise.report.layout import Page, lay_out
 from rise.report.markdown import markdown
 from rise.report.numbers import DASH, count, percent
@@ -41,13 +42,23 @@ def write_report(
             if _is_stale(run):
                 write_report(run.path)  # what the links lead to
     page = lay_out(read(Path(run_path), beside=beside))
-    html, text = Path(run_path) / "report.html", Path(run_path) / "report.md"
-    write_whole(html, render_html(page))
-    write_whole(text, markdown(page))
+    html, text = _write(page, Path(run_path))
     for kind in figures:
         write_figures(page, Path(run_path) / "figures", kind)
     for kind in tables:
         write_tables(page, Path(run_path) / "tables", kind)
+    return html, text
+
+
+def write_public_report(run_path: Path, folder: Path) -> Path:
+    """Write the pages of a run into `folder`, without paths, addresses and the command line; return `report.html`."""
+    return _write(lay_out(handed_on(read(run_path))), folder)[0]
+
+
+def _write(page: Page, folder: Path) -> tuple[Path, Path]:
+    html, text = folder / "report.html", folder / "report.md"
+    write_whole(html, render_html(page))
+    write_whole(text, markdown(page))
     return html, text
 
 

@@ -24,8 +24,11 @@ class Licence:
     """What a reader must know."""
 
 
-def base_licence(model: ModelConfig, given: str | None = None) -> Licence:
-    """The licence of the base as its card states it; `given` is what the owner of the trained model gives it."""
+def base_licence(model: ModelConfig, given: str | None = None, before: str | None = None) -> Licence:
+    """The licence of the base as its card states it, or `before`: as it was found once, where the base is out of sight.
+
+    `given` is what the owner of the trained model gives it.
+    """
     own = f"These weights: {given}. " if given else ""
     if model.nano:
         return Licence(given, own + "The weights began at random, so no other model's licence holds. " + OF_THE_DATA)
@@ -33,7 +36,7 @@ def base_licence(model: ModelConfig, given: str | None = None) -> Licence:
     if path.startswith(PREFIX):
         return Licence(given or OURS, f"{own}The base, {path.removeprefix(PREFIX)}, comes with rise, under {OURS}. {OF_THE_DATA}")
     name = shortened(path)
-    stated = stated_in(Path(path))
+    stated = stated_in(Path(path)) or before
     if stated:
         return Licence(
             given or stated, f"{own}The base {name} states {stated}; its terms hold for what was trained from it. {OF_THE_DATA}"

@@ -118,6 +118,11 @@ class RunDir:
         """What a model that judges has said; without one there is none."""
         return self.path / "judge-ledger.jsonl"
 
+    @property
+    def contents(self) -> dict[str, str]:
+        """Hashes of what its recipe only names (`rise.runs.contents`); empty in a run of version 0.1.0."""
+        return read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
+
     def stage(self, name: str) -> StageDir:
         return StageDir(self.path / name)
 
@@ -156,7 +161,7 @@ class RunDir:
         there = load_recipe(self.config)
         held, free = refused(self.path if known else None, self._opened_with() or there, config)
         by_hand = bool(held) and there == config
-        made_with = read_json(self.provenance).get("contents") or {} if self.provenance.exists() else {}
+        made_with = self.contents
         held += [
             f"{name}: its content is not what it was (hash {made_with[name]} → {now})"
             for name, now in (contents or {}).items()

@@ -24,11 +24,11 @@ from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS
 from rise.recipe.methods import method_of
 from rise.recipe.own_code import is_own_code
-from rise.recipe.public import shortened
+from rise.recipe.public import placed, shortened
 from rise.recipe.wordings import feedback_mode, feedback_words
 from rise.runs import stages
 from rise.runs.alarms import FEW_PROBLEMS, toy_words
-from rise.runs.base_licence import base_licence
+from rise.runs.base_licence import base_licence, stated_in
 from rise.runs.directory import RunDir, StageDir
 
 NAME = "README.md"
@@ -56,6 +56,8 @@ class About:
     """What a user writes to load it."""
     licence: str | None = None
     """That its owner gives it; None: that of the base, where it is known."""
+    stated: str | None = None
+    """The licence of the base as an earlier card found it; the base itself may be out of sight by now."""
 
     @property
     def metrics(self) -> Mapping[str, Any] | None:
@@ -72,7 +74,8 @@ def about_stage(config: RunConfig, instructions: str | None, stage: StageDir, me
     told = bool((own or {}).get("truthful"))
     records = [as_read(record, told) for record in read_held_out(stage.held_out)] if own and stage.held_out.exists() else []
     dataset = stage.read_dataset() if stage.dataset.exists() else None
-    return About(config, instructions, stage.name, measured, records, dataset)
+    config = placed(config, run.contents)
+    return About(config, instructions, stage.name, measured, records, dataset, stated=stated_in(stage.checkpoint))
 
 
 def write_model_card(checkpoint: Path, about: About) -> None:
@@ -96,7 +99,7 @@ def model_card(about: About) -> str:
         "## Limits",
         _list(_limits(about)),
         "## Licence",
-        base_licence(about.config.model, about.licence).words,
+        base_licence(about.config.model, about.licence, about.stated).words,
         *_use(about),
     ]
     return "\n\n".join(parts) + "\n"
@@ -106,7 +109,7 @@ def _front_matter(about: About) -> str:
     """YAML that hubs read. Values are our own words, or quoted."""
     model = about.config.model
     hub_name = model.path if model.path and not model.path.startswith(PREFIX) and shortened(model.path) == model.path else None
-    licence = base_licence(model, about.licence).key
+    licence = base_licence(model, about.licence, about.stated).key
     lines = [
         *([f"license: {licence}"] if licence else []),
         *([f'base_model: "{hub_name}"'] if hub_name and "/" in hub_name else []),
@@ -150,7 +153,10 @@ def _what_it_is(about: About) -> list[tuple[str, str]]:
         ("Weighing", _weighing(config)),
         ("Training", f"{epochs}, {train.batch_size} examples a step, peak {train.learning_rate:g}; {adapters}"),
         ("Sampling", f"temperature {config.sampling.temperature:g}, at most {config.sampling.max_new_tokens} tokens a reply"),
-        ("Between turns", f"{config.state.feedback}; it {feedback_words(config.state.feedback, config.state.feedback_text)}"),
+        (
+            "Between turns",
+            f"{shortened(config.state.feedback)}; it {feedback_words(config.state.feedback, config.state.feedback_text)}",
+        ),
         ("Seed", f"{config.seed}"),
     ]
     if about.dataset:

@@ -7,6 +7,7 @@ that is continued goes on in the same place. A tracker that fails is left behind
 from __future__ import annotations
 
 import json
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from rise.runs.preflight import Ready
 
 STATE = "trackers.json"
+PublicReport = Callable[[Path, Path], Path]
+"""Writes the page of a run directory, and its text beside it, into a folder, fit to be handed on; returns the page."""
 PART_FACTS = ("seconds", "n_replies", "n_prompt_tokens", "n_reply_tokens", "n_reused", "price")
 
 
@@ -104,13 +107,14 @@ class Tracked:
     def alarm(self, alarm: Alarm) -> None:
         self.progress.alarm(alarm)
 
-    def finish(self, *, failed: bool, report: Callable[[Path], Path] | None = None) -> None:
+    def finish(self, *, failed: bool, report: PublicReport | None = None) -> None:
         """The last numbers; where the run has come to its end, its report; then every tracker is closed."""
         self._send()
         if self.open and not failed and report is not None:
-            page = report(self.run.path)
-            for name in list(self.open):
-                self._try(name, lambda name=name: self.open[name].artifact(page))  # type: ignore[misc]
+            with tempfile.TemporaryDirectory() as folder:  # trackers take a copy at once
+                page = report(self.run.path, Path(folder))
+                for name in list(self.open):
+                    self._try(name, lambda name=name: self.open[name].artifact(page))  # type: ignore[misc]
         for name in list(self.open):
             self._try(name, lambda name=name: self.open[name].close(failed))  # type: ignore[misc]
         self.open = {}
@@ -157,12 +161,10 @@ class Tracked:
 
 
 @contextmanager
-def tracking(
-    config: RunConfig, run: Path, progress: Progress, report: Callable[[Path], Path] | None = None
-) -> Iterator[Progress]:
+def tracking(config: RunConfig, run: Path, progress: Progress, report: PublicReport | None = None) -> Iterator[Progress]:
     """A progress that also tells the trackers that the recipe names; `progress` itself where it names none.
 
-    `report` writes the page that goes to them as an artifact when the run has come to its end.
+    `report` writes what goes to them as an artifact when the run has come to its end.
     """
     if not config.track.to:
         yield progress

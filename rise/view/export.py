@@ -86,7 +86,7 @@ class _Counts:
 
 def _parts(library: Library, limit: int | None, counts: _Counts) -> Iterator[tuple[str, Any]]:
     """(name, data) of each piece; names are letters, digits and dashes only."""
-    overview = library.overview()
+    overview = library.overview(public=True)
     for run in overview["runs"]:
         run["live"] = None
         for stage in run["stages"]:

@@ -15,6 +15,7 @@ from rise.evaluation.vote import Same
 from rise.report.claims import claims, headline
 from rise.report.collect import ReportData, Stage, collect
 from rise.report.colours import stage_role
+from rise.report.handed_on import handed_on
 from rise.report.recipe import same_answers
 from rise.runs import stages
 from rise.runs.directory import RunDir
@@ -54,12 +55,13 @@ class Library:
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
-    def overview(self) -> dict[str, Any]:
-        """Runs, stages, numbers, files, and what is under way."""
-        return {"runs": [self._overview(r, run) for r, run in enumerate(self._runs)], "outcomes": OUTCOMES}
+    def overview(self, *, public: bool = False) -> dict[str, Any]:
+        """Runs, stages, numbers, files, and what is under way; `public`: as it may be handed on (`rise.report.handed_on`)."""
+        return {"runs": [self._overview(r, run, public) for r, run in enumerate(self._runs)], "outcomes": OUTCOMES}
 
-    def _overview(self, r: int, run: _Run) -> dict[str, Any]:
+    def _overview(self, r: int, run: _Run, public: bool) -> dict[str, Any]:
         data = collect(run.dir.path, n_each=0)
+        data = handed_on(data) if public else data
         parts = run.ledger.underway() if self._unfinished(data) else {}
         keys = {name: f"{r}/{name.replace('/', '/' + LIVE)}" for name in parts}
         return {

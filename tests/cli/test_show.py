@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from rise.cli.show import _coloured, _kind, show
 from rise.errors import ConfigError, DataError, ModelError
 from rise.jsonl import dumps
+from rise.report import write_report
 from rise.trajectory import Relabelled, Trajectory, Turn, Verdict, to_json
 from rise.view.tokens import Tokens
 
@@ -190,6 +191,26 @@ def test_metrics_and_run_directories_print_as_tables(round_1):
     assert "Percent right, change from m1@t1" in printed(round_1.path.parent)
     assert '"n_examples": 3' in printed(round_1.dataset)
     assert "part: rollout" in printed(round_1.path.parent / "metrics.jsonl")
+
+
+def test_every_file_of_a_real_run_is_shown_as_the_page_of_its_directory_says(toy_run):
+    write_report(toy_run.path)
+    kinds = ("*.jsonl", "*.json", "*.toml", "*.md")
+    found = [file for kind in kinds for folder in ("", "*/", "*/checkpoint/") for file in toy_run.path.glob(folder + kind)]
+    names = {file.name for file in found}
+    assert {"config.toml", "provenance.json", "report.md", "rise.json", "README.md", "dataset.json", *KINDS} <= names
+    for file in found:
+        assert printed(file).strip(), file
+    log = printed(toy_run.log, "-n", 999)
+    assert 'config: {"name": ' in log and "part: rollout" in log and "overlap: " in log
+    assert printed(toy_run.config) == toy_run.config.read_text()
+
+
+def test_a_line_that_says_how_a_run_was_continued_is_one_of_its_log(tmp_path):
+    path = lines(
+        tmp_path / "metrics.jsonl", {"time": 0.0, "config": {"name": "toy"}}, {"time": 1.0, "continued": {"rise": "0.1.0"}}
+    )
+    assert "1970-01-01 00:00:01 UTC" in printed(path, "--index", 2) and 'continued: {"rise": "0.1.0"}' in printed(path, "-n", 2)
 
 
 def test_filters_on_a_file_without_verdicts_are_refused(tmp_path):

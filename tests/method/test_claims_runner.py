@@ -2,8 +2,10 @@
 
 import claims_jobs
 import pytest
-from test_claims import folder  # noqa: F401  # a fixture
+from test_claims import folder, words  # noqa: F401  # a fixture
+from typer.testing import CliRunner
 
+from rise.cli.main import app
 from rise.errors import RiseError
 from rise.method.claims import run as runner
 from rise.method.claims.experiment import load_experiments, load_laboratory
@@ -35,6 +37,13 @@ def test_a_checkpoint_that_is_gone_is_not_measured_as_another_model(plan, tmp_pa
     outcome = run_plan(plan, tmp_path / "out", jobs=1, tell=lambda *words: None)
     of_round = [label(job) for job in plan.probes.values() if job.stage == "round-1" and job.training.seed == 0]
     assert of_round and all("round-1/checkpoint is gone" in outcome.failed[name] for name in of_round)
+
+
+def test_what_failed_is_an_exit_code_and_stands_on_standard_error_after_the_page(folder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(runner, "run_plan", lambda *_, **__: runner.Outcome({"rise-1 seed 0": "no room on the disk"}))
+    done = CliRunner().invoke(app, words(folder, tmp_path / "out"))
+    assert done.exit_code == 1 and "Page: " in done.stdout and (tmp_path / "out" / "claims.html").exists()
+    assert "rise: rise-1 seed 0 failed: no room on the disk" in done.stderr and "the same command goes on" in done.stderr
 
 
 def test_what_nobody_makes_is_not_waited_for(plan, tmp_path):

@@ -54,6 +54,7 @@ def run(toy_run, tmp_path):
     card = there.stage("round-2").checkpoint / "rise.json"
     known = json.loads(card.read_text())
     known["task_settings"] |= {"path": f"{home.parent}/problems.jsonl"}
+    known["feedback"] = "/scratch/lovelace/fb.py:f"  # outside every place that is looked for
     card.write_text(json.dumps(known))
     return there
 
@@ -118,7 +119,7 @@ def test_nothing_secret_or_local_is_sent(hub, run, monkeypatch, tmp_path):
         str(Path.cwd()),
         str(Path.home()) + "/",
     ]
-    for secret in (*hidden, "corp.example", ":8000"):
+    for secret in (*hidden, "corp.example", ":8000", "scratch/lovelace"):
         assert secret not in heard, secret
     logged_in = {headers.get("authorization") for _, path, headers, _ in hub.heard if path.startswith("/api/repos")}
     assert logged_in == {f"Bearer {SECRETS['HF_TOKEN']}"}  # the key itself travels where it must, and nowhere else

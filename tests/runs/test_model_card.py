@@ -97,6 +97,61 @@ def test_no_path_address_or_machine_of_the_recipe_is_in_it(tmp_path):
         assert hidden not in text, hidden
 
 
+def test_a_folder_called_like_a_hubs_model_is_told_by_what_the_run_found_and_not_from_where_a_reader_stands(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "Qwen").mkdir()
+    monkeypatch.chdir(tmp_path)  # where a folder is called as an owner at the hub, and models/smollm2 is not
+    for path, known, base, says in (
+        ("models/smollm2", {"model.path": "0123456789ab"}, "smollm2", None),
+        ("Qwen/Qwen2.5-0.5B", {"held-out problems": "0123456789ab"}, "Qwen/Qwen2.5-0.5B", 'base_model: "Qwen/Qwen2.5-0.5B"'),
+    ):
+        run = write_run(tmp_path / base.replace("/", "-"), {"round-1": ROUND_1})
+        run.config.write_text(run.config.read_text().replace("[model.nano]\nhidden = 8", f'[model]\npath = "{path}"'))
+        run.provenance.write_text(json.dumps({"contents": known}))
+        text = card_of(run)
+        assert f"- **Base**: {base}\n" in text and ("base_model" in text) == (says is not None) and (says or "") in text
+        assert public_recipe(load_recipe(run.config), run.contents)["model"]["path"] == base
+
+
+def test_settings_that_are_always_paths_are_shortened_wherever_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # none of them is here
+    config = small(
+        task={
+            "name": "jsonl",
+            "settings": {"path": "data/problems", "test_path": "hub:org/name", "judge": "mine/judge.py:right"},
+        },
+        boost={"reuse": "runs/other"},
+        state={"feedback": "/scratch/ada/fb.py:f"},
+        rollout={"policy": "scripted:replies/canned.jsonl"},
+    )
+    shown = public_recipe(config)
+    assert [shown["task"]["settings"][name] for name in ("path", "test_path", "judge")] == [
+        "problems",
+        "hub:org/name",
+        "judge.py:right",
+    ]
+    assert (shown["boost"]["reuse"], shown["state"]["feedback"]) == ("other", "fb.py:f")
+    assert shown["rollout"]["policy"] == "scripted:canned.jsonl"
+
+
+def test_the_words_between_turns_hold_no_path(tmp_path):
+    run = write_run(tmp_path / "run", {"round-1": ROUND_1})
+    run.config.write_text(run.config.read_text() + '\n[state]\nfeedback = "/scratch/ada/fb.py:f"\n')
+    text = card_of(run)
+    assert "- **Between turns**: fb.py:f; it " in text and "scratch" not in text
+
+
+def test_the_licence_that_a_base_stated_stays_where_the_base_is_out_of_sight(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run", {"round-1": ROUND_1})
+    run.config.write_text(run.config.read_text().replace("[model.nano]\nhidden = 8", '[model]\npath = "models/smollm2"'))
+    checkpoint = run.stage("round-1").checkpoint
+    checkpoint.mkdir()
+    (checkpoint / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    monkeypatch.chdir(checkpoint)
+    assert "license: apache-2.0" in card_of(run) and "states apache-2.0" in card_of(run)
+
+
 def test_what_a_model_wrote_is_no_markup(tmp_path):
     text = card_of(write_run(tmp_path / "run", hostile=True))
     assert "\x1b" not in text

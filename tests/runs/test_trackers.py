@@ -6,7 +6,7 @@ TensorBoard is the real package here; wandb, trackio and mlflow are in tests/tra
 import json
 import sys
 import types
-import warnings
+from pathlib import Path
 
 import pytest
 from synthetic_run import BOOST, ROUND_1, write_run
@@ -16,7 +16,7 @@ from rise.errors import ConfigError
 from rise.method.iterate import run as run_recipe
 from rise.recipe.machines import TRACKERS
 from rise.recipe.toml import load_recipe
-from rise.report import write_report
+from rise.report import write_public_report, write_report
 from rise.runs.context import Silent
 from rise.runs.destinations import DESTINATIONS
 from rise.runs.preflight import preflight
@@ -38,13 +38,9 @@ def config_of(run, *to):
     return load_recipe(run.config, overrides=[f"track.to={json.dumps(to)}"])
 
 
-def page(path):
-    return write_report(path)[0]
-
-
 def track(run, *to, fail=False):
     """A run whose files are there is told of, from its beginning to its end."""
-    with tracking(config_of(run, *to), run.path, Silent(), page) as told:
+    with tracking(config_of(run, *to), run.path, Silent(), write_public_report) as told:
         told.start(None)
         if fail:
             raise KeyboardInterrupt
@@ -80,12 +76,12 @@ def test_parts_stages_and_report_arrive_once_and_a_continued_run_adds_what_is_ne
 @pytest.mark.slow
 def test_a_real_run_is_told_while_it_goes_on(tmp_path, one_thread):
     config = small(track={"to": ["tensorboard"], "name": "mine"})
-    run = run_recipe(config, tmp_path / "run", report=page)
+    run = run_recipe(config, tmp_path / "run", report=write_public_report)
     scalars, texts = events(run.path)
     assert [step for step, _ in scalars["accuracy/turn_1"]] == [0, 3]
     assert {"part/rollout/n_replies", "part/relabel/n_reply_tokens", "part/train/seconds"} <= scalars.keys() and texts
     events_before = len(scalars["part/evaluate/seconds"])
-    run_recipe(config, tmp_path / "run", report=page)
+    run_recipe(config, tmp_path / "run", report=write_public_report)
     assert len(events(run.path)[0]["part/evaluate/seconds"]) == events_before
 
 
@@ -94,7 +90,7 @@ class Library(types.ModuleType):
 
     def __init__(self):
         super().__init__("wandb")
-        self.logged, self.breaks, self.ended = [], False, None
+        self.logged, self.files, self.breaks, self.ended = [], {}, False, None
 
     def init(self, **settings):
         self.settings, self.id = settings, "run-1"
@@ -106,6 +102,11 @@ class Library(types.ModuleType):
         if self.breaks:
             raise ConnectionError("no route to host")
         self.logged.append(values)
+
+    def Artifact(self, name, type):
+        return types.SimpleNamespace(add_file=lambda file: self.files.update({Path(file).name: Path(file).read_text()}))
+
+    def log_artifact(self, artifact): ...
 
     def finish(self, exit_code):
         self.ended = exit_code
@@ -131,12 +132,23 @@ def test_what_a_tracker_is_told_of_the_recipe_holds_no_path_and_no_address(tmp_p
     run = write_run(tmp_path / "home-of-ada" / "run", {"round-1": ROUND_1})
     text = run.config.read_text() + '\n[relabel]\nimprover = "teacher"\nteacher = "http://gpu-7.example/v1#m"\n'
     run.config.write_text(text + f'\n[task]\nname = "jsonl"\nsettings = {{ path = "{run.path}/p.jsonl" }}\n')
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the stand-in makes no artifact
-        track(run, "wandb")
-    told = json.dumps(library.settings["config"])
-    assert "an endpoint#m" in told and "p.jsonl" in told
-    assert "home-of-ada" not in told and "gpu-7" not in told
+    facts = json.loads(run.provenance.read_text())
+    words = [
+        "rise",
+        "run",
+        "own",
+        "--set",
+        f"task.settings.path={run.path}/p.jsonl",
+        "--set",
+        "relabel.teacher=http://gpu-7.example",
+    ]
+    run.provenance.write_text(json.dumps(facts | {"command": words}))
+    track(run, "wandb")
+    assert library.files.keys() == {"report.html", "report.md"}
+    for told in (json.dumps(library.settings["config"]), *library.files.values()):
+        assert "an endpoint#m" in told and "p.jsonl" in told
+        assert "home-of-ada" not in told and "gpu-7" not in told
+    assert "home-of-ada" in write_report(run.path)[0].read_text()  # the run's own page keeps them
     assert library.settings["name"] == "run" and library.settings["project"] == "rise"
 
 

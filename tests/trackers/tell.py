@@ -28,10 +28,10 @@ class Nobody:
         return lambda *_, **__: None
 
 
-def page(run: Path) -> Path:
-    (run / "report.html").write_text("<h1>The report</h1>")
-    (run / "report.md").write_text("# The report")
-    return run / "report.html"
+def page(run: Path, folder: Path) -> Path:
+    (folder / "report.html").write_text("<h1>The report</h1>")
+    (folder / "report.md").write_text("# The report")
+    return folder / "report.html"
 
 
 def told(name: str, folder: Path) -> Path:

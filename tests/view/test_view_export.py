@@ -82,3 +82,22 @@ def test_one_file_that_would_be_too_large_is_refused_with_the_way_out(library, t
     with pytest.raises(ConfigError, match="--limit"):
         export(library, tmp_path / "copy.html", None)
     assert not (tmp_path / "copy.html").exists()
+
+
+def test_a_copy_holds_no_path_no_address_and_no_command_line(tmp_path):
+    run = write_viewed(tmp_path / "home-of-ada" / "run")
+    text = run.config.read_text() + '\n[relabel]\nteacher = "http://gpu-7.example:8000/v1#m"\n'
+    text += '[cluster]\naddress = "10.0.0.7:6379"\n'
+    run.config.write_text(text + f'[task.settings]\npath = "{run.path}/p.jsonl"\n')
+    run.provenance.write_text(json.dumps(json.loads(run.provenance.read_text()) | {"command": ["rise", "run", str(run.path)]}))
+    library = Library([run.path])
+    copy = export(library, tmp_path / "copy.html", None).path.read_text()
+    assert "an endpoint#m" in copy and "p.jsonl" in copy and "0123456789abcdef" in copy  # the commit
+    assert not any(hidden in copy for hidden in ("home-of-ada", "gpu-7", "10.0.0.7"))
+    assert "home-of-ada" in json.dumps(library.overview())  # the server on this machine shows all
+
+
+def test_a_recipe_that_cannot_be_written_down_is_left_out_of_a_copy(tmp_path):
+    run = write_viewed(tmp_path / "run")
+    run.config.write_text(run.config.read_text() + "\n[made]\non = 2026-11-28\n")
+    assert "2026-11-28" not in export(Library([run.path]), tmp_path / "copy.html", None).path.read_text()

@@ -15,7 +15,7 @@ from rise.evaluation.markdown import inline
 from rise.evaluation.printed import count
 from rise.jsonl import dumps
 from rise.recipe.config import RunConfig
-from rise.recipe.public import public, public_recipe
+from rise.recipe.public import placed, public, public_recipe
 from rise.recipe.toml import load_recipe, plain_toml
 from rise.report.sharing.files import Sent, text_file
 from rise.runs import stages
@@ -39,7 +39,7 @@ def data_files(path: Path, repository: str, licence: str | None = None) -> list[
     Raises `DataError` where there is no record yet, `ConfigError` without pyarrow.
     """
     run, found = _stages(path)
-    config = load_recipe(run.config)
+    config = placed(load_recipe(run.config), run.contents)
     files, counts = [], dict.fromkeys(KINDS, 0)
     for stage in found:
         for kind, rows in (("trajectories", _trajectories(stage)), ("held-out", _held_out(stage))):
@@ -50,7 +50,11 @@ def data_files(path: Path, repository: str, licence: str | None = None) -> list[
     if not files:
         raise DataError(f"{path} holds no trajectories and no held-out records yet: let a stage end first.")
     card = _card(config, repository, counts, licence)
-    return [text_file("README.md", card), text_file("recipe.toml", plain_toml(public_recipe(config))), *files]
+    return [
+        text_file("README.md", card),
+        text_file("recipe.toml", plain_toml(public_recipe(config, run.contents))),
+        *files,
+    ]
 
 
 def _stages(path: Path) -> tuple[RunDir, list[StageDir]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rise.errors import ConfigError, DataError
 from rise.jsonl import read_json
-from rise.recipe.public import public, public_recipe
+from rise.recipe.public import public_recipe, public_settings, shortened
 from rise.recipe.toml import load_recipe, plain_toml
 from rise.report.sharing.files import Sent, text_file
 from rise.runs.card import NAME as CARD
@@ -36,7 +36,10 @@ def model_files(path: Path, repository: str, licence: str | None = None) -> list
     config = load_recipe(run.config)
     instructions = read_card(str(stage.checkpoint)).get("instructions")
     about = replace(about_stage(config, instructions, stage), model=repository, licence=licence)
-    files = [text_file(README, model_card(about)), text_file("recipe.toml", plain_toml(public_recipe(config)))]
+    files = [
+        text_file(README, model_card(about)),
+        text_file("recipe.toml", plain_toml(public_recipe(config, run.contents))),
+    ]
     files += [sent for file in sorted(stage.checkpoint.iterdir()) if file.name != README for sent in _checkpoint_file(file)]
     return sorted(files, key=lambda file: file.path)
 
@@ -59,7 +62,9 @@ def _checkpoint_file(file: Path) -> Iterator[Sent]:
     """One file of a checkpoint as it is sent: what it says of this machine left out."""
     if file.name == CARD:
         card = read_json(file)
-        card["task_settings"] = public(card.get("task_settings") or {})
+        card["task_settings"] = public_settings(card.get("task_settings") or {})
+        if isinstance(feedback := card.get("feedback"), str):
+            card["feedback"] = shortened(feedback)
         yield text_file(CARD, json.dumps(card, indent=2) + "\n", ours=False)
     elif file.suffix in TEXTS:
         text = file.read_text(encoding="utf-8")
