@@ -141,7 +141,7 @@ def numbers(context: RunContext, records: Sequence[HeldOut]) -> dict[str, Any]:
 
 
 def compare_stages(context: RunContext, stage: StageDir, records: Sequence[HeldOut], metrics: dict[str, Any]) -> None:
-    """Differences, problem by problem, from the stage before, and of a round also from what the rounds began with."""
+    """Differences, problem by problem, from the stage before, and of a round also from the model that the rounds began from."""
     truthful, turns = context.ready.evaluated.stops_when_right, context.config.evaluate.turns
 
     def against(other: StageDir, name: str) -> None:
@@ -153,6 +153,6 @@ def compare_stages(context: RunContext, stage: StageDir, records: Sequence[HeldO
     before = [other for other in context.dir.stages() if stages.order(other.name) < stages.order(stage.name)]
     if before:
         against(before[-1], "previous")
-    began = next((other for other in reversed(before) if not stages.round_number(other.name)), None)
+    began = stages.began_from((other.name for other in before), context.config.iterate.start)
     if began is not None and stages.round_number(stage.name):
-        against(began, "before_rounds")
+        against(context.dir.stage(began), "before_rounds")

@@ -51,7 +51,7 @@ RULES = (
 
 MAIN_CAPTION = (
     "Points: a difference of shares of problems right, in points of a hundred; beneath it 95 % intervals, over seeds where there "
-    "are several, and over problems. Where several comparisons decide together, the weakest is "
+    "are several, and over problems. Where several comparisons decide together, the weakest of those that bear the verdict is "
     "shown. p: after Holm's correction over the table. How verdicts come about stands at the end."
 )
 
@@ -238,9 +238,12 @@ def main_table(results: Sequence[Result], ran: Ran) -> Table:
 
 
 def weakest(result: Result) -> Compared | None:
-    """Of the comparisons that decide together, the one with the largest p-value: the verdict stands and falls with it."""
-    p = [-1.0 if item.p is None else item.p for item in result.primary]
-    return result.primary[p.index(max(p))] if p else None
+    """Of the comparisons that decide together and bear the verdict, the one with the largest p-value.
+
+    One that does not hold may have the smaller: surely above 0, and surely below what matters.
+    """
+    bearing = [item for item in result.primary if item.verdict == result.verdict] or result.primary
+    return max(bearing, key=lambda item: -1.0 if item.p is None else item.p, default=None)
 
 
 def _number_cell(item: Compared) -> Cell:

@@ -113,7 +113,7 @@ class ReportData:
     overlap: Mapping[str, Any] | None = None
     """Measured problems that are trained on too (`rise.evaluation.overlap`); None in runs of before this was looked for."""
     beside: tuple[tuple[str, Stage, Stage], ...] = ()
-    """This run and others given with it: name, the stage the rounds began from, the last round."""
+    """This run and others given with it: name, the stage that the rounds' training began from, the last round."""
     runs: Mapping[int, ReportData] = field(default_factory=dict)
     """Of a group: the run of each seed that has begun. The estimates of the group's own stages are `OverSeeds.both`."""
     over: tuple[StageOverSeeds, ...] = ()
@@ -144,6 +144,13 @@ class ReportData:
     @property
     def n_samples(self) -> int:
         return self.last.n_samples if self.last else int(_at(self.config, ("evaluate", "samples")) or 5)
+
+    @property
+    def began(self) -> Stage | None:
+        """The stage that the rounds' training began from; None where it is not measured."""
+        start = str(_at(self.config, ("iterate", "start")) or "previous")
+        name = stages.began_from((stage.name for stage in self.measured), start)
+        return next((stage for stage in self.measured if stage.name == name), None)
 
     @property
     def split(self) -> str:
@@ -214,10 +221,9 @@ def _config(run: RunDir) -> tuple[str, dict[str, Any]]:
 def _ends(data: ReportData) -> tuple[str, Stage, Stage] | None:
     """(directory, the stage the rounds began from, the last round), where both are measured over several turns."""
     rounds = [stage for stage in data.measured if stages.round_number(stage.name)]
-    before = [stage for stage in data.measured if not stages.round_number(stage.name)]
-    if not (rounds and before) or rounds[-1].estimate("paired", f"t{rounds[-1].n_turns}-t1").value is None:
+    if not rounds or data.began is None or rounds[-1].estimate("paired", f"t{rounds[-1].n_turns}-t1").value is None:
         return None
-    return data.directory, before[-1], rounds[-1]
+    return data.directory, data.began, rounds[-1]
 
 
 def records_of(stage: Stage) -> Iterator[HeldOut]:

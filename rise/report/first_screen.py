@@ -37,7 +37,7 @@ def what_was_run(data: ReportData) -> str:
 
 
 def first_picture(data: ReportData) -> Figure | None:
-    """By turn: the base, where the rounds began, where they ended, and the last stage with nothing shown."""
+    """By turn: the base, the last stage before the rounds, where they ended, and the last stage with nothing shown."""
     stage = data.last
     if stage is None or stage.n_turns < 2:
         return None

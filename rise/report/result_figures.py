@@ -306,9 +306,10 @@ def drawn_stages(data: ReportData, field: str) -> list[Stage]:
     found = [stage for stage in data.measured if any(e.value is not None for e in stage.series(field))]
     others = [low for stage in found if stage.name != "base" for low in _range(stage.series(field))]
     boosted = any(not round_number(stage.name) for stage in found if stage.name != "base")
+    began = data.began.name if data.began else ""
 
     def flattens(stage: Stage) -> bool:
-        return boosted and (_range(stage.series(field))[1] < min(others) - 0.2 or _asked_of_few(stage, data))
+        return boosted and began != "base" and (_range(stage.series(field))[1] < min(others) - 0.2 or _asked_of_few(stage, data))
 
     return [stage for stage in found if stage.name != "base" or not flattens(stage)]
 

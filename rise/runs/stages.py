@@ -94,6 +94,16 @@ def _early(name: str) -> Named | None:
     return next((stage for stage in BEFORE_ROUNDS if stage.name == name), None)
 
 
+def began_from(names: Iterable[str], start: str) -> str | None:
+    """Of these stages, the one whose model the rounds' training began from. `start` is iterate.start.
+
+    >>> [began_from(["base", "boost", "round-1"], start) for start in ("previous", "boost", "base")]
+    ['boost', 'boost', 'base']
+    """
+    before = [name for name in names if not round_number(name) and (start != "base" or name == "base")]
+    return max(before, key=order, default=None)
+
+
 def on_disk(run: Path) -> list[str]:
     """Names of the stage directories of a run, in the order in which they run."""
     if not run.is_dir():

@@ -2,15 +2,17 @@
 
 import asyncio
 import math
+from types import SimpleNamespace as Plain
 
 import pytest
-from synthetic_run import held_out, rows, write_run
+from synthetic_run import held_out, rows, same, write_run
 from toys import problem
 
 from rise.errors import ConfigError
 from rise.evaluation.analyses import analyse, gold_probability, hard_problems, with_gold_scores
 from rise.evaluation.evaluate import evaluate
-from rise.evaluation.held_out import HeldOut, held_out_from_json
+from rise.evaluation.held_out import HeldOut, held_out_from_json, read_held_out
+from rise.method.evaluate import compare_stages
 from rise.play.ledger import Ledger
 from rise.play.player import Player
 from rise.play.prompt import Prompt
@@ -20,6 +22,7 @@ from rise.policy import Sampling
 from rise.report import write_report
 from rise.report.analysis_tables import gains_table, gold_table, hard_table, one_turn_table, steps_table
 from rise.report.collect import collect
+from rise.report.result_figures import drawn_stages
 from rise.trajectory import Turn, Verdict, to_json
 
 FOUR = [
@@ -117,6 +120,36 @@ def test_the_report_says_whether_one_turn_ability_was_kept(tmp_path):
     # Boost: 1 of 8 right at every turn. Round 1: 4 at turn 1, 5 at turn 5.
     against, first, _, last, n = rows(one_turn_table(collect(write_run(tmp_path / "run").path)))["round 1"]
     assert (against.text, first.text, last.text, n.text) == ("boost", "+37.5", "+50.0", "8")
+
+
+@pytest.mark.parametrize(
+    ("start", "began", "gained"), [("base", "base", 0.45), ("boost", "boost", -0.05), ("previous", "boost", -0.05)]
+)
+def test_a_round_is_held_against_the_model_that_the_rounds_began_from(tmp_path, start, began, gained):
+    """Right at turn 1: 2 of 20 problems of the base, 12 of the boost, 11 of round 1."""
+    config = f'[boost]\nenabled = true\nalso_one_turn = false\n[iterate]\nrounds = 1\nstart = "{start}"\n'
+    measured = {name: _right_at_first(n) for name, n in (("base", 2), ("boost", 12), ("round-1", 11))}
+    run, other = (write_run(tmp_path / name, measured, config=config) for name in ("run", "other"))
+    stage = run.stage("round-1")
+    metrics = {"paired": {}}
+    parts = {"ready": Plain(evaluated=Plain(stops_when_right=False)), "judge": Plain(same=same), "dir": run}
+    compare_stages(
+        Plain(config=Plain(evaluate=Plain(turns=5), iterate=Plain(start=start)), **parts),
+        stage,
+        list(read_held_out(stage.held_out)),
+        metrics,
+    )
+    assert (metrics["previous"], metrics["before_rounds"]) == ("boost", began)
+    assert metrics["paired"]["before_rounds"]["m1@t1"]["value"] == pytest.approx(gained)
+    data = collect(run.path, beside=[other.path])
+    assert [before.name for _, before, _ in data.beside] == [began, began]
+    # 50 points below the rest the base would flatten the other lines: only where the rounds began from it does it stay.
+    drawn = [stage.name for stage in drawn_stages(data, "accuracy_by_turn")]
+    assert ("base" in drawn) == (began == "base")
+
+
+def _right_at_first(n):
+    return [("rrrrr" if i < n else "wwwww", "wwww", "") for i in range(20)]
 
 
 def test_the_report_gives_each_step_its_transitions(tmp_path):

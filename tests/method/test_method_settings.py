@@ -45,6 +45,8 @@ def test_what_each_rounds_training_starts_from(start, starts, tmp_path, untraine
         ("round-1", starts[0]),
         ("round-2", starts[1]),
     ]
+    held_against = [RunDir(tmp_path / "run").stage(f"round-{k}").read_metrics()["before_rounds"] for k in (1, 2)]
+    assert held_against == [starts[0]] * 2  # the model that the rounds began from
     # Whatever training starts from, the student that is unrolled is the current model.
     ledger = [json.loads(line) for line in (tmp_path / "run" / "ledger.jsonl").read_text().splitlines()]
     assert {"round-1/rollout", "round-2/rollout"} <= {line["purpose"] for line in ledger}

@@ -3,11 +3,15 @@
 from types import SimpleNamespace as Plain
 
 from rise.evaluation.forecast import Trained, calibrate
+from rise.evaluation.seeds import OverSeeds
+from rise.evaluation.uncertainty import Estimate
+from rise.evaluation.verdict import decide, together
+from rise.method.claims.results import Compared
 from rise.report.claims_page import forecast_words, headline, weakest
 
 
-def item(p, seeds=1):
-    return Plain(p=p, found=Plain(by_seed=dict.fromkeys(range(seeds), 0.1)))
+def item(p, seeds=1, verdict="undecided"):
+    return Plain(p=p, found=Plain(by_seed=dict.fromkeys(range(seeds), 0.1)), verdict=verdict)
 
 
 def result(verdict, *primary):
@@ -19,6 +23,24 @@ def test_the_comparison_that_the_verdict_stands_and_falls_with_is_shown():
     assert weakest(result("undecided", strong, weak)) is weak
     assert weakest(result(None, strong, item(None, seeds=0))) is strong  # a missing number decides nothing
     assert weakest(result(None)) is None
+
+
+def test_the_number_that_is_shown_bears_the_verdict():
+    """Gains that are to be at least .05, over 998 problems; p of a gain surely above 0 but below .05 is the smaller one."""
+    below, unsure, well = Estimate(0.02, 0.01, 0.03, 998), Estimate(0.06, -0.02, 0.14, 998), Estimate(0.3, 0.25, 0.35, 998)
+    compared = [_compared(below, 0.0001), _compared(unsure, 0.07), _compared(well, 0.08)]
+    assert [item.verdict for item in compared] == ["does not hold", "undecided", "undecided"]
+    against = result(together([item.verdict for item in compared]), *compared)
+    assert against.verdict == "does not hold" and weakest(against) is compared[0]
+    # +6.0 is above what matters and its p-value small, but its interval holds 0; what holds beside it has the larger p-value.
+    compared = [_compared(unsure, 0.001), _compared(well, 0.04)]
+    open_ = result(together([item.verdict for item in compared]), *compared)
+    assert open_.verdict == "undecided" and weakest(open_) is compared[0]
+
+
+def _compared(estimate, p):
+    over = OverSeeds({}, estimate, estimate)
+    return Compared(Plain(primary=True), "divisor", over, p, p, decide(over, "more", 0.05, p))
 
 
 def test_what_was_begun_is_told_from_what_was_not():
