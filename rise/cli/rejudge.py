@@ -31,8 +31,8 @@ def rejudge(
     from rise.cli.progress import Bars
     from rise.errors import ConfigError
     from rise.judges import make_judge
+    from rise.method.rejudge import check_write, write_back
     from rise.method.rejudge import rejudge as judge_again
-    from rise.method.rejudge import write_back
     from rise.recipe.toml import load_recipe, parse_override
     from rise.report import write_report
     from rise.report.compare import find_stage
@@ -50,6 +50,8 @@ def rejudge(
     beside = run if run.name not in ("", "..") else run.resolve()
     target = RunDir(out or beside.with_name(f"{beside.name}-rejudged"))
     config = with_judge(load_recipe(run / "config.toml"), named)
+    if write:
+        check_write(found, config)
     ready = preflight(config, "judge")
     bars = Bars()
     book = target.path / "ledger.jsonl"

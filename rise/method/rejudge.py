@@ -13,11 +13,16 @@ from rise.evaluation.compare import Scores, score
 from rise.evaluation.held_out import REPLIES, HeldOut, read_held_out, write_held_out
 from rise.jsonl import read_json, write_jsonl, write_whole
 from rise.method.evaluate import compare_stages, numbers, predicted
+from rise.play.ledger import Ledger
 from rise.play.player import Player, play_out
-from rise.recipe.toml import to_toml
+from rise.recipe.config import RunConfig
+from rise.recipe.toml import load_recipe, to_toml
+from rise.runs.contents import JUDGE, of_judge
 from rise.runs.context import RunContext
 from rise.runs.directory import RunDir, StageDir
+from rise.runs.stages import on_disk
 from rise.task import Problem
+from rise.tasks import takes
 from rise.trajectory import Relabelled, Trajectory, Turn, Verdict, read_relabelled, read_trajectories, to_json
 
 UNREAD = (Verdict.UNPARSABLE, Verdict.TIMED_OUT)
@@ -81,17 +86,31 @@ def rejudge(context: RunContext, run: RunDir, judge: Any) -> list[Rejudged]:
 def _begin(context: RunContext, run: RunDir, judge: Any) -> None:
     out = context.dir
     facts = read_json(run.provenance) if run.provenance.exists() else {}
-    facts["rejudged"] = {"of": run.path.resolve().name, "judge": judge}
-    if out.config.exists() and (there := read_json(out.provenance).get("rejudged")) != facts["rejudged"]:
-        what = f"{there['of']} by the judge {_named(there['judge'])}" if there else "a run of its own"
-        raise ConfigError(
-            f"{out.path} holds {what}; asked for is {facts['rejudged']['of']} by the judge {_named(judge)}. Give another --out."
-        )
+    facts["rejudged"] = asked = {"of": run.path.resolve().name, "judge": judge}
+    if hashes := of_judge(judge):
+        asked["contents"] = hashes
+    facts = _judged_by(facts, hashes)
+    if out.config.exists():
+        there = read_json(out.provenance).get("rejudged")
+        if not there or any(there[name] != asked[name] for name in ("of", "judge")):
+            what = f"{there['of']} by the judge {_named(there['judge'])}" if there else "a run of its own"
+            raise ConfigError(
+                f"{out.path} holds {what}; asked for is {asked['of']} by the judge {_named(judge)}. Give another --out."
+            )
+        if there.get("contents") != asked.get("contents"):  # of that name, and not what it was
+            for stage in out.stages():
+                stage.metrics.unlink()
     out.path.mkdir(parents=True, exist_ok=True)
     write_whole(out.provenance, json.dumps(facts, indent=2) + "\n")
     if run.log.exists():
         shutil.copyfile(run.log, out.log)  # what was spent, which is what it was
     write_whole(out.config, to_toml(context.config))
+
+
+def _judged_by(facts: dict[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
+    """Provenance whose hashes are those of another judge."""
+    kept = {name: held for name, held in (facts.get("contents") or {}).items() if not name.startswith(JUDGE)}
+    return facts | {"contents": kept | dict(hashes)}
 
 
 def _named(judge: Any) -> str:
@@ -208,11 +227,36 @@ def _count(changed: Changed, before: Iterable[Sequence[Turn]], after: Iterable[S
             changed.add(a, b)
 
 
+def check_write(run: RunDir, config: RunConfig) -> None:
+    """Raise `ConfigError` where the run could not go on by the judge that --write would give it."""
+    if not takes(config.task.name, "judge"):
+        raise ConfigError(
+            f"--write: the task {config.task.name} takes no judge, so the recipe of {run.path} could not name this one and the "
+            "run would go on with its own. Leave out --write: the new verdicts and numbers stand in a directory of their own."
+        )
+    for name in on_disk(run.path):
+        stage = run.stage(name)
+        if not stage.metrics.exists() and (stage.trajectories.exists() or stage.held_out.exists()):
+            raise ConfigError(
+                f"--write: {stage.path} has begun with the run's own judge and is not measured yet. End it first "
+                f"(rise run {run.path}), or leave out --write."
+            )
+
+
 def write_back(run: RunDir, out: RunDir) -> None:
-    """Put the new verdicts and numbers into the run itself, its recipe with them."""
-    for stage in out.stages():
-        for file in (stage.held_out, stage.rates, stage.trajectories, stage.relabelled, stage.metrics):
-            if file.exists():
-                write_whole(run.stage(stage.name).path / file.name, file.read_bytes())
-    write_whole(run.config, out.config.read_bytes())
-    run.write_log(rejudged=read_json(out.provenance)["rejudged"])
+    """Put the new verdicts and numbers into the run itself; recipe, hashes and log name the judge, so that it goes on."""
+    config, facts = load_recipe(out.config), read_json(out.provenance)["rejudged"]
+    with Ledger(run.ledger):
+        check_write(run, config)
+        judged = {stage.name for stage in out.stages()}
+        if fresh := [stage.name for stage in run.stages() if stage.name not in judged]:
+            raise ConfigError(f"--write: {run.path} has gone on meanwhile ({', '.join(fresh)}). Give the same command again.")
+        for stage in out.stages():
+            for file in (stage.held_out, stage.rates, stage.trajectories, stage.relabelled, stage.metrics):
+                if file.exists():
+                    write_whole(run.stage(stage.name).path / file.name, file.read_bytes())
+        write_whole(run.config, out.config.read_bytes())
+        if run.provenance.exists():
+            made = read_json(run.provenance)
+            write_whole(run.provenance, json.dumps(_judged_by(made, facts.get("contents", {})), indent=2) + "\n")
+        run.write_log(rejudged=facts, config=config.model_dump(mode="json"))

@@ -62,6 +62,18 @@ def load_named(path: str, setting: str) -> Any:
     return _named_in(module, name, named)
 
 
+def source_of(path: str, setting: str) -> bytes | None:
+    """The file of `module:name` or `file.py:name`, a module being imported; None where it has none."""
+    module_name = path.rpartition(":")[0]
+    if module_name.endswith(".py"):
+        return Path(module_name).read_bytes() if Path(module_name).is_file() else None
+    known = MOVED.get(module_name, module_name)
+    if known not in sys.modules:
+        load_named(path, setting)
+    file = getattr(sys.modules[known], "__file__", None)
+    return Path(file).read_bytes() if file else None
+
+
 def _module_of(file: Path, named: str) -> ModuleType:
     """A file as a module under its path: it shadows no module of the same name, and nothing beside it is imported by it."""
     spec = importlib.util.spec_from_file_location(file.as_posix(), file)

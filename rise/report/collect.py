@@ -15,7 +15,7 @@ from rise.evaluation.held_out import HeldOut, read_held_out
 from rise.evaluation.outcomes import OUTCOMES, Outcome, outcome, rank
 from rise.evaluation.seeds import StageOverSeeds
 from rise.evaluation.uncertainty import NOTHING, Estimate
-from rise.jsonl import read_json
+from rise.jsonl import read_json, read_text
 from rise.recipe.wordings import told
 from rise.report.own_files import check_own_files
 from rise.runs import stages
@@ -209,11 +209,9 @@ def _config(run: RunDir) -> tuple[str, dict[str, Any]]:
     """The recipe as it is written, and as plain data; both empty where there is none."""
     if not run.config.exists():
         return "", {}
+    text = read_text(run.config)
     try:
-        text = run.config.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{run.config}: not UTF-8 text ({error.reason} at byte {error.start}).") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataError(f"{run.config}: not TOML: {error}.") from error
 

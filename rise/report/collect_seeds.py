@@ -13,6 +13,7 @@ from rise.evaluation.pooled import pooled
 from rise.evaluation.seeds import OverSeeds, StageOverSeeds, at_turn, over_seeds
 from rise.evaluation.uncertainty import NOTHING, Estimate
 from rise.evaluation.vote import Same
+from rise.jsonl import read_text
 from rise.report.collect import ReportData, Stage, collect, estimate_at
 from rise.report.recipe import same_answers
 from rise.runs import stages
@@ -44,7 +45,7 @@ def collect_seeds(path: Path) -> ReportData:
         directory=Path(path).resolve().name,
         stages=tuple(_stage(stage, own.get(stage.name)) for stage in first.stages),
         config=first.config,
-        config_text=group.recipe.read_text(encoding="utf-8"),
+        config_text=read_text(group.recipe),
         provenance={**first.provenance, "command": group.read().get("command"), "seed": ", ".join(map(str, group.seeds()))},
         outcomes={},
         chosen=(),

@@ -16,6 +16,7 @@ from typing import Any
 
 from rise.errors import RiseError
 from rise.evaluation.vote import Same
+from rise.jsonl import read_text
 from rise.judges import make_judge
 from rise.judges.reasoning_gym import same_words
 from rise.recipe.config import RunConfig
@@ -98,7 +99,7 @@ def _is_generated(task: str) -> bool:
 def read_config(run: RunDir) -> RunConfig | None:
     """The run's recipe as it stands in config.toml, which names no other recipe; None where it is none."""
     try:
-        data = tomllib.loads(run.config.read_text(encoding="utf-8"))
+        data = tomllib.loads(read_text(run.config))
         return None if "extends" in data else build_config({name: value for name, value in data.items() if name != "scale"})
     except (RiseError, OSError, ValueError, RecursionError):
         return None

@@ -53,6 +53,6 @@ def stated_in(folder: Path) -> str | None:
     card = folder / "README.md"
     if not card.is_file():
         return None
-    head = re.match(r"---\s*\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace")[:20_000], re.DOTALL)
+    head = re.match(r"---\s*\n(.*?)\n---", card.read_text(encoding="utf-8-sig", errors="replace")[:20_000], re.DOTALL)
     found = _KEY.search(head[1]) if head else None
     return found[1].lower() if found else None

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rise.jsonl import dumps
-from rise.policies import directory_of
+from rise.policies import parse_spec
 from rise.recipe.config import RunConfig
 from rise.recipe.improvers import IMPROVERS, INJECTED
+from rise.recipe.own_code import is_own_code, source_of
 from rise.task import Problem
 from rise.training.weights import tokenizer_hash, weights_hash
+
+JUDGE = "task.judge"
+"""Leads the names of what a judge consists of."""
 
 
 def contents(
@@ -25,20 +28,40 @@ def contents(
         for name, part in (("training problems", training), ("held-out problems", held_out))
     }
     for name, spec in _models(config).items():
-        directory = directory_of(spec)
-        if directory and directory.is_dir():
-            out[name] = weights_hash(directory)
-            out[f"{name}, tokenizer and chat template"] = tokenizer_hash(directory)
-    settings = config.task.settings
+        out |= _of_model(name, spec)
+    evaluated = config.evaluate.state
     code = {
         "state.feedback": config.state.feedback,
-        "task.judge_path": settings.get("judge_path"),
-        "task.judge": settings.get("judge"),
+        "evaluate.state.feedback": evaluated and evaluated.feedback,
+        "task.judge_path": config.task.settings.get("judge_path"),
     }
     for name, path in code.items():
-        if isinstance(path, str) and ":" in path and (source := _source(path)) is not None:
-            out[name] = hashlib.sha256(source).hexdigest()[:12]
-    return out
+        out |= _of_code(name, path)
+    return out | of_judge(config.task.settings.get("judge"))
+
+
+def of_judge(judge: Any, name: str = JUDGE) -> dict[str, str]:
+    """The same of a judge as a recipe names it; a model that judges reads answers by another judge."""
+    if not isinstance(judge, Mapping):
+        return _of_code(name, judge)
+    if judge.get("name") == "model":
+        return _of_model(f"{name}.policy", judge.get("policy")) | of_judge(judge.get("reads"), f"{name}.reads")
+    return _of_code(name, judge.get("name"))
+
+
+def _of_model(name: str, spec: str | None) -> dict[str, str]:
+    if not spec:
+        return {}
+    if (found := parse_spec(spec)).name == "function":
+        return _of_code(name, found.rest)
+    if not (found.directory and found.directory.is_dir()):
+        return {}
+    return {name: weights_hash(found.directory), f"{name}, tokenizer and chat template": tokenizer_hash(found.directory)}
+
+
+def _of_code(name: str, path: Any) -> dict[str, str]:
+    source = source_of(str(path), name) if is_own_code(path) else None
+    return {} if source is None else {name: hashlib.sha256(source).hexdigest()[:12]}
 
 
 def _models(config: RunConfig) -> dict[str, str | None]:
@@ -50,9 +73,3 @@ def _models(config: RunConfig) -> dict[str, str | None]:
         "relabel.teacher": relabel.teacher if asked == "teacher" else None,
         "relabel.judge": relabel.judge if relabel.select == "judge" and relabel.judge != "self" else None,
     }
-
-
-def _source(path: str) -> bytes | None:
-    """The file of `module:name`, which has been imported by now; None where it has none."""
-    file = getattr(sys.modules.get(path.partition(":")[0]), "__file__", None)
-    return Path(file).read_bytes() if file else None

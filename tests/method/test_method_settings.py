@@ -3,7 +3,9 @@
 import json
 import math
 import shutil
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from toys import TINY, files, small, toy_recipe, turn
@@ -203,6 +205,69 @@ def test_a_changed_teacher_or_code_of_ones_own_is_refused_by_name(own, tmp_path,
     code.write_text(code.read_text().replace("?", "!"))
     after = preflight(build()).contents
     assert {name for name in before if before[name] != after[name]} == {"relabel.teacher", "state.feedback"}
+
+
+FUNCTIONS = "def right(reply, gold):\n    return True\n\ndef say(*shown):\n    return '?'\n"
+
+
+@pytest.mark.parametrize("place", ["./own.py", "own.py", "own_functions"])
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ({"task": {"settings": {"judge": "{place}:right"}}}, "task.judge"),
+        ({"task": {"settings": {"judge": {"name": "{place}:right"}}}}, "task.judge"),
+        (
+            {"task": {"settings": {"judge": {"name": "model", "policy": "http://h/v1#m", "reads": "{place}:right"}}}},
+            "task.judge.reads",
+        ),
+        ({"task": {"settings": {"judge": {"name": "model", "policy": "function:{place}:say"}}}}, "task.judge.policy"),
+        ({"state": {"feedback": "{place}:say"}}, "state.feedback"),
+        ({"evaluate": {"state": {"feedback": "{place}:say"}}}, "evaluate.state.feedback"),
+        ({"rollout": {"policy": "function:{place}:say"}}, "rollout.policy"),
+        ({"relabel": {"improver": "teacher", "teacher": "function:{place}:say"}}, "relabel.teacher"),
+        ({"relabel": {"select": "judge", "judge": "function:{place}:say"}}, "relabel.judge"),
+    ],
+)
+def test_code_of_ones_own_is_hashed_wherever_it_is_named(overrides, name, place, own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = tmp_path / ("own.py" if place.endswith(".py") else f"{place}.py")
+    code.write_text(FUNCTIONS)
+    config = build_config(merged(own[1], json.loads(json.dumps(overrides).replace("{place}", place))))
+    before = preflight(config).contents
+    code.write_text(FUNCTIONS.replace("True", "False"))
+    after = preflight(config).contents
+    assert {found for found in before if before[found] != after[found]} == {name}
+    sys.modules.pop("own_functions", None)
+
+
+def test_a_starter_whose_judge_was_edited_does_not_go_on_with_two(tmp_path, monkeypatch):
+    """As its README says: `rise init mine; cd mine; rise run recipe.toml`, where `{here}` is a dot."""
+    from rise.cli.init import init
+    from rise.recipe.toml import load_recipe
+
+    init(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    config = load_recipe(Path("recipe.toml"), scale="toy", overrides=["iterate.rounds=0", "evaluate.samples=1"])
+    assert config.task.settings["judge"] == "./judge.py:right"
+    run(config, Path("run"))
+    judge = Path("judge.py")
+    judge.write_text(judge.read_text().replace(".casefold()", ""))
+    with pytest.raises(ResumeError, match=r"task\.judge: its content is not what it was"):
+        run(config, Path("run"))
+
+
+def test_a_run_that_holds_no_hash_of_its_judge_goes_on_and_holds_it_from_then_on(own, tmp_path, monkeypatch):
+    """As version 0.1.1 left runs whose judge is `./judge.py:right`, or stands in a table."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "judge.py").write_text(FUNCTIONS)
+    own[1]["task"]["settings"]["judge"] = {"name": "./judge.py:right"}
+    own[1]["iterate"]["rounds"] = 0
+    file = run(own[2](), tmp_path / "run").provenance
+    facts = json.loads(file.read_text())
+    held = facts["contents"].pop("task.judge")
+    file.write_text(json.dumps(facts))
+    run(own[2](), tmp_path / "run")
+    assert json.loads(file.read_text())["contents"]["task.judge"] == held
 
 
 def test_a_converted_base_says_how_it_is_to_be_used(own, tmp_path, monkeypatch):

@@ -7,12 +7,15 @@ import tomllib
 import pytest
 from odd_endpoint import OddEndpoint, chat
 from synthetic_run import BOOST, CONFIG, ROUND_1, write_run
-from toys import files, write
+from toys import files, small, write
 from typer.testing import CliRunner
 
 from rise.cli.main import app
-from rise.errors import DataError
+from rise.errors import DataError, ResumeError
 from rise.evaluation.held_out import read_held_out
+from rise.method.iterate import run as run_recipe
+from rise.play.ledger import Ledger
+from rise.recipe.toml import build_config, load_recipe
 from rise.report.collect import collect
 from rise.runs.directory import RunDir
 
@@ -110,7 +113,9 @@ def test_where_the_other_judge_calls_wrong_what_ended_a_run_its_last_reply_stand
 
 
 @pytest.mark.slow
-def test_with_write_the_run_itself_has_the_new_numbers(run, tmp_path):
+def test_with_write_the_run_itself_has_the_new_numbers(tmp_path):
+    config = CONFIG.replace("[model.nano]\nhidden = 8", '[model]\npath = "m"\n[task]\nname = "gsm8k"')  # which takes a judge
+    run = write_run(tmp_path / "run", {"boost": BOOST, "round-1": ROUND_1}, config=config)
     rise("rejudge", run.path, "--judge", WIDE, "--out", tmp_path / "wide", "--write")
     assert run.stage("round-1").read_metrics()["accuracy_by_turn"][0]["value"] == 7 / 8
     assert run.read_log()[-1]["rejudged"] == {"of": "run", "judge": {"name": "number", "tolerance": 48.5}}
@@ -130,12 +135,78 @@ def test_a_model_judges_what_is_there_and_is_asked_once(run, tmp_path):
     endpoint.stop()
 
 
+def trouble(*words):
+    return str(CliRunner().invoke(app, ["rejudge", *map(str, words)]).exception)
+
+
+JUDGE = "def right(reply, gold):\n    return reply.endswith({end!r})\n"
+
+
+def test_a_judge_that_was_edited_judges_again(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for end, accuracy in (("42", 4 / 8), ("90", 3 / 8), ("90", 3 / 8)):  # of turn 1 four answer 42, three 90, one nothing
+        (tmp_path / "ends.py").write_text(JUDGE.format(end=end))
+        rise("rejudge", run.path, "--judge", "./ends.py:right", "--out", "ends")
+        assert RunDir(tmp_path / "ends").stage("round-1").read_metrics()["accuracy_by_turn"][0]["value"] == accuracy
+
+
+@pytest.fixture
+def base_alone(tmp_path, nano_dir, monkeypatch, one_thread):
+    """(config, run) of problems of one's own: the base is measured, and no round has begun."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "p.jsonl", [{"question": f"{i}+1", "gold": str(i + 1)} for i in range(60)])
+    (tmp_path / "always.py").write_text("def right(reply, gold):\n    return True\n")
+    data = small(dataset={"drop_truncated": False}, evaluate={"controls": "none"}, iterate={"rounds": 0}).model_dump()
+    data |= {"model": {"path": str(nano_dir)}, "task": {"name": "jsonl", "n_train": 3, "n_validation": 2, "n_test": 2}}
+    data["task"]["settings"] = {"path": "p.jsonl", "judge": {"name": "always.py:right"}}
+    data["state"]["instructions"], data["sampling"]["max_new_tokens"] = "", 8
+    config = build_config(data)
+    return config, run_recipe(config, tmp_path / "own")
+
+
+def test_a_run_that_was_judged_again_goes_on_with_that_judge(base_alone, tmp_path):
+    config, run = base_alone
+    (tmp_path / "never.py").write_text("def right(reply, gold):\n    return False\n")
+    rise("rejudge", run.path, "--judge", "never.py:right", "--write")
+    assert "task.judge" in json.loads(run.provenance.read_text())["contents"]
+    with pytest.raises(ResumeError, match=r"task\.settings\.judge"):
+        run_recipe(config, run.path)  # its first judge is another recipe's now
+    run_recipe(load_recipe(run.config, overrides=["iterate.rounds=1"]), run.path)
+    for name in ("base", "round-1"):
+        assert run.stage(name).read_metrics()["accuracy_by_turn"][0]["value"] == 0
+    (tmp_path / "never.py").write_text("def right(reply, gold):\n    return None\n")
+    with pytest.raises(ResumeError, match=r"task\.judge: its content is not what it was"):
+        run_recipe(load_recipe(run.config), run.path)
+
+
+def test_a_run_that_an_earlier_version_wrote_back_into_goes_on(base_alone):
+    """It changed config.toml, and its log said no more than who judged."""
+    run = base_alone[1]
+    rise("rejudge", run.path, "--judge", "exact", "--write")
+    lines = run.log.read_text().splitlines()
+    last = json.loads(lines[-1])
+    del last["config"]
+    run.log.write_text("\n".join([*lines[:-1], json.dumps(last)]) + "\n")
+    run_recipe(load_recipe(run.config, overrides=["iterate.allow_no_right=false"]), run.path)
+
+
+def test_write_is_refused_where_the_run_would_have_two_judges(run, base_alone, tmp_path):
+    before = files(run.path)
+    assert "the task arithmetic takes no judge" in trouble(run.path, "--judge", WIDE, "--write")
+    assert files(run.path) == before and not (tmp_path / "run-rejudged").exists()
+    own = base_alone[1]
+    own.stage("round-1").path.mkdir()
+    own.stage("round-1").trajectories.write_text("")
+    assert "round-1 has begun with the run's own judge" in trouble(own.path, "--judge", "exact", "--write")
+    shutil.rmtree(own.stage("round-1").path)
+    before = files(own.path)
+    with Ledger(own.ledger):
+        assert "another process is at work" in trouble(own.path, "--judge", "exact", "--write")
+    assert files(own.path) == before
+
+
 def test_what_is_no_run_and_a_folder_of_another_judge_are_refused(rejudged):
     run, wide, _ = rejudged
-
-    def trouble(*words):
-        return str(CliRunner().invoke(app, ["rejudge", *map(str, words)]).exception)
-
     assert "is a stage: give its run" in trouble(run.path / "round-1", "--judge", "exact")
     assert 'Did you mean "number"' in trouble(run.path, "--judge", "nubmer")
     other = trouble(run.path, "--judge", "exact", "--out", wide)

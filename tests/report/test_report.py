@@ -15,6 +15,7 @@ from synthetic_run import BOOST, CONFIG, HOSTILE, ROUND_1, held_out, rows, same,
 
 from rise.errors import DataError
 from rise.evaluation.metrics import measure
+from rise.recipe.toml import load_recipe
 from rise.report import console_table, write_report
 from rise.report.claims import claims, headline
 from rise.report.collect import choose, collect
@@ -22,6 +23,7 @@ from rise.report.colours import plain_colours
 from rise.report.data_tables import cost_table, data_table
 from rise.report.layout import lay_out
 from rise.report.page import render_html, write_main_picture
+from rise.report.recipe import read_config
 from rise.report.result_figures import main_picture
 from rise.report.result_tables import (
     compute_table,
@@ -360,3 +362,11 @@ def test_what_is_measured_and_trained_on_too_stands_in_both_pages(tmp_path):
     for page in (path.read_text() for path in write_report(run.path)):
         assert "Measured problems that are trained on too" in page and ("6*7=?" in page or r"6\*7=?" in page)
         assert "among 30 that are trained on" in page and "25.0" in page and "100.0" in page
+
+
+def test_a_recipe_saved_with_a_byte_order_mark_is_read(tmp_path):
+    """As Windows' editor saves it; `rise run` reads it too."""
+    run = write_run(tmp_path / "run", {"boost": BOOST})
+    run.config.write_text("\ufeff" + CONFIG, encoding="utf-8")
+    assert collect(run.path).config["seed"] == 7 and collect(run.path).config_text == CONFIG
+    assert read_config(run) == load_recipe(run.config)

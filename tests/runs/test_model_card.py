@@ -162,6 +162,7 @@ def test_what_a_model_wrote_is_no_markup(tmp_path):
     ("card", "key", "says"),
     [
         ("---\nlicense: MIT\ntags: [a]\n---\n# A base", "mit", "states mit"),
+        ("\ufeff---\nlicense: MIT\n---\n# A base", "mit", "states mit"),
         ("# A base without front matter\nlicense: mit", None, "states no licence"),
         (None, None, "states no licence"),
     ],
