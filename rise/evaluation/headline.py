@@ -172,7 +172,8 @@ HEADLINE: list[Metric] = [
     Metric(
         "m1@t{K}",
         "vote over {K} turns",
-        "Share right of the majority over the {K} replies of one run that is never told whether it is right.",
+        "Share right of the majority over the replies of one run of {K} turns: over those that were written, where an oracle or "
+        "the model itself ended it earlier.",
         lambda p: p.vote_K[-1],
     ),
     Metric(

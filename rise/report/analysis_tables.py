@@ -43,6 +43,8 @@ def hard_table(data: ReportData) -> Table:
         "Solved in turns needs an oracle; the last reply does not. As many further samples as further turns are the fair rival; "
         "– where fewer were drawn (evaluate.samples)."
     )
+    if any(stage.own_turns is not None for stage in data.measured):
+        caption += f" A run that the model itself ended took fewer turns; its rival has {K - 1} further samples all the same."
     return Table("hard", "Hard problems", columns, tuple(rows), caption)
 
 
