@@ -115,7 +115,8 @@ def gains_table(data: ReportData) -> Table:
                 Cell(name),
                 Cell(last.title),
                 share_cell(start.estimate("m1@t1")),
-                *map(difference_cell, gains),
+                difference_cell(gains[0], finding=not (last.metrics or {}).get("truthful")),
+                *map(difference_cell, gains[1:]),
                 Cell(count(gains[0].n)),
             )
         )

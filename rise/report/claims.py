@@ -64,8 +64,8 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
         difference = stage.number(name)
         if name.of.optional and difference.value is None:
             continue
-        if data.oracle == "stops" and name.key == f"t{K}-t1":
-            continue  # it could not be negative
+        if data.oracle == "stops" and name.of.never_below:
+            continue
         answer = {"above": "yes", "below": "no, worse", "includes zero": "undecided", None: "not measured"}[sign(difference)]
         detail = DASH if difference.value is None else f"{points(difference.value)} points ({points_interval(difference)})"
         if data.over and (over := data.over[-1].numbers.get(name.key)) and over.seeds.value is not None:

@@ -145,12 +145,17 @@ def paired_table(data: ReportData) -> Table:
     rows = []
     for stage in data.rows:
         estimates = [stage.number(name) for name in names]
-        cells = [difference_cell(estimate) for estimate in estimates]
+        found = zip(names, estimates, strict=True)
+        cells = [difference_cell(e, finding=not (data.oracle == "stops" and name.of.never_below)) for name, e in found]
         rows.append((Cell(stage.title), *cells, Cell(count(max((e.n for e in estimates), default=0) or None))))
     columns = ("stage", *(name.words for name in names), "n")
     caption = (
         "Percentage points, on the same problems, 95 % intervals beneath. Only an interval that leaves out zero is a finding."
     )
+    if data.oracle == "stops":
+        caption += (
+            f" With an oracle that ends a run when it is right t{data.n_turns}−t1 cannot fall below zero, so it is no finding."
+        )
     return Table("paired", "Paired differences", columns, tuple(rows), caption)
 
 
