@@ -89,6 +89,8 @@ class Metric:
     """Whether it is also given for each kind of problem and against the stage before."""
     brief: bool = True
     """Whether it stands in the viewer's table too, where there is little room."""
+    oracle_free: bool = False
+    """Whether it is the same number where an oracle ends runs: it does not look behind the first turn."""
 
     prints: Prints = "percent"
 
@@ -120,6 +122,8 @@ class Difference:
     """None where the problem was not asked; such a problem takes no part."""
     with_oracle: bool = False
     """Whether it means anything where an oracle stops runs; null there otherwise."""
+    never_below: bool = False
+    """Whether it cannot fall below zero there, so that it is no finding."""
     brief: bool = False
     """Whether it stands in the viewer's table too."""
     optional: bool = False
@@ -170,18 +174,20 @@ def _repeated(p: Played) -> float:
 
 
 HEADLINE: list[Metric] = [
-    Metric("m1@t1", "first reply", "Share of problems whose first reply is right.", first),
+    Metric("m1@t1", "first reply", "Share of problems whose first reply is right.", first, oracle_free=True),
     Metric(
         "m{S}@t1",
         "vote over {S} parallel samples",
         "Share right of the majority over {S} independent first replies; the run's turn 1 is the first of them.",
         lambda p: p.vote_S[-1],
         tracked=False,
+        oracle_free=True,
     ),
     Metric(
         "m1@t{K}",
         "vote over {K} turns",
-        "Share right of the majority over the {K} replies of one run that is never told whether it is right.",
+        "Share right of the majority over the replies of one run of {K} turns: over those that were written, where an oracle or "
+        "the model itself ended it earlier.",
         lambda p: p.vote_K[-1],
     ),
     Metric(
@@ -198,6 +204,7 @@ HEADLINE: list[Metric] = [
         any_sample,
         tracked=False,
         brief=False,
+        oracle_free=True,
     ),
     Metric(
         "t{K}",
@@ -255,6 +262,7 @@ PAIRED: list[Difference] = [
         last,
         first,
         with_oracle=True,
+        never_below=True,
         brief=True,
     ),
     Difference(

@@ -53,7 +53,7 @@ def _mean_of(score: Callable[[Played, int], float]) -> Callable[[Records, int], 
 
 
 def _hard(records: Records, b: int, *, fresh: bool) -> dict[str, Pair]:
-    """Among problems that the first b samples miss: whether a turn of the run solves it, or one of as many further samples."""
+    """Among problems that the first b samples miss: whether a turn of the run solves it, or one of K − 1 further samples."""
     out = {}
     for name, p in records.played.items():
         missed = float(not any(turn.right for turn in p.parallel[:b]))

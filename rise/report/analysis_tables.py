@@ -43,6 +43,8 @@ def hard_table(data: ReportData) -> Table:
         "Solved in turns needs an oracle; the last reply does not. As many further samples as further turns are the fair rival; "
         "– where fewer were drawn (evaluate.samples)."
     )
+    if any(stage.own_turns is not None for stage in data.measured):
+        caption += f" A run that the model itself ended took fewer turns; its rival has {K - 1} further samples all the same."
     return Table("hard", "Hard problems", columns, tuple(rows), caption)
 
 
@@ -113,7 +115,8 @@ def gains_table(data: ReportData) -> Table:
                 Cell(name),
                 Cell(last.title),
                 share_cell(start.estimate("m1@t1")),
-                *map(difference_cell, gains),
+                difference_cell(gains[0], finding=not (last.metrics or {}).get("truthful")),
+                *map(difference_cell, gains[1:]),
                 Cell(count(gains[0].n)),
             )
         )

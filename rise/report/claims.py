@@ -9,7 +9,7 @@ from rise.evaluation.outcomes import one_line
 from rise.evaluation.uncertainty import Estimate
 from rise.report.collect import ReportData, Stage
 from rise.report.numbers import DASH, count, percent, points, points_interval, sign
-from rise.report.own_stop import own_stop_words
+from rise.report.own_stop import own_stop_words, turns_taken
 from rise.runs.alarms import FEW_PROBLEMS, latest, place, toy_words
 
 
@@ -64,12 +64,14 @@ def claims(data: ReportData) -> tuple[Claim, ...]:
         difference = stage.number(name)
         if name.of.optional and difference.value is None:
             continue
-        if data.oracle == "stops" and name.key == f"t{K}-t1":
-            continue  # it could not be negative
+        if data.oracle == "stops" and name.of.never_below:
+            continue
         answer = {"above": "yes", "below": "no, worse", "includes zero": "undecided", None: "not measured"}[sign(difference)]
         detail = DASH if difference.value is None else f"{points(difference.value)} points ({points_interval(difference)})"
         if data.over and (over := data.over[-1].numbers.get(name.key)) and over.seeds.value is not None:
             detail += f", above zero in {over.n_above} of {over.seeds.n} seeds"
+        if name.key == f"m1@t{K}-m{S}@t1" and difference.value is not None and (taken := turns_taken(stage)):
+            detail += f"; {taken} against {S} samples"
         found.append(Claim(name.of.question.format(K=K, S=S), answer, detail, difference))
     return tuple(found)
 
@@ -146,6 +148,8 @@ def _vote(stage: Stage, K: int, S: int) -> str:
     if side is None:
         return ""
     cost = "At equal numbers of samples" if K == S else f"With {K} turns against {S} samples"
+    if taken := turns_taken(stage):
+        cost = f"With {taken}, ended by the model's own verdict, against {S} samples"
     says = {
         "above": "a vote over the turns beats a vote over parallel samples",
         "below": "a vote over the turns loses to a vote over parallel samples",

@@ -72,6 +72,12 @@ class Stage:
     def n_samples(self) -> int:
         return len((self.metrics or {}).get("parallel_vote") or ())
 
+    @property
+    def own_turns(self) -> float | None:
+        """Turns of a run, on average, where the model's own verdict may end it; None where it was not asked."""
+        turns = _at(self.metrics, ("own_stop", "turns"))
+        return turns if turns is not None else _at(self.metrics, ("own_turns",))
+
     def estimate(self, *path: str | int) -> Estimate:
         """The number at `path` in metrics.json; `NOTHING` where it, or anything on the way, is missing."""
         return estimate_at(self.metrics, *path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
 
 from rise.errors import DataError
 from rise.evaluation.compare import was_told
@@ -39,7 +40,7 @@ def collect_seeds(path: Path) -> ReportData:
     same = same_answers(group.seed(next(iter(runs))))
     names = sorted({stage.name for run in runs.values() for stage in run.measured}, key=stages.order)
     over = tuple(_over(name, runs, same) for name in names)
-    own = {found.name: found for found in over}
+    own = {found.name: _metrics(found, runs) for found in over}
     return ReportData(
         name=first.name,
         directory=Path(path).resolve().name,
@@ -54,16 +55,19 @@ def collect_seeds(path: Path) -> ReportData:
     )
 
 
-def _stage(stage: Stage, over: StageOverSeeds | None) -> Stage:
+def _stage(stage: Stage, metrics: Mapping[str, object] | None) -> Stage:
     """A stage of the group, its estimates over seeds and problems; only those of `OverSeeds` exist."""
-    return Stage(stage.name, _metrics(over) if over else None, None, (), (), None, stage.awaited)
+    return Stage(stage.name, metrics, None, (), (), None, stage.awaited)
 
 
-def _metrics(over: StageOverSeeds) -> dict[str, object]:
+def _metrics(over: StageOverSeeds, runs: Mapping[int, ReportData]) -> dict[str, object]:
     """As a metrics.json, so that headline and claims read a group as they read a run."""
+    measured = [stage for run in runs.values() for stage in run.measured if stage.name == over.name]
+    turns = [stage.own_turns for stage in measured if stage.own_turns is not None]
     both = {key: number.both.to_json() for key, number in over.numbers.items()}
     return {
         **both,
+        "own_turns": fmean(turns) if turns else None,
         "paired": both,
         "accuracy_by_turn": [number.both.to_json() for number in over.by_turn],
         "parallel_vote": [both.get(f"m{k}@t1") for k in range(1, over.n_samples + 1)],

@@ -44,6 +44,8 @@ class Entry:
     """temperature.json, where `rise temperature` has been there."""
     best_scores: Scores = field(default_factory=dict)
     """Of the first replies at that temperature."""
+    told: bool = False
+    """Whether the feedback told the truth, so that an oracle ended its runs."""
 
     @property
     def n_turns(self) -> int:
@@ -121,7 +123,20 @@ def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> E
     best = read_json(folder.found) if folder.found.exists() else None
     at_best = list(read_held_out(folder.held_out)) if best else []
     scores = score(records, same, turns=turns, truthful=truthful)
-    return Entry(label, stage, metrics, scores, trained or None, method, drawn, best, score(at_best, same, turns=1))
+    return Entry(label, stage, metrics, scores, trained or None, method, drawn, best, score(at_best, same, turns=1), truthful)
+
+
+def oracle_words(told: Mapping[str, bool], K: int) -> str:
+    """What to know of those, by label, whose runs an oracle ended, beside others or not; empty where it ended none."""
+    ended = [label for label, was_told in told.items() if was_told]
+    if not ended:
+        return ""
+    says = f" An oracle ended the runs of {', '.join(ended)}: t{K} and p1@t{K} are numbers with an oracle there"
+    return says + ("." if len(ended) == len(told) else ", which the others have not: a difference between them is no finding.")
+
+
+def _oracle(entries: Sequence[Entry]) -> str:
+    return oracle_words({entry.label: entry.told for entry in entries}, entries[0].n_turns)
 
 
 def number(entry: Entry, name: Name[Metric]) -> Estimate:
@@ -161,6 +176,7 @@ def results_table(entries: Sequence[Entry]) -> Table:
         "Trained tokens: targets of all rounds, epochs counted; the boost's are the same for all that start from it. Sampled: "
         "tokens written for replies to train on, with those that were taken over from another run."
     )
+    caption += _oracle(entries)
     return Table("compare", "Runs beside each other", columns, tuple(rows), caption)
 
 
@@ -170,10 +186,13 @@ def paired_table(entries: Sequence[Entry]) -> Table:
     rows = []
     for entry in entries[1:]:
         differences = [difference(entry.scores, first.scores, name.key) for name in first.names]
-        rows.append((Cell(entry.label), *map(difference_cell, differences), Cell(count(differences[0].n))))
+        alike = entry.told == first.told  # else only the first turn and parallel samples stand without an oracle on one side
+        finding = [alike or name.of.oracle_free for name in first.names]
+        cells = [difference_cell(found, finding=so) for found, so in zip(differences, finding, strict=True)]
+        rows.append((Cell(entry.label), *cells, Cell(count(differences[0].n))))
     caption = (
         "Percentage points, on the same problems, 95 % intervals beneath. Only an interval that leaves out zero is a finding."
-    )
+    ) + _oracle(entries)
     columns = ("run", *(name.label for name in first.names), "n")
     return Table("compare-paired", f"Minus {first.label}, pair by pair", columns, tuple(rows), caption)
 
@@ -182,7 +201,7 @@ def within_table(entries: Sequence[Entry]) -> Table:
     """Within each run: its last reply and its vote over turns against controls and parallel samples."""
     K, S = entries[0].n_turns, entries[0].n_samples
     names = [name for name in named(PAIRED, K, S) if any(_paired(entry, name).value is not None for entry in entries)]
-    rows = [(Cell(name.words), *(difference_cell(_paired(entry, name)) for entry in entries)) for name in names]
+    rows = [(Cell(name.words), *(_within(entry, name) for entry in entries)) for name in names]
     if any(entry.best for entry in entries):
         rows.append((Cell(f"m1@t{K} − m{S}@t1 at best T"), *(difference_cell(_minus_best(entry)) for entry in entries)))
     ns = [max((_paired(entry, name).n for name in names), default=0) for entry in entries]
@@ -190,7 +209,7 @@ def within_table(entries: Sequence[Entry]) -> Table:
     caption = (
         "Percentage points, as above. Nothing shown: a fresh sample. Another's: another problem's attempts shown. Internalised: "
         "the same improved replies trained at turn 1, with evaluate.internalised."
-    )
+    ) + _oracle(entries)
     columns = ("", *(entry.label for entry in entries))
     return Table("compare-within", "Against controls and samples, within each run", columns, tuple(rows), caption)
 
@@ -199,9 +218,19 @@ def _paired(entry: Entry, name: Name[Difference]) -> Estimate:
     return estimate_at(name.find(entry.metrics))
 
 
+def _within(entry: Entry, name: Name[Difference]) -> Cell:
+    return difference_cell(_paired(entry, name), finding=not (entry.told and name.of.never_below))
+
+
+def _minus_samples(entry: Entry) -> Estimate:
+    """The vote over turns minus the parallel vote; nothing where an oracle ended the runs alone."""
+    names = f"m1@t{entry.n_turns}", f"m{entry.n_samples}@t1"
+    return NOTHING if entry.told else difference(entry.scores, entry.scores, *names)
+
+
 def _minus_best(entry: Entry) -> Estimate:
-    """The vote over turns minus the parallel vote at its own best temperature, where that was looked for."""
-    if not entry.best_scores:
+    """The same against the parallel vote at its own best temperature, where that was looked for."""
+    if entry.told or not entry.best_scores:
         return NOTHING
     return difference(entry.scores, entry.best_scores, f"m1@t{entry.n_turns}", f"m{entry.n_samples}@t1")
 
@@ -217,10 +246,11 @@ def to_json(entries: Sequence[Entry]) -> dict[str, Any]:
             "label": entry.label,
             "method": entry.method or None,
             "stage": str(entry.stage.path),
+            "truthful": entry.told,
             **{name.key: number(entry, name).to_json() for name in entry.names},
             "best_temperature": entry.best["best"] if entry.best else None,
             f"m{S}@t1 at best temperature": at_best(entry).to_json(),
-            f"m1@t{K}-m{S}@t1": difference(entry.scores, entry.scores, f"m1@t{K}", f"m{S}@t1").to_json(),
+            f"m1@t{K}-m{S}@t1": _minus_samples(entry).to_json(),
             f"m1@t{K}-m{S}@t1 at best temperature": _minus_best(entry).to_json(),
             "paired": {name.key: _paired(entry, name).to_json() for name in named(PAIRED, K, S)},
             "minus_first": minus if entry is not first else None,

@@ -19,7 +19,7 @@ from rise.recipe.toml import load_recipe
 from rise.report.collect import ReportData
 from rise.report.collect_seeds import collect_seeds
 from rise.report.colours import placeholder
-from rise.report.compare import check_alike
+from rise.report.compare import check_alike, oracle_words
 from rise.report.compare_figure import COLOURS
 from rise.report.drawing import Figure
 from rise.report.numbers import count
@@ -41,6 +41,8 @@ class GroupEntry:
     data: ReportData
     scores: dict[int, Scores]
     """Of each seed, what every problem scored."""
+    told: bool = False
+    """Whether an oracle ended the runs of any seed."""
 
 
 def read_groups(paths: Sequence[Path], same: Same) -> list[GroupEntry]:
@@ -56,13 +58,15 @@ def _entry(path: Path, same: Same) -> GroupEntry:
         raise DataError(f"{path}: no stage has been measured yet.")
     over, group = data.over[-1], GroupDir(path)
     scores: dict[int, Scores] = {}
+    any_told = False
     for seed in over.seeds:
         stage = group.seed(seed).stage(over.name)
         records = list(read_held_out(stage.held_out))
         told = was_told(stage.read_metrics(), records)
+        any_told = any_told or told
         scores[seed] = score(records, same, turns=over.n_turns, truthful=told)
     method = method_of(load_recipe(group.recipe)) if stages.round_number(over.name) else "before the rounds"
-    return GroupEntry(path.resolve().name, method, over, data, scores)
+    return GroupEntry(path.resolve().name, method, over, data, scores, any_told)
 
 
 def tables(entries: Sequence[GroupEntry], *, short: bool = False) -> list[Table]:
@@ -87,6 +91,7 @@ def groups_table(entries: Sequence[GroupEntry]) -> Table:
             (Cell(entry.label, small=entry.method), *cells, Cell(str(len(entry.over.seeds)), small=f"n {count(n or None)}"))
         )
     caption = f"Percent right: the mean over seeds, and beneath it two 95 % intervals and each seed's own value. {BOTH}"
+    caption += _oracle(entries)
     return Table("compare", "Percent right", ("runs", *(name.label for name in names), "seeds"), tuple(rows), caption)
 
 
@@ -121,11 +126,17 @@ def minus_table(entries: Sequence[GroupEntry]) -> Table:
     for entry in entries[1:]:
         differences = minus(entry, first)
         seeds = len(next(iter(differences.values())).by_seed)
-        cells = [over_cell(differences[name.key], difference=True) for name in names]
+        alike = entry.told == first.told
+        cells = [over_cell(differences[name.key], difference=True, finding=alike or name.of.oracle_free) for name in names]
         rows.append((Cell(entry.label), *cells, Cell(str(seeds))))
     caption = f"Percentage points, same seeds, same problems. Only where both intervals leave out zero is it a finding. {BOTH}"
+    caption += _oracle(entries)
     columns = ("runs", *(name.label for name in names), "seeds")
     return Table("compare-minus", f"Minus {first.label}, seed by seed", columns, tuple(rows), caption)
+
+
+def _oracle(entries: Sequence[GroupEntry]) -> str:
+    return oracle_words({entry.label: entry.told for entry in entries}, entries[0].over.n_turns)
 
 
 def figure(entries: Sequence[GroupEntry]) -> Figure:
@@ -147,6 +158,7 @@ def to_json(entries: Sequence[GroupEntry]) -> dict[str, Any]:
             "label": entry.label,
             "method": entry.method,
             "stage": entry.over.name,
+            "truthful": entry.told,
             "seeds": list(entry.over.seeds),
             **own,
             "minus_first": others,

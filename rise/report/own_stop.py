@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rise.report.collect import ReportData, estimate_at
+from rise.report.collect import ReportData, Stage, estimate_at
 from rise.report.numbers import count, number, percent
 from rise.report.table import Cell, Table, share_cells, tokens_cell
 
@@ -42,6 +42,12 @@ def own_stop_table(data: ReportData) -> Table:
         f"problems without a stop, {K} turns and no verdict asked, where evaluate.play_on took them."
     )
     return Table("own-stop", "Does the model know when it is right?", columns, tuple(rows), caption)
+
+
+def turns_taken(stage: Stage | None) -> str:
+    """`2.4 turns on average`, where the model itself ends runs; else empty."""
+    turns = None if stage is None else stage.own_turns
+    return "" if turns is None else f"{number(turns)} turn{'' if turns == 1 else 's'} on average"
 
 
 def own_stop_words(metrics: Mapping[str, Any] | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from rise.evaluation.headline import HEADLINE, PAIRED, REPLIES, named, tracked
 from rise.report.collect import ReportData, Stage, estimate_at
 from rise.report.numbers import DASH, count
+from rise.report.own_stop import turns_taken
 from rise.report.table import Cell, Table, difference_cell, share_cell, share_cells, tokens_cell
 from rise.runs import stages
 
@@ -28,6 +29,8 @@ def main_table(data: ReportData, *, cost: bool = True) -> Table:
             row += [*tokens, Cell(count(first.n or None))]
         rows.append(tuple(row))
     same = "equal numbers of samples" if K == S else f"{S} samples against {K} turns"
+    if taken := turns_taken(data.last):
+        same = f"{S} samples against the replies that were written before the model's own stop ({taken} after the last stage)"
     caption = (
         f"Problems of the {data.split} split, percent right, 95 % intervals beneath. In brackets: change from m1@t1 of the row. "
         f"m{S}@t1 and m1@t{K} compare {same}, not equal tokens: tokens per problem stand beside, generated ones first, "
@@ -73,7 +76,10 @@ def votes_table(data: ReportData) -> Table:
     """The majority over turns 1 … k of one run."""
     K = data.n_turns
     rows = tuple((Cell(s.title), *share_cells(s.estimate("vote_by_turn", k) for k in range(K))) for s in data.rows)
-    caption = "Percent right of the majority over turns 1 to k of one run. A tie scores the share of tied answers that are right."
+    caption = (
+        "Percent right of the majority over turns 1 to k of one run, as far as it went. A tie scores the share of tied answers "
+        "that are right."
+    )
     return Table("votes", "Vote over the turns so far", _turn_columns(K), rows, caption)
 
 
@@ -124,8 +130,9 @@ def compute_table(data: ReportData) -> Table:
             rows.append(tuple(cells))
     columns = ("samples", *(f"{way}: {what}" for way in ("turns", "parallel") for what in ("vote", "any right", "tokens")))
     caption = (
-        "k turns of one run against k independent samples. Tokens are means per problem, generated first, all (prompts too) "
-        "beneath. A later turn reads the earlier attempts, so at equal samples turns cost more tokens in all."
+        "k turns of one run, fewer where it ended earlier, against k independent samples. Tokens are means per problem, "
+        "generated first, all (prompts too) beneath. A later turn reads the earlier attempts, so at equal samples turns cost "
+        "more tokens in all."
     )
     title = f"Accuracy against what it costs ({stage.title})" if stage else "Accuracy against what it costs"
     return Table("compute", title, columns, tuple(rows), caption)
@@ -138,12 +145,17 @@ def paired_table(data: ReportData) -> Table:
     rows = []
     for stage in data.rows:
         estimates = [stage.number(name) for name in names]
-        cells = [difference_cell(estimate) for estimate in estimates]
+        found = zip(names, estimates, strict=True)
+        cells = [difference_cell(e, finding=not (data.oracle == "stops" and name.of.never_below)) for name, e in found]
         rows.append((Cell(stage.title), *cells, Cell(count(max((e.n for e in estimates), default=0) or None))))
     columns = ("stage", *(name.words for name in names), "n")
     caption = (
         "Percentage points, on the same problems, 95 % intervals beneath. Only an interval that leaves out zero is a finding."
     )
+    if data.oracle == "stops":
+        caption += (
+            f" With an oracle that ends a run when it is right t{data.n_turns}−t1 cannot fall below zero, so it is no finding."
+        )
     return Table("paired", "Paired differences", columns, tuple(rows), caption)
 
 

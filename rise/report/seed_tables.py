@@ -19,14 +19,14 @@ BOTH = (
 )
 
 
-def over_cell(number: OverSeeds | None, *, difference: bool = False) -> Cell:
-    """A mean over seeds; beneath, both intervals and each seed's value."""
+def over_cell(number: OverSeeds | None, *, difference: bool = False, finding: bool = True) -> Cell:
+    """A mean over seeds; beneath, both intervals and each seed's value. `finding`: whether a difference says anything."""
     if number is None or number.seeds.value is None:
         return Cell(DASH)
     show, interval = (points, points_interval) if difference else (percent, percent_interval)
     values = "  ".join(show(estimate.value) for estimate in number.by_seed.values())
     small = f"seeds {interval(number.seeds)},\nproblems {interval(number.problems)},\neach {values}"
-    tone: Tone = difference_cell(number.both).tone if difference else ""
+    tone: Tone = difference_cell(number.both, finding=finding).tone if difference else ""
     return Cell(show(number.seeds.value), small=small, tone=tone)
 
 
@@ -63,7 +63,11 @@ def seed_differences_table(data: ReportData, *, short: bool = False) -> Table:
     """What the last stage claims, over seeds. `short`: for a terminal of 80 columns."""
     over = data.over[-1] if data.over else None
     names = _differences(over) if over else []
-    rows = tuple((Cell(name.label if short else name.words), *_difference_row(over, name)) for name in names) if over else ()
+    rows = (
+        tuple((Cell(name.label if short else name.words), *_difference_row(over, name, data.oracle)) for name in names)
+        if over
+        else ()
+    )
     title = f"{stages.title(over.name)}: differences over seeds, in points" if over else ""
     columns = ("", "mean", "over seeds", "over problems", "above 0", "each") if short else DIFFERENCES
     return Table("seed-differences", title, columns, rows, f"{_ABOVE} {BOTH}")
@@ -72,7 +76,9 @@ def seed_differences_table(data: ReportData, *, short: bool = False) -> Table:
 def earlier_differences_table(data: ReportData) -> Table:
     """The same of the stages before."""
     found = [(over, name) for over in data.over[:-1] for name in _differences(over)]
-    rows = tuple((Cell(f"{stages.title(over.name)}: {name.words}"), *_difference_row(over, name)) for over, name in found)
+    rows = tuple(
+        (Cell(f"{stages.title(over.name)}: {name.words}"), *_difference_row(over, name, data.oracle)) for over, name in found
+    )
     return Table("seed-differences-before", "Differences of the stages before", DIFFERENCES, rows, _ABOVE)
 
 
@@ -99,13 +105,13 @@ _ABOVE = (
 )
 
 
-def _difference_row(over: StageOverSeeds, name: Name[Difference]) -> tuple[Cell, ...]:
+def _difference_row(over: StageOverSeeds, name: Name[Difference], oracle: str) -> tuple[Cell, ...]:
     number = over.numbers.get(name.key)
     if number is None or number.seeds.value is None:
         return (Cell(DASH),) * 5
     known = [estimate for estimate in number.by_seed.values() if estimate.value is not None]
     each = "  ".join(points(estimate.value) for estimate in known)
-    tone = difference_cell(number.both).tone
+    tone = difference_cell(number.both, finding=not (oracle == "stops" and name.of.never_below)).tone
     return (
         Cell(points(number.seeds.value), tone=tone),
         Cell(points_interval(number.seeds)),

@@ -45,11 +45,11 @@ def share_cell(estimate: Estimate, against: Estimate | None = None) -> Cell:
     return Cell(percent(estimate.value), change, small)
 
 
-def difference_cell(estimate: Estimate) -> Cell:
-    """A paired difference in points, its interval, and where that lies."""
+def difference_cell(estimate: Estimate, *, finding: bool = True) -> Cell:
+    """A paired difference in points, its interval, and where that lies. `finding`: whether that says anything."""
     tones: dict[str | None, Tone] = {"above": "above", "below": "below", "includes zero": "unsure", None: ""}
     small = points_interval(estimate) if estimate.value is not None else ""
-    return Cell(points(estimate.value), small=small, tone=tones[sign(estimate)])
+    return Cell(points(estimate.value), small=small, tone=tones[sign(estimate)] if finding else "")
 
 
 def share_cells(estimates: Iterable[Estimate]) -> list[Cell]:

@@ -10,6 +10,7 @@ from typing import Any
 from rise.evaluation.headline import HEADLINE, REPLIES, named
 from rise.report.collect import ReportData
 from rise.report.numbers import DASH, count
+from rise.report.own_stop import turns_taken
 
 
 def glossary(data: ReportData) -> dict[str, str]:
@@ -30,11 +31,21 @@ def glossary(data: ReportData) -> dict[str, str]:
         "adjusted interval. Neither collapses at 0 or 1.",
         "hard problems": "Those that all of B parallel first replies miss.",
         "probability of the gold solution": "Geometric mean over its tokens; scored, not sampled.",
-        "equal compute": f"m{S}@t1 and m1@t{K} are compared at equal numbers of samples. A later turn also reads earlier "
-        "attempts, so tokens are shown beside, generated and all.",
+        "equal compute": _equal_compute(data),
         "effective sample size": "(Σw)² ÷ Σw² of the training weights w.",
         DASH: "Not measured, or not yet. Never zero.",
     }
+
+
+def _equal_compute(data: ReportData) -> str:
+    K, S = data.n_turns, data.n_samples
+    how = "at equal numbers of samples" if K == S else f"at {S} samples and {K} turns"
+    if taken := turns_taken(data.last):
+        how = f"at {S} samples and the turns that were taken before the model's own stop, {taken}"
+    return (
+        f"m{S}@t1 and m1@t{K} are compared {how}. A later turn also reads earlier attempts, so tokens are shown beside, "
+        "generated and all."
+    )
 
 
 OVER = {

@@ -1,8 +1,10 @@
 """A model that says when it is right: what it is asked, where its run ends, what verdicts and stops are worth, by hand."""
 
 import asyncio
+import json
 
 import pytest
+from synthetic_run import write_run
 from toys import problem
 
 from rise.errors import ConfigError, DataError
@@ -18,7 +20,11 @@ from rise.policies.scripted import ScriptedPolicy
 from rise.policy import Sampling
 from rise.recipe.config import StateConfig
 from rise.recipe.verify import VerifyConfig
+from rise.report.claims import claims, headline
+from rise.report.collect import collect
 from rise.report.own_stop import own_stop_words
+from rise.report.result_tables import main_table
+from rise.report.words import glossary
 from rise.trajectory import Turn, Verdict, to_json
 
 ASK = VerifyConfig(ask="hit {attempt}", right="y", wrong="n", max_new_tokens=4)
@@ -184,6 +190,27 @@ def test_the_report_says_it_in_a_sentence():
         "on average; this saves 14.8 % of the tokens that all turns would generate."
     )
     assert own_stop_words(of([row("c", "1 0 1")])) == ""
+
+
+def test_a_vote_over_turns_that_were_not_taken_is_no_vote_at_equal_samples(tmp_path):
+    """Yes at turn 1 of all 40 problems, 8 of them right; five samples each, of which three are right."""
+    samples = tuple(turn(right) for right in (1, 1, 1, 0))
+    rows = [HeldOut(f"p{i}", "q", "a", row("", "1y" if i < 8 else "0y").run, samples) for i in range(40)]
+    metrics = of(rows, turns=5)
+    assert metrics["compute"]["sequential"][-1]["samples"] == 1 and metrics["compute"]["parallel"][-1]["samples"] == 5
+    run = write_run(tmp_path / "run", {"base": [("r", "rrrr", "")]})
+    run.stage("base").metrics.write_text(json.dumps(metrics | {"stage": "base"}))
+    data = collect(run.path)
+    said = headline(data).replace("\u00a0", " ")
+    assert "With 1 turn on average, ended by the model's own verdict, against 5 samples, a vote over the turns loses" in said
+    assert "equal numbers of samples" not in said + main_table(data).caption + glossary(data)["equal compute"]
+    [vote] = [claim for claim in claims(data) if "vote over 5 turns" in claim.question]
+    assert vote.detail.endswith("; 1 turn on average against 5 samples")
+
+
+def test_a_vote_is_over_the_replies_that_were_written():
+    """Wrong and called wrong, right and called right: one vote each. Were the last reply to stand for the rest, four of five."""
+    assert of([row("a", "0n 1y")], turns=5)["m1@t5"]["value"] == 1 / 2
 
 
 # --- settings ----------------------------------------------------------------------------------------------------------

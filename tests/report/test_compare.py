@@ -13,7 +13,7 @@ from rise.evaluation.compare import difference, read_outs, score
 from rise.evaluation.held_out import write_held_out
 from rise.evaluation.metrics import measure
 from rise.jsonl import dumps
-from rise.report.compare import find_stage, read_entries, results_table, to_json
+from rise.report.compare import find_stage, paired_table, read_entries, results_table, to_json, within_table
 from rise.report.compare_figure import compare_figure
 from rise.trajectory import to_json as plain
 
@@ -126,6 +126,29 @@ def test_metrics_say_whether_an_oracle_stopped_runs_and_older_ones_are_told_by_t
     old = measure(records, same)
     del old["truthful"]
     assert voted(old) == pytest.approx(1 / 5)
+
+
+def test_an_oracle_on_one_side_is_said_and_its_differences_are_no_finding(two):
+    """The first run is told the truth: by hand, wrong then right beside five wrong samples is ½ − 0, which means nothing."""
+    patterns = [("wr" * 2 + "w", "wwww", "")] * 30 + [("wwwww", "wwww", "")] * 10
+    records = [held_out(i, pattern) for i, pattern in enumerate(patterns)]
+    for run, truthful in ((two[0], False), (two[1], True)):
+        write_held_out(run.stage("round-1").held_out, records)
+        run.stage("round-1").metrics.write_text(json.dumps(measure(records, same, truthful=truthful, turns=5)))
+    entries = read_entries([run.path for run in two], same)
+    free, told = to_json(entries)["runs"]
+    assert (free["truthful"], told["truthful"]) == (False, True)
+    assert told["m1@t5-m5@t1"]["value"] is None and told["paired"]["m1@t5-m5@t1"]["value"] is None
+    assert free["m1@t5-m5@t1"]["value"] == free["paired"]["m1@t5-m5@t1"]["value"] is not None
+    assert told["minus_first"]["t5"]["value"] == 0.75  # 30 of 40, where none is right at turn 5
+    table = paired_table(entries)
+    tones = {name: cell.tone for name, cell in zip(table.columns, table.rows[0], strict=True)}
+    assert (tones["t5"], tones["m1@t1"]) == ("", "unsure")  # the first turn has no oracle
+    within = {row[0].text: row[1:] for row in within_table(entries).rows}
+    assert within["last reply − first (t5 − t1)"][1].tone == ""
+    for shown in (table, within_table(entries), results_table(entries)):
+        assert "An oracle ended the runs of better: t5 and p1@t5" in shown.caption and "the others have not" in shown.caption
+    assert "oracle ended" not in paired_table([entries[0], entries[0]]).caption
 
 
 def test_a_lone_evaluation_stands_beside_runs(two, tmp_path):
