@@ -225,16 +225,16 @@ def name_of(spec: str) -> str:
 
 
 def suit(policy: Any, limits: Limits) -> None:
-    """Let the policy take as many at once as the server plays; a client waits less long for a dead engine than a run does, unless
-    `http.attempts` was set."""
+    """Let an endpoint take as many at once as the server plays, and let a client wait less long for a dead one than a run does:
+    three attempts. `http.concurrency` and `http.attempts` go before that, where they were set."""
     from dataclasses import replace
+    from math import ceil
 
     from rise.policies.http import HttpPolicy
-    from rise.recipe.machines import HttpConfig
 
     if isinstance(policy, HttpPolicy):
-        policy.servers.n_each = policy.max_in_flight = limits.n_active
-        patience = policy.servers.patience
-        unset = patience.attempts == HttpConfig().attempts
-        attempts = 3 if unset else patience.attempts
-        policy.servers.patience = replace(patience, attempts=attempts, longest_wait_s=4.0, longest_rest_s=4.0)
+        servers = policy.servers
+        if "concurrency" not in policy.given:
+            servers.n_each = ceil(limits.n_active / len(servers.servers))
+        attempts = servers.patience.attempts if "attempts" in policy.given else 3
+        servers.patience = replace(servers.patience, attempts=attempts, longest_wait_s=4.0, longest_rest_s=4.0)

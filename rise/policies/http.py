@@ -30,8 +30,9 @@ class HttpPolicy(Policy):
     splits = True
     batched = False
 
-    def __init__(self, servers: Servers, model: str, dialect: Dialect | None = None) -> None:
-        self.servers = servers
+    def __init__(self, servers: Servers, model: str, dialect: Dialect | None = None, given: frozenset[str] = frozenset()) -> None:
+        """`given`: the settings of `[http]` that were set, whatever to."""
+        self.servers, self.given = servers, given
         self.model = model
         self.name = named(f"{','.join(server.url for server in servers.servers)}#{model}")
         self.max_in_flight = servers.n_places
@@ -53,7 +54,7 @@ class HttpPolicy(Policy):
         patience = Patience(attempts=settings.attempts, timeout_s=settings.timeout_s)
         pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
         servers = Servers(urls.split(","), key=key, n_each=settings.concurrency, patience=patience, pace=pace)
-        return cls(servers, model, Dialect(left_out=frozenset(settings.leave_out)))
+        return cls(servers, model, Dialect(left_out=frozenset(settings.leave_out)), frozenset(settings.model_fields_set))
 
     async def reply(self, request: Request) -> list[Reply]:
         if len(request.seeds) == 1:

@@ -65,3 +65,22 @@ def test_a_refusal_of_what_is_asked_is_nothing_to_try_again(front: Any, status: 
     answer = server.ask("1+2")
     assert (answer.status_code, answer.json()["error"]["code"]) == (heard, code)
     assert "secret words" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "n_active", "n_each", "attempts"),
+    [
+        ([], 64, 32, 3),
+        ([], 5, 3, 3),  # 2 and a half to each of two
+        (["http.concurrency=4"], 8, 4, 3),
+        (["http.concurrency=4"], 100, 4, 3),
+        (["http.concurrency=32", "http.attempts=8"], 8, 32, 8),  # the defaults, said
+        (["http.attempts=2"], 64, 32, 2),
+    ],
+)
+def test_what_is_set_of_http_goes_before_what_suits_a_server(
+    overrides: list[str], n_active: int, n_each: int, attempts: int
+) -> None:
+    reviser, _ = assembled("http://a/v1,http://b/v1#m", overrides=overrides)
+    suit(reviser.policy, Limits(n_active=n_active))
+    assert (reviser.policy.servers.n_each, reviser.policy.servers.patience.attempts) == (n_each, attempts)
