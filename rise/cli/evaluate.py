@@ -112,9 +112,16 @@ def evaluate(
 
 
 def _with_cluster(policy: str, settings: dict[str, Any], cluster: str | None, overrides: list[str]) -> dict[str, Any]:
-    """Settings and overrides of the recipe; what is said of a cluster is left out where the policy is somebody else's server."""
-    if not is_ours(policy):
-        return {"settings": settings, "overrides": [text for text in overrides if not text.startswith("cluster.")]}
+    """Settings and overrides of the recipe. Raises `ConfigError` for a cluster where the policy is nothing that it could load."""
+    from rise.errors import ConfigError
+    from rise.recipe.endpoints import shown
+
+    asked = [f"--cluster {cluster}"] if cluster else []
+    asked += [f"--set {text}" for text in overrides if text.partition("=")[0].partition(".")[0].strip() == "cluster"]
+    if asked and not is_ours(policy):
+        raise ConfigError(
+            f"{asked[0]}: a cluster holds models that it loads, and {shown(policy)} is asked from this machine. Leave it out."
+        )
     return {"settings": settings | ({"cluster": {"address": cluster}} if cluster else {}), "overrides": overrides}
 
 

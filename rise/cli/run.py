@@ -50,6 +50,8 @@ def run(
     if is_group(recipe):
         group = GroupDir(recipe)
         several, out, recipe = several or group.seeds(), out or group.path, group.recipe
+    if jobs is not None and not several:
+        raise ConfigError(f"--jobs {jobs} is how many seeds run at a time, and this is one run. Leave it out, or give --seeds.")
     if recipe.is_dir() and ((recipe / "config.toml").exists() or str(recipe) not in names()):
         recipe = recipe / "config.toml"
         if not recipe.exists():
@@ -67,7 +69,7 @@ def run(
     if several:
         from rise.cli.seeds import run_seeds
 
-        run_seeds(config, out, several, jobs)
+        run_seeds(config, out, several, jobs, table=table)
     else:
         _run(config, out, scale, table=table)
 

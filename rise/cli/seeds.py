@@ -39,7 +39,7 @@ def plan(config: RunConfig, seeds: Sequence[int], jobs: int | None) -> tuple[int
     return min(jobs, len(seeds)), share(config, min(jobs, len(seeds)), cores)
 
 
-def run_seeds(config: RunConfig, out: Path, seeds: Sequence[int], jobs: int | None) -> None:
+def run_seeds(config: RunConfig, out: Path, seeds: Sequence[int], jobs: int | None, *, table: bool = True) -> None:
     """Run or continue every seed, then write the group's report. A seed that fails stops no other; exit code 1 then."""
     from rise.runs.group import GroupDir, for_seed
     from rise.runs.preflight import preflight
@@ -53,7 +53,7 @@ def run_seeds(config: RunConfig, out: Path, seeds: Sequence[int], jobs: int | No
     if not group.begun():
         group.forget()  # no seed came so far as to have a directory
     else:
-        _report(group)
+        _report(group, table=table)
     for seed, child in failed.items():
         print(f"rise: seed {seed} failed ({_how(child)}): {child.said}", file=sys.stderr)
         print(f"rise: continue it with: {shlex.join(continuing(group, config, seed))}", file=sys.stderr)
@@ -177,8 +177,8 @@ def _how(child: Child) -> str:
     return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 
-def _report(group: GroupDir) -> None:
-    """The group's pages and its table, as far as seeds have got."""
+def _report(group: GroupDir, *, table: bool) -> None:
+    """The group's pages and, if wanted, its table, as far as seeds have got."""
     from rich.console import Console
 
     from rise.report import console_table, write_report
@@ -186,5 +186,6 @@ def _report(group: GroupDir) -> None:
     if not group.begun():
         return
     html, _ = write_report(group.path)
-    Console().print(console_table(group.path))
+    if table:
+        Console().print(console_table(group.path))
     print(f"Report: {html}", flush=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +35,14 @@ def show(
     console = Console(highlight=False)
     flags: dict[Outcome, bool] = {"fixed": fixed, "broken": broken, "never": never}
     wanted = {name for name, on in flags.items() if on}
+    if file.is_dir() or file.suffix in (".json", ".toml", ".md"):
+        records: dict[str, object] = {
+            "index": index,
+            "problem": problem,
+            "count": count if count > 1 else None,
+            "tokenizer": tokenizer,
+        }
+        _refuse_records(file, records | {"fixed": fixed, "broken": broken, "never": never})
     if file.is_dir():
         _directory(console, file)
     elif file.suffix == ".json":
@@ -43,6 +51,18 @@ def show(
         _text_file(console, file)
     else:
         _lines(console, file, index or 1, problem, wanted, count, tokenizer)
+
+
+def _refuse_records(path: Path, given: Mapping[str, object]) -> None:
+    """Raise `ConfigError` for options that say which records and how, where there are none."""
+    from rise.errors import ConfigError
+
+    chosen = ", ".join(f"--{name}" for name, value in given.items() if value)
+    if chosen:
+        raise ConfigError(
+            f"{chosen} is for the records of a .jsonl file, and {path} is none. Leave it out, or name the file: "
+            "RUN/round-1/held-out.jsonl."
+        )
 
 
 def _directory(console: Console, path: Path) -> None:

@@ -395,3 +395,15 @@ def test_ctrl_c_says_what_is_kept(recipe, tmp_path):
     assert "Traceback" not in err
     assert ledger.read_bytes().endswith(b"\n")
     assert not (out / "base" / "held-out.jsonl").exists()
+
+
+def test_options_that_could_have_no_effect_are_refused(refused, recipe, tmp_path):
+    out = tmp_path / "out"
+    assert "--jobs 2 is how many seeds run at a time" in refused("run", recipe(), "--jobs", 2, "--out", out)
+    for words, named in (
+        (("--cluster", "auto"), "--cluster auto"),
+        (("--set", "cluster.replicas=2"), "--set cluster.replicas=2"),
+    ):
+        said = refused("evaluate", "http://me:word@127.0.0.1:9/v1#m", "--task", "arithmetic", *words)
+        assert f"{named}: a cluster holds models that it loads" in said and "word" not in said
+    assert not out.exists()

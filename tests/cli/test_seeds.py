@@ -14,6 +14,7 @@ import pytest
 from toys import files, small
 
 import rise
+from rise.cli.seeds import _report
 from rise.errors import RiseError
 from rise.method.iterate import run as run_recipe
 from rise.recipe.toml import load_recipe, to_toml
@@ -134,6 +135,14 @@ def test_a_dry_run_says_which_seeds_and_starts_nothing(recipe, tmp_path):
     code, printed, err = finish("run", recipe, "--seeds", "3,4", "--out", tmp_path / "toy", "--dry-run", "--jobs", 2)
     assert code == 0 and "seed = 3" in printed
     assert "# for each of the seeds 3, 4, 2 at a time" in err and not (tmp_path / "toy").exists()
+
+
+def test_the_table_of_seeds_is_left_out_where_nobody_wants_it(whole, capsys):
+    group = whole[0]
+    for table in (True, False):
+        _report(group, table=table)
+        said = capsys.readouterr().out
+        assert ("differences over seeds" in said) == table and said.rstrip().endswith(f"Report: {group.path / 'report.html'}")
 
 
 def test_one_runs_directory_holds_no_seeds(whole):

@@ -218,6 +218,14 @@ def test_filters_on_a_file_without_verdicts_are_refused(tmp_path):
         printed(lines(tmp_path / "examples.jsonl", EXAMPLE), "--fixed")
 
 
+@pytest.mark.parametrize("option", [["--fixed"], ["--problem", "p1"], ["--index", "1"], ["-n", "2"], ["--tokenizer", "t"]])
+def test_options_about_records_are_refused_where_there_are_none(round_1, option):
+    name = {"-n": "--count"}.get(option[0], option[0])
+    for place in (round_1.path, round_1.path.parent, round_1.metrics, round_1.path.parent / "config.toml"):
+        with pytest.raises(ConfigError, match=f"^{name} is for the records of a .jsonl file, and {place} is none"):
+            printed(place, *option)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
