@@ -47,7 +47,7 @@ class Turn:
     answer: str | None = None
     """The final answer the judge read in the reply; None where it found none."""
     feedback: str | None = None
-    """The user message that follows this attempt in the next state; None after the last turn."""
+    """The user message that follows this attempt in the next state; None where none was asked for."""
     source: str = "student"
     """Who wrote it: student, self (best of N), teacher, gold, restate."""
     prompt_ids: tuple[int, ...] | None = None

@@ -232,8 +232,8 @@ class RolloutConfig(Settings):
     """Collection: the student's own turns on the training problems."""
 
     turns: int | Literal["round"] = "round"
-    """Student turns before the improver: `round` = k in round k, as the published commands; a number fixes it. Unit:
-    turns."""
+    """Student turns before the improver: `round` = k in round k, where the published commands have 1 in both; a number
+    fixes it. Unit: turns."""
     turns_offset: int = 0
     """Added to `turns`; -1 with turns = "round" gives k - 1, at least 1. Unit: turns."""
     stop_when_right: bool = True

@@ -92,7 +92,9 @@ def read_entries(paths: Sequence[Path], same: Same) -> list[Entry]:
     """The rows. Raises `DataError` where runs have not the same turns and samples: their numbers have other names."""
     found = [_find(path) for path in paths]
     runs = [run.path.resolve() for run, _ in found if run]
-    entries = [_entry(run, stage, same, alone=run is not None and runs.count(run.path.resolve()) == 1) for run, stage in found]
+    one_stage = len({stage.name for run, stage in found if run}) <= 1  # else a name without its stage would hide which is meant
+    alone = [one_stage and run is not None and runs.count(run.path.resolve()) == 1 for run, _ in found]
+    entries = [_entry(run, stage, same, alone=so) for (run, stage), so in zip(found, alone, strict=True)]
     check_alike({entry.label: (entry.n_turns, entry.n_samples) for entry in entries})
     return entries
 
@@ -105,7 +107,7 @@ def check_alike(shapes: Mapping[str, tuple[int, int]]) -> None:
 
 
 def _entry(run: RunDir | None, stage: StageDir, same: Same, *, alone: bool) -> Entry:
-    """`alone`: no other stage of the run is compared, so that its name says enough."""
+    """`alone`: no other stage is compared, so that the run's name says enough."""
     metrics = stage.read_metrics()
     turns, _ = sizes(metrics)
     records = list(read_held_out(stage.held_out))

@@ -49,6 +49,8 @@ def read_groups(paths: Sequence[Path], same: Same) -> list[GroupEntry]:
     """The rows. Raises `DataError` where nothing is measured yet, or not over the same turns and samples."""
     entries = [_entry(path, same) for path in paths]
     check_alike({entry.label: (entry.over.n_turns, entry.over.n_samples) for entry in entries})
+    if len({entry.over.name for entry in entries}) > 1:
+        return [replace(entry, label=f"{entry.label}, {stages.title(entry.over.name)}") for entry in entries]
     return entries
 
 

@@ -87,8 +87,16 @@ def test_what_was_drawn_to_train_on_stands_beside_what_was_trained(two):
 def test_a_stage_may_be_named_and_stands_with_its_run(two):
     first, second = two
     entries = read_entries([first.path / "boost", first.path, second.path], same)
-    assert [e.label for e in entries] == ["plain, boost", "plain, round 1", "better"]
+    assert [e.label for e in entries] == ["plain, boost", "plain, round 1", "better, round 1"]
     assert entries[0].trained_tokens is None
+
+
+def test_runs_that_have_come_unequally_far_are_named_with_their_stages(two, tmp_path):
+    further = write_run(tmp_path / "further", {"boost": BOOST, "round-1": ROUND_1, "round-2": BETTER}, config=CONFIG)
+    labels = [e.label for e in read_entries([further.path, two[0].path], same)]
+    assert labels == ["further, round 2", "plain, round 1"]
+    assert [e.label for e in read_entries([further.path / "round-1", two[0].path], same)] == ["further, round 1", "plain"]
+    assert [e.label for e in read_entries([run.path for run in two], same)] == ["plain", "better"]
 
 
 def test_the_vote_at_its_own_best_temperature_is_set_beside_the_turns(two):

@@ -198,6 +198,12 @@ def test_groups_are_set_beside_each_other_seed_by_seed(group, tmp_path):
     assert "each +10.0" in (out / "compare.md").read_text() and (out / "compare.svg").exists()
 
 
+def test_groups_that_have_come_unequally_far_are_named_with_their_stages(group, tmp_path):
+    begun = group_of(tmp_path / "begun", [None])
+    assert [entry.label for entry in read_groups([group.path, begun.path], same)] == ["good, round 1", "begun, boost"]
+    assert [entry.label for entry in read_groups([group.path], same)] == ["good"]
+
+
 def test_a_group_among_runs_stands_with_each_of_its_seeds(group, tmp_path):
     run = write_run(tmp_path / "plain", {"boost": patterns(4, 0, 16), "round-1": GOOD[0]}, config=CONFIG.format(seed=9))
     found = json.loads(said("compare", run.path, group.path, "--json"))
