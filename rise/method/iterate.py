@@ -6,12 +6,15 @@ last file is in place, so a run that was stopped continues when it is started ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rise.errors import ConfigError
 from rise.evaluation.overlap import overlap
+from rise.jsonl import read_json
 from rise.method.base import base_model
 from rise.method.boost import boost
 from rise.method.evaluate import evaluate_stage
@@ -27,6 +30,7 @@ from rise.runs.preflight import Ready, preflight
 from rise.runs.stages import round_name
 from rise.runs.takeover import matched, take_collection, take_start, takes_collection
 from rise.runs.trackers import PublicReport, tracking
+from rise.runs.versions import changed_versions, last_versions
 
 
 def run(
@@ -100,6 +104,7 @@ def _opened(ready: Ready, directory: Path, progress: Progress | None, command: l
             try:
                 if run_dir.open(config, command=command, contents=dict(ready.contents)):
                     now = provenance(config, command)
+                    _say_versions(run_dir, now)
                     run_dir.write_log(continued={name: now[name] for name in ("rise", "commit", "clean", "versions", "command")})
                 if config.boost.reuse:
                     take_start(config, run_dir, RunDir(Path(config.boost.reuse)))
@@ -112,3 +117,10 @@ def _opened(ready: Ready, directory: Path, progress: Progress | None, command: l
         if new and not run_dir.config.exists():
             run_dir.ledger.unlink(missing_ok=True)
             run_dir.judge_ledger.unlink(missing_ok=True)
+
+
+def _say_versions(run_dir: RunDir, now: Mapping[str, Any]) -> None:
+    """One line on standard error where the run goes on with other versions than it had."""
+    made = read_json(run_dir.provenance) if run_dir.provenance.exists() else {}
+    if found := changed_versions(last_versions(made, run_dir.read_log()), now):
+        print(f"rise: {run_dir.path} goes on with other versions: {', '.join(found)}. Its report will say so.", file=sys.stderr)

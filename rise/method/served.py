@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rise.errors import DataError
 from rise.judge import Judge
@@ -12,6 +14,16 @@ from rise.play.player import Player, play_out
 from rise.runs.context import RunContext
 from rise.task import Problem
 from rise.trajectory import SERVED, Trajectory, Turn
+
+
+def check_samples(records: Sequence[Trajectory], file: Path) -> None:
+    """Raise `DataError` for two trajectories under one name, by which an improved reply finds the one it belongs to."""
+    for (problem_id, sample), n in Counter((t.problem_id, t.sample) for t in records).items():
+        if n > 1:
+            raise DataError(
+                f"{file}: {n} trajectories are sample {sample} of problem {problem_id}, so improved replies would be trained "
+                "behind attempts that are not theirs. Give the files of several servers or runs one by one."
+            )
 
 
 def served_problems(records: Sequence[Trajectory]) -> list[Problem]:

@@ -37,22 +37,11 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = "at work in this directory (or an open Ledger in this process). Wait for it, stop it, or give another --out."
+            lock(self._file, path, taken, "an --out")
             self._places: dict[int, int] = {}
             """`_short` of a key → offset and length of its line, packed into one number: a tuple would double the memory."""
             self._end = self._scan()
-        except BlockingIOError as error:
-            os.close(self._file)
-            raise RiseError(
-                f"{path}: another process is at work in this directory (or an open Ledger in this process). Wait for it, stop "
-                "it, or give another --out."
-            ) from error
-        except OSError as error:
-            os.close(self._file)
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-            why = "so two processes could write here at once: give an --out on a local disk, or mount this one with locks"
-            raise OSError(error.errno, f"{error.strerror}, {why}", str(path)) from error
         except BaseException:
             os.close(self._file)
             raise
@@ -185,6 +174,22 @@ class Ledger:
                 self._places[_short(key)] = offset << _LENGTH_BITS | len(line)
                 offset += len(line)
         return offset
+
+
+def lock(file: int, path: Path, taken: str, option: str) -> None:
+    """Nobody else's until the file is closed. Raises `RiseError` where another process, which is `taken`, has it.
+
+    Raises `OSError` where the disk knows no locks: `option` is what another place is given by.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RiseError(f"{path}: another process is {taken}") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        why = f"so two processes could write here at once: give {option} on a local disk, or mount this one with locks"
+        raise OSError(error.errno, f"{error.strerror}, {why}", str(path)) from error
 
 
 def _short(key: str) -> int:

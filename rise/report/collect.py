@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from rise.runs import stages
 from rise.runs.alarms import Alarm, read_alarms
 from rise.runs.directory import RunDir, StageDir
 from rise.runs.group import seed_hint
+from rise.runs.versions import DASH, later_versions
 
 SHOWN: tuple[Outcome, ...] = ("fixed", "broken", "never")
 """The outcomes of which a report prints trajectories in full."""
@@ -118,6 +120,8 @@ class ReportData:
     """What was wrong with replies, in the order in which it was found."""
     overlap: Mapping[str, Any] | None = None
     """Measured problems that are trained on too (`rise.evaluation.overlap`); None in runs of before this was looked for."""
+    versions_since: tuple[str, ...] = ()
+    """Of each process that continued the run with other versions than it had: when, and what differed."""
     beside: tuple[tuple[str, Stage, Stage], ...] = ()
     """This run and others given with it: name, the stage that the rounds' training began from, the last round."""
     runs: Mapping[int, ReportData] = field(default_factory=dict)
@@ -206,9 +210,22 @@ def collect(path: Path, *, n_each: int = 2, beside: Iterable[Path] = ()) -> Repo
         outcomes=outcomes,
         chosen=chosen,
         alarms=tuple(read_alarms(log)),
+        versions_since=_versions_since(_json(run.provenance) or {}, log),
         overlap=next((event["overlap"] for event in reversed(log) if isinstance(event.get("overlap"), Mapping)), None),
     )
     return replace(own, beside=tuple(ends for run in (own, *others) if (ends := _ends(run)))) if others else own
+
+
+def _versions_since(provenance: Mapping[str, Any], log: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(f"{_day(event.get('time'))}: {', '.join(found)}" for event, found in later_versions(provenance, log))
+
+
+def _day(time_s: Any) -> str:
+    """As provenance writes the time; a run may be a stranger's, and its log hold anything."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(time_s)))
+    except (TypeError, ValueError, OverflowError, OSError):
+        return DASH
 
 
 def _config(run: RunDir) -> tuple[str, dict[str, Any]]:

@@ -48,6 +48,7 @@ def collect_seeds(path: Path) -> ReportData:
         config=first.config,
         config_text=read_text(group.recipe),
         provenance={**first.provenance, "command": group.read().get("command"), "seed": ", ".join(map(str, group.seeds()))},
+        versions_since=tuple(f"seed {seed}, {line}" for seed, run in runs.items() for line in run.versions_since),
         outcomes={},
         chosen=(),
         runs=runs,

@@ -75,6 +75,8 @@ def facts(data: ReportData) -> dict[str, str]:
         "machine": f"{p.get('machine') or DASH}, {_text(p.get('cpu_count'))} cores, Python {p.get('python') or DASH}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version) or DASH,
     }
+    if data.versions_since:
+        found["versions since"] = "; ".join(data.versions_since)
     known = {"command", "rise", "commit", "clean", "seed", "started", "machine", "cpu_count", "python", "versions"}
     return found | {name.replace("_", " "): _fact(value) for name, value in p.items() if name not in known}
 

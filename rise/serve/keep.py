@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rise.errors import ConfigError
 from rise.jsonl import dumps
+from rise.play.ledger import lock
 from rise.serve.revise import Ask, Outcome
 from rise.task import problem_id
 from rise.trajectory import SERVED, Trajectory, read_trajectories, to_json
@@ -22,7 +23,7 @@ log = logging.getLogger("rise.serve")
 
 
 class Keeper:
-    """Appends a line a choice. A question is a problem without a right answer; asked again, it is its next sample."""
+    """Appends a line a choice, alone. A question is a problem without a right answer; asked again, it is its next sample."""
 
     def __init__(self, folder: Path, model: str, instructions: str | None) -> None:
         """`instructions` are what the model is always shown: a client's other system text is no state of a recipe."""
@@ -31,11 +32,29 @@ class Keeper:
         self._samples: Counter[str] = Counter()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self.path.exists():
-                self._samples.update(t.problem_id for t in read_trajectories(self.path))
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
-            raise ConfigError(f"--log {folder}: {error.strerror}. Give a directory that can be written.") from error
+            raise _no_place(folder, error) from error
+        try:
+            lock(self._file, self.path, "keeping its conversations here. Give each server a --log of its own.", "a --log")
+            self._end = self._whole()
+            self._samples.update(t.problem_id for t in read_trajectories(self.path))
+        except BaseException as error:
+            os.close(self._file)
+            if isinstance(error, OSError):
+                raise _no_place(folder, error) from error
+            raise
+
+    def _whole(self) -> int:
+        """Where the last whole line ends; what is behind it, torn by a kill or a full disk, is cut off."""
+        with self.path.open("rb") as file:
+            end, last = 0, b""
+            for last in file:
+                end += len(last) if last.endswith(b"\n") else 0
+        if last and not last.endswith(b"\n"):
+            log.warning("--log %s: its last line was torn and is cut off (%d bytes)", self.path, len(last))
+            os.ftruncate(self._file, end)
+        return end
 
     def keep(self, ask: Ask, outcome: Outcome) -> None:
         """One choice that was played to its end. What no recipe could show again, a longer conversation, is left out."""
@@ -45,11 +64,16 @@ class Keeper:
             return
         name = problem_id(last.content, "")
         record = Trajectory(name, last.content, "", outcome.turns, {SERVED: self.model}, self._samples[name])
+        line = dumps(to_json(record)).encode() + b"\n"
         try:
-            os.write(self._file, dumps(to_json(record)).encode() + b"\n")
+            written = 0
+            while written < len(line):
+                written += os.write(self._file, line[written:])
         except OSError as error:  # a client is answered all the same
+            os.ftruncate(self._file, self._end)
             log.error("--log %s: %s; this conversation is not kept", self.path, error.strerror)
             return
+        self._end += len(line)
         self._samples[name] += 1
         self.n_kept += 1
 
@@ -57,3 +81,7 @@ class Keeper:
         os.close(self._file)
         if self.n_left_out:
             log.info("--log: %d kept, %d of several messages left out", self.n_kept, self.n_left_out)
+
+
+def _no_place(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"--log {folder}: {error.strerror}. Give a directory that can be written.")

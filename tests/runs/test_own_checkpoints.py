@@ -3,6 +3,7 @@ hand. Each is named with the way out, and the way out is taken."""
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from toys import files, small
 from rise.errors import ModelError, ResumeError
 from rise.method.iterate import run
 from rise.recipe.toml import build_config, load_recipe, merged, to_toml
+from rise.report.collect import collect
+from rise.report.words import facts as provenance_lines
 from rise.runs.directory import RunDir
 from rise.training.weights import tokenizer_hash, weights_hash
 
@@ -100,6 +103,25 @@ def test_a_run_whose_ledger_and_provenance_know_weights_alone_goes_on(nano_dir, 
     assert (where / "ledger.jsonl").read_bytes() == before
     contents = json.loads((where / "provenance.json").read_text())["contents"]
     assert contents["model.path, tokenizer and chat template"] == tokenizer_hash(nano_dir)
+
+
+def test_other_versions_are_said_once_and_stand_in_the_report(done, capsys):
+    facts = json.loads((done / "provenance.json").read_text())
+    torch, numpy = (facts["versions"][name] for name in ("torch", "numpy"))
+    del facts["versions"]["peft"]  # as a version that did not look at it left it: nothing is known, and nothing is said
+    (done / "provenance.json").write_text(
+        json.dumps({**facts, "versions": {**facts["versions"], "torch": "1.0", "numpy": "1.1"}})
+    )
+    for said in (1, 0):
+        run(small(), done)
+        assert capsys.readouterr().err.count(f"goes on with other versions: torch 1.0 → {torch}, numpy 1.1 → {numpy}.") == said
+    line = provenance_lines(collect(done))["versions since"]
+    assert re.fullmatch(rf"20\S+Z: torch 1.0 → {re.escape(torch)}, numpy 1.1 → {re.escape(numpy)}", line)
+
+
+def test_a_run_that_went_on_with_its_own_versions_says_nothing(done, capsys):
+    run(small(), done)
+    assert "versions" not in capsys.readouterr().err and "versions since" not in provenance_lines(collect(done))
 
 
 def test_a_reply_is_of_the_tokenizer_it_was_drawn_with(nano_dir, tmp_path, judge):

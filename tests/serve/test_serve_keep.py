@@ -1,6 +1,8 @@
 """`rise serve --log DIR`: conversations kept as trajectories, for their owner's eyes, and what `rise relabel` makes of them."""
 
+import errno
 import json
+import os
 import stat
 
 import pytest
@@ -10,7 +12,7 @@ from toys import small, write
 from typer.testing import CliRunner
 
 from rise.cli.main import app
-from rise.errors import ConfigError
+from rise.errors import ConfigError, RiseError
 from rise.policy import Sampling
 from rise.recipe.config import TaskConfig
 from rise.recipe.toml import to_toml
@@ -62,6 +64,59 @@ def test_a_place_that_cannot_be_written_is_said_before_anybody_is_served(tmp_pat
         Keeper(tmp_path / "file", "m", None)
 
 
+def say(keeper, reply="Hi"):
+    ask = Ask((Message("user", "hello"),), Sampling(), turns=1, rule="majority", seed=0)
+    keeper.keep(ask, Outcome((Turn(reply),), (), None, 1, "turns"))
+
+
+def test_two_servers_never_count_samples_in_one_file(tmp_path):
+    """Each would call its own conversation the first, and improved replies would be joined to both."""
+    keeper = Keeper(tmp_path, "m", None)
+    say(keeper)
+    with pytest.raises(RiseError, match=r"another process is keeping its conversations here\. Give each"):
+        Keeper(tmp_path, "m", None)
+    say(keeper)
+    keeper.close()
+    say(again := Keeper(tmp_path, "m", None))
+    again.close()
+    assert [t.sample for t in kept(tmp_path)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("torn", [b'{"problem_id":"x","ques', '{"problem_id":"x","question":"ü'.encode()[:-1]])
+def test_a_line_torn_by_a_kill_is_cut_off_at_the_next_start(torn, tmp_path, caplog):
+    say(keeper := Keeper(tmp_path, "m", None))
+    keeper.close()
+    whole = keeper.path.read_bytes()
+    keeper.path.write_bytes(whole + torn)
+    say(keeper := Keeper(tmp_path, "m", None))
+    keeper.close()
+    assert keeper.path.read_bytes().startswith(whole) and [t.sample for t in kept(tmp_path)] == [0, 1]
+    assert f"({len(torn)} bytes)" in caplog.text
+
+
+def test_a_disk_that_takes_half_a_line_leaves_the_file_whole(tmp_path, monkeypatch, caplog):
+    keeper, write_some, left = Keeper(tmp_path, "m", None), os.write, [40]
+    say(keeper, "kept")
+
+    def full(file, data):
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        n = write_some(file, data[: left[0]])
+        left[0] -= n
+        return n
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        say(keeper, "lost")
+    say(keeper, "kept too")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, data: write_some(file, data[:7]))  # one that takes little at a time
+        say(keeper, "in parts")
+    keeper.close()
+    assert [(t.sample, t.turns[0].reply) for t in kept(tmp_path)] == [(0, "kept"), (1, "kept too"), (2, "in parts")]
+    assert "this conversation is not kept" in caplog.text and keeper.n_kept == 3
+
+
 @pytest.fixture
 def conversations(tmp_path):
     with serving(keeper=Keeper(tmp_path / "log", "m", None), turns=2) as server:
@@ -84,6 +139,12 @@ def relabel(tmp_path, nano_dir, conversations, **settings):
         str(tmp_path / "out.jsonl"),
     ]
     return CliRunner().invoke(app, ["relabel", str(tmp_path / "r.toml"), *words])
+
+
+def test_files_of_two_servers_are_not_taken_as_one(conversations, tmp_path, nano_dir):
+    conversations.write_text(2 * conversations.read_text())
+    said = str(relabel(tmp_path, nano_dir, conversations).exception)
+    assert "2 trajectories are sample 0 of problem" in said and "one by one" in said
 
 
 def test_relabel_takes_them_where_a_model_judges(conversations, tmp_path, nano_dir):
