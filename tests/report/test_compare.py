@@ -169,7 +169,7 @@ def test_a_lone_evaluation_stands_beside_runs(two, tmp_path):
 
 def test_what_cannot_be_compared_is_said(two, tmp_path):
     other = write_run(tmp_path / "three", {"boost": [("rrr", "rrrr", "rr")]}, config=CONFIG)
-    with pytest.raises(DataError, match="plain over 5 turns with 5 samples; three over 3 turns with 5 samples"):
+    with pytest.raises(DataError, match="plain, round 1 over 5 turns with 5 samples; three, boost over 3 turns with 5 samples"):
         read_entries([two[0].path, other.path], same)
     with pytest.raises(DataError, match=r"no config\.toml"):
         find_stage(tmp_path)

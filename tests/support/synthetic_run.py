@@ -135,10 +135,11 @@ def write_run(
         stage.path.mkdir()
         records = [held_out(i, pattern, HOSTILE if hostile else "6*7=?") for i, pattern in enumerate(patterns)]
         stage.held_out.write_text("".join(dumps(to_json(r)) + "\n" for r in records), encoding="utf-8")
-        metrics = measure(records, same, truthful=truthful, turns=5) | analyse(records, 5, truthful)
-        metrics |= {"stage": name, "by_field": by_fields(records, same, truthful=truthful, turns=5)}
+        told = {"truthful": True, "turns": 5} if truthful else {}
+        metrics = measure(records, same, **told) | analyse(records, 5, truthful)
+        metrics |= {"stage": name, "by_field": by_fields(records, same, **told)}
         if previous:
-            metrics["paired"]["previous"] = paired_stages(previous, records, same, truthful=truthful, turns=5)
+            metrics["paired"]["previous"] = paired_stages(previous, records, same, **told)
             metrics["previous"] = before
             metrics["paired"]["before_rounds"], metrics["before_rounds"] = metrics["paired"]["previous"], before
         stage.metrics.write_text(json.dumps(metrics), encoding="utf-8")
