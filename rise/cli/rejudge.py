@@ -31,7 +31,7 @@ def rejudge(
     from rise.cli.progress import Bars
     from rise.errors import ConfigError
     from rise.judges import make_judge
-    from rise.method.rejudge import check_write, write_back
+    from rise.method.rejudge import refuse_write, write_back
     from rise.method.rejudge import rejudge as judge_again
     from rise.recipe.toml import load_recipe, parse_override
     from rise.report import write_report
@@ -51,7 +51,7 @@ def rejudge(
     target = RunDir(out or beside.with_name(f"{beside.name}-rejudged"))
     config = with_judge(load_recipe(run / "config.toml"), named)
     if write:
-        check_write(found, config)
+        refuse_write(found, config)
     ready = preflight(config, "judge")
     bars = Bars()
     book = target.path / "ledger.jsonl"

@@ -227,7 +227,7 @@ def _count(changed: Changed, before: Iterable[Sequence[Turn]], after: Iterable[S
             changed.add(a, b)
 
 
-def check_write(run: RunDir, config: RunConfig) -> None:
+def refuse_write(run: RunDir, config: RunConfig) -> None:
     """Raise `ConfigError` where the run could not go on by the judge that --write would give it."""
     if not takes(config.task.name, "judge"):
         raise ConfigError(
@@ -247,7 +247,7 @@ def write_back(run: RunDir, out: RunDir) -> None:
     """Put the new verdicts and numbers into the run itself; recipe, hashes and log name the judge, so that it goes on."""
     config, facts = load_recipe(out.config), read_json(out.provenance)["rejudged"]
     with Ledger(run.ledger):
-        check_write(run, config)
+        refuse_write(run, config)
         judged = {stage.name for stage in out.stages()}
         if fresh := [stage.name for stage in run.stages() if stage.name not in judged]:
             raise ConfigError(f"--write: {run.path} has gone on meanwhile ({', '.join(fresh)}). Give the same command again.")
