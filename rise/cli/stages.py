@@ -60,7 +60,7 @@ def relabel(
     from rise.jsonl import write_jsonl
     from rise.method.examples import examples_file
     from rise.method.relabel import improve
-    from rise.method.served import check_samples, judge_served, served_problems
+    from rise.method.served import judge_served, refuse_shared_names, served_problems
     from rise.recipe.toml import load_recipe
     from rise.runs.context import open_context
     from rise.runs.preflight import preflight
@@ -69,7 +69,7 @@ def relabel(
     config = load_recipe(recipe, scale=scale, overrides=set_ or [])
     ready = preflight(config, "collect", policy=policy)
     records = list(read_trajectories(trajectories))
-    check_samples(records, trajectories)
+    refuse_shared_names(records, trajectories)
     wanted = {t.problem_id for t in records}
     asked = served_problems(records)
     problems = [*(p for p in ready.problems(1) if p.id in wanted - {a.id for a in asked}), *asked]

@@ -16,7 +16,7 @@ from rise.task import Problem
 from rise.trajectory import SERVED, Trajectory, Turn
 
 
-def check_samples(records: Sequence[Trajectory], file: Path) -> None:
+def refuse_shared_names(records: Sequence[Trajectory], file: Path) -> None:
     """Raise `DataError` for two trajectories under one name, by which an improved reply finds the one it belongs to."""
     for (problem_id, sample), n in Counter((t.problem_id, t.sample) for t in records).items():
         if n > 1:
