@@ -35,7 +35,7 @@ test: .venv/.test
 	$(BIN)/bandit -q -ll -r rise
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
-# One test in thirty, three fifths of the time: runs killed at every place, every recipe at toy scale, ranks, compiled training, figures.
+# 187 tests, one in 27: runs killed at every place, every recipe at toy scale, ranks, compiled training, figures.
 test-slow: .venv/.test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
